@@ -1,0 +1,1 @@
+//! regions.toml as written.

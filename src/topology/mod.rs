@@ -1,0 +1,393 @@
+//! WHAT EXISTS: sites, providers, regions, endpoints and routes, as proven by [`check`](check::check).
+//!
+//! A [`Topology`] is complete and consistent: every index points at something, every name is unique, every route has
+//! at least one region. Nothing after `check` validates again. Indexes live inside one topology only; in files, logs
+//! and across reloads things are called by their names.
+
+pub mod check;
+pub mod file;
+
+use crate::geo::place::{Country, Place};
+use crate::names::{EndpointName, Hostname, Label};
+use http::Method;
+use ipnet::IpNet;
+use rustls_pki_types::CertificateDer;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+macro_rules! index {
+    ($($(#[$doc:meta])* $name:ident),*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u16);
+
+        impl $name {
+            /// The place in the dense table this index is of.
+            #[must_use]
+            pub fn at(self) -> usize {
+                usize::from(self.0)
+            }
+
+            /// The index of that place.
+            ///
+            /// # Panics
+            /// Past 65 535: `check` refuses such a topology.
+            #[must_use]
+            pub fn of(at: usize) -> Self {
+                Self(u16::try_from(at).expect("check bounds every table"))
+            }
+        }
+    )*};
+}
+index!(
+    /// A provider of [`Topology::providers`].
+    ProviderIndex,
+    /// A region of [`Topology::regions`].
+    RegionIndex,
+    /// An endpoint of [`Topology::endpoints`].
+    EndpointIndex,
+    /// A route of [`Topology::routes`].
+    RouteIndex
+);
+
+/// Everything that exists, at one version of the file.
+#[derive(Debug)]
+pub struct Topology {
+    /// The fleet's name.
+    pub fleet: Arc<str>,
+    /// The name below which every region has its own hostname; also our id in `CDN-Loop` (RFC 8586).
+    pub zone: Hostname,
+    /// SHA-256 of the file's text, 64 hexadecimal digits.
+    pub digest: Arc<str>,
+    /// Where nodes stand.
+    pub sites: Vec<Site>,
+    /// Where clients are.
+    pub geo: Geo,
+    /// Who runs regions, in order of first mention.
+    pub providers: Vec<Label>,
+    /// The regions, as written.
+    pub regions: Vec<Region>,
+    /// The endpoints of all regions, region by region.
+    pub endpoints: Vec<Endpoint>,
+    /// The written hostnames in order, then the regional ones.
+    pub routes: Vec<Route>,
+    /// Which route a hostname has.
+    pub route_by_hostname: HashMap<Hostname, RouteIndex>,
+    /// How requests are carried.
+    pub forward: Forward,
+    /// Kinds of traffic; first match wins. The last matches everything.
+    pub classes: Vec<Class>,
+}
+
+impl Topology {
+    /// The region behind an index.
+    #[must_use]
+    pub fn region(&self, region: RegionIndex) -> &Region {
+        &self.regions[region.at()]
+    }
+
+    /// The endpoint behind an index.
+    #[must_use]
+    pub fn endpoint(&self, endpoint: EndpointIndex) -> &Endpoint {
+        &self.endpoints[endpoint.at()]
+    }
+
+    /// The route behind an index.
+    #[must_use]
+    pub fn route(&self, route: RouteIndex) -> &Route {
+        &self.routes[route.at()]
+    }
+
+    /// The name of the provider of a region.
+    #[must_use]
+    pub fn provider(&self, region: RegionIndex) -> &Label {
+        &self.providers[self.region(region).provider.at()]
+    }
+
+    /// The region of that name.
+    #[must_use]
+    pub fn region_named(&self, name: &str) -> Option<RegionIndex> {
+        self.regions.iter().position(|region| region.name.as_str() == name).map(RegionIndex::of)
+    }
+
+    /// The first class that takes this hostname and path.
+    #[must_use]
+    pub fn class(&self, hostname: &Hostname, path: &str) -> &Class {
+        self.classes.iter().find(|class| class.takes(hostname, path)).expect("the last class takes everything")
+    }
+}
+
+/// Where nodes stand.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Its name.
+    pub name: Label,
+    /// Its place: clients whose place is unknown are taken to be here, because anycast brought them.
+    pub place: Place,
+    /// Where clients reach it.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Where clients are.
+#[derive(Clone, Debug, Default)]
+pub struct Geo {
+    /// A database in MaxMind's format; `None` is the one in the box.
+    pub database: Option<PathBuf>,
+    /// Overrides, longest prefix first.
+    pub places: Vec<(IpNet, Place)>,
+}
+
+/// A place at a provider where the service runs.
+#[derive(Clone, Debug)]
+pub struct Region {
+    /// Its code.
+    pub name: Label,
+    /// Who runs it.
+    pub provider: ProviderIndex,
+    /// Where it is.
+    pub place: Place,
+    /// What answers there; at least one.
+    pub endpoints: Vec<EndpointIndex>,
+    /// Its public addresses, for DNS.
+    pub addresses: Vec<IpAddr>,
+    /// How many concurrent requests one node may give it at most; `None` is no limit.
+    pub capacity: Option<u32>,
+    /// Its share under `weighted` steering, 0 to 10 000.
+    pub weight: u32,
+    /// How it is probed.
+    pub probe: Arc<Probe>,
+}
+
+/// One thing that answers.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Its name, unique in the topology.
+    pub name: EndpointName,
+    /// The region it belongs to.
+    pub region: RegionIndex,
+    /// Whether TLS is spoken to it.
+    pub tls: bool,
+    /// The host part of its URL: a name or an address.
+    pub host: Host,
+    /// The port of its URL.
+    pub port: u16,
+    /// Dial these and ask no resolver; empty: resolve `host`.
+    pub connect: Vec<SocketAddr>,
+    /// Whose Host and SNI it sees.
+    pub host_from: HostFrom,
+    /// Its share inside the region, 1 to 10 000.
+    pub weight: u32,
+}
+
+impl Endpoint {
+    /// What goes into `Host`: the port only where it is not the scheme's own (RFC 9110 §7.2).
+    #[must_use]
+    pub fn authority(&self) -> String {
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => self.host.to_string(),
+            _ => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    /// Whether this and `other` are reached and asked in the same way, so that what is known of one holds for the other.
+    #[must_use]
+    pub fn is_reached_like(&self, other: &Self) -> bool {
+        (self.tls, &self.host, self.port, &self.connect, self.host_from)
+            == (other.tls, &other.host, other.port, &other.connect, other.host_from)
+    }
+}
+
+/// The host part of a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A name, to be resolved unless `connect` says where it is.
+    Name(Hostname),
+    /// An address.
+    Address(IpAddr),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Address(IpAddr::V4(address)) => address.fmt(f),
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+/// Whose Host and SNI an endpoint sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostFrom {
+    /// Its own; the client's travels in `X-Forwarded-Host`.
+    #[default]
+    Endpoint,
+    /// The client's.
+    Client,
+}
+
+/// How a region's endpoints are probed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
+    /// What is asked.
+    pub kind: ProbeKind,
+    /// Between probes of an endpoint that is up and stable.
+    pub interval: Duration,
+    /// Between probes while in doubt.
+    pub fast_interval: Duration,
+    /// Between probes of an endpoint that is down and shows no sign of life.
+    pub down_interval: Duration,
+    /// From the first packet to the last byte that matters.
+    pub timeout: Duration,
+    /// Passes in a row that bring an endpoint up.
+    pub rise: u32,
+    /// Failures that take it down; they need not be in a row.
+    pub fall: u32,
+    /// Passes in a row that forgive earlier failures.
+    pub reset_ok: u32,
+}
+
+/// What a probe asks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProbeKind {
+    /// Whether a connection (with TLS where the URL says so) can be opened.
+    Tcp,
+    /// A GET, and what the answer must be.
+    Http {
+        /// Path and query.
+        path: Arc<str>,
+        /// Status codes that pass.
+        expect_status: Vec<RangeInclusive<u16>>,
+        /// Text the body must have; empty: anything.
+        expect_body: Arc<str>,
+        /// A value the body must have, by JSON pointer (RFC 6901).
+        expect_json: Option<(Arc<str>, serde_json::Value)>,
+    },
+}
+
+impl ProbeKind {
+    /// Whether a body must be read to judge the answer.
+    #[must_use]
+    pub fn wants_body(&self) -> bool {
+        matches!(self, Self::Http { expect_body, expect_json, .. } if !expect_body.is_empty() || expect_json.is_some())
+    }
+}
+
+/// A hostname and who serves it.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The name.
+    pub hostname: Hostname,
+    /// Whether this is a region's own name: one candidate, never failed over, for testing that region.
+    pub is_regional: bool,
+    /// Every region that may serve it, exactly once, level by level, as written.
+    pub members: Vec<Member>,
+    /// What comes first among equals.
+    pub steering: Steering,
+    /// A fence around the countries that may process its requests; no outage lifts it.
+    pub residency: Option<Residency>,
+    /// What happens when nothing is up.
+    pub all_down: AllDown,
+}
+
+/// A region's part in a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The region.
+    pub region: RegionIndex,
+    /// 0 for primaries, then one for each fallback.
+    pub level: u16,
+}
+
+/// What comes first among regions of equal standing and level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Steering {
+    /// Great-circle distance from the client; near ties go by measured time.
+    #[default]
+    Nearest,
+    /// Measured time from this node.
+    Latency,
+    /// As written.
+    Priority,
+    /// By share: each client keeps its region while weights and regions stay.
+    Weighted,
+}
+
+/// What happens when nothing is up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AllDown {
+    /// The best of the down is tried all the same.
+    #[default]
+    TryNearest,
+    /// The request is refused with 503.
+    Refuse,
+}
+
+/// Where a request may be processed.
+#[derive(Clone, Debug)]
+pub struct Residency {
+    /// As written: country codes, `EU`, `EEA`.
+    pub written: Vec<Arc<str>>,
+    /// The countries meant.
+    pub countries: HashSet<Country>,
+}
+
+/// How requests are carried.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// Attempts that may have reached a region.
+    pub attempts: u32,
+    /// How long to go on with attempts that reach nobody.
+    pub failover_timeout: Duration,
+    /// For one connection, TLS included.
+    pub connect_timeout: Duration,
+    /// From the request's end to the answer's head.
+    pub first_byte_timeout: Duration,
+    /// Longest silence inside an answer.
+    pub stream_idle_timeout: Duration,
+    /// How long a recovered endpoint takes to get its full share.
+    pub slow_start: Duration,
+    /// Whose `X-Forwarded-For` and `Forwarded` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Certificate authorities believed at endpoints besides the public ones.
+    pub trust: Vec<CertificateDer<'static>>,
+}
+
+/// A kind of traffic.
+#[derive(Clone, Debug)]
+pub struct Class {
+    /// On which hostnames; `None` is all.
+    pub hostnames: Option<HashSet<Hostname>>,
+    /// Below which path, byte for byte.
+    pub prefix: Arc<str>,
+    /// The shape of our own errors.
+    pub dialect: Dialect,
+    /// What may be repeated although it may have been processed.
+    pub safe: Vec<Method>,
+    /// Whether the gateway honours `Idempotency-Key`, so that requests that carry one may be repeated too.
+    pub idempotency_key: bool,
+}
+
+impl Class {
+    fn takes(&self, hostname: &Hostname, path: &str) -> bool {
+        path.starts_with(&*self.prefix) && self.hostnames.as_ref().is_none_or(|names| names.contains(hostname))
+    }
+}
+
+/// The shape of our own errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// `{"error":{"message":…}}` as OpenAI's API has it.
+    OpenAi,
+    /// JSON-RPC 2.0 §5.1.
+    JsonRpc,
+    /// `application/problem+json` (RFC 9457).
+    #[default]
+    Plain,
+}
