@@ -3,6 +3,16 @@
 //! The modules in floor order: each may use only those declared before it. `tests/tidy.rs` holds them to it.
 
 pub mod moment;
+pub mod limits;
 pub mod names;
 pub mod geo;
 pub mod topology;
+pub mod health;
+pub mod load;
+pub mod snapshot;
+pub mod steering;
+pub mod control;
+pub mod counters;
+pub mod tls;
+pub mod upstream;
+pub mod probe;

@@ -1,3 +1,4 @@
 //! WHERE A CLIENT IS: places and distances, the database that knows them, and the tool that builds it.
 
 pub mod place;
+pub mod database;

@@ -194,6 +194,15 @@ impl Endpoint {
         }
     }
 
+    /// The addresses the file itself says: `connect`, or the URL's own. Empty: the name has to be resolved.
+    #[must_use]
+    pub fn written_addresses(&self) -> Vec<SocketAddr> {
+        match self.host {
+            Host::Address(address) if self.connect.is_empty() => vec![SocketAddr::new(address, self.port)],
+            _ => self.connect.clone(),
+        }
+    }
+
     /// Whether this and `other` are reached and asked in the same way, so that what is known of one holds for the other.
     #[must_use]
     pub fn is_reached_like(&self, other: &Self) -> bool {

@@ -1,0 +1,93 @@
+//! WHAT HAS BEEN COUNTED: every door writes, `status` reads.
+
+use crate::limits::DECISIONS_MAX;
+use crate::moment::Moment;
+use crate::names::{Hostname, Label};
+use crate::steering::Client;
+use http::{HeaderValue, Method};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What the doors of one node have counted since it started.
+#[derive(Debug, Default)]
+pub struct DoorCounters {
+    /// Connections accepted.
+    pub connections: AtomicU64,
+    /// Connections open now.
+    pub open: AtomicU32,
+    /// Connections refused because a limit was reached.
+    pub refused_connections: AtomicU64,
+    /// TLS handshakes that failed.
+    pub failed_handshakes: AtomicU64,
+    /// Requests taken.
+    pub requests: AtomicU64,
+    /// Requests refused by us: bad, unknown host, too large, looping.
+    pub refusals: AtomicU64,
+    /// Requests that no region could serve.
+    pub unserved: AtomicU64,
+    /// Attempts after the first of a request.
+    pub failovers: AtomicU64,
+    /// Answers that ended before their end.
+    pub cut: AtomicU64,
+    /// Facts for `control` dropped because its queue was full.
+    pub dropped_events: AtomicU64,
+    /// Octets kept for possible repetition, now.
+    pub replay_bytes: AtomicU64,
+}
+
+impl DoorCounters {
+    /// Adds one.
+    pub fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Relaxed);
+    }
+}
+
+/// One request, as the terminal view shows it.
+#[derive(Clone, Debug)]
+pub struct Recent {
+    /// When its answer's head was ready.
+    pub at: Moment,
+    /// For which hostname.
+    pub hostname: Hostname,
+    /// By whom.
+    pub client: Arc<Client>,
+    /// What was asked.
+    pub method: Method,
+    /// Who answered.
+    pub region: Option<Label>,
+    /// With which status.
+    pub status: u16,
+    /// How many attempts it took.
+    pub attempts: u32,
+    /// Regions that failed before.
+    pub tried: Vec<Label>,
+    /// From the request's head to the answer's.
+    pub elapsed: Duration,
+    /// Its id.
+    pub request_id: HeaderValue,
+    /// Of which generation the last decision was.
+    pub generation: u64,
+}
+
+/// The last requests of one worker, bounded. The lock is never contended but by someone who looks.
+#[derive(Debug, Default)]
+pub struct RecentRequests(Mutex<VecDeque<Recent>>);
+
+impl RecentRequests {
+    /// Remembers one more.
+    pub fn push(&self, recent: Recent) {
+        let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if ring.len() >= DECISIONS_MAX {
+            ring.pop_front();
+        }
+        ring.push_back(recent);
+    }
+
+    /// The newest `count`, newest first.
+    #[must_use]
+    pub fn newest(&self, count: usize) -> Vec<Recent> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().take(count).cloned().collect()
+    }
+}

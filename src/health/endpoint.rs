@@ -1,0 +1,237 @@
+//! All that a node believes of one endpoint.
+
+use super::ejection::Ejection;
+use super::evidence::Evidence;
+use super::latency::Latency;
+use super::ramp;
+use super::verdict::{Needed, Outcome, Pace, Verdict};
+use super::{Fault, Reason, Standing};
+use crate::moment::Moment;
+use std::time::Duration;
+
+/// Live traffic may count as a failed probe at most this often.
+pub const PASSIVE_FAILURE_EVERY: Duration = Duration::from_secs(1);
+/// After a failure seen by live traffic, probes go at the fast pace for so long.
+pub const ALARM_LASTS: Duration = Duration::from_secs(2);
+
+/// The machine of one endpoint: probes and live traffic in, standing out.
+#[derive(Clone, Debug)]
+pub struct EndpointHealth {
+    needed: Needed,
+    verdict: Verdict,
+    /// What live traffic met lately.
+    pub evidence: Evidence,
+    ejection: Ejection,
+    latency: Latency,
+    recovered: Option<Moment>,
+    has_passed: bool,
+    failing_since: Option<Moment>,
+    last_fault: Fault,
+    alarmed_until: Moment,
+    passive_failure: Option<Moment>,
+}
+
+impl EndpointHealth {
+    /// An endpoint nobody has asked yet.
+    #[must_use]
+    pub fn new(needed: Needed) -> Self {
+        Self {
+            needed,
+            verdict: Verdict::default(),
+            evidence: Evidence::default(),
+            ejection: Ejection::default(),
+            latency: Latency::default(),
+            recovered: None,
+            has_passed: false,
+            failing_since: None,
+            last_fault: Fault::Silent,
+            alarmed_until: Moment::ZERO,
+            passive_failure: None,
+        }
+    }
+
+    /// A probe came back, after `elapsed`.
+    pub fn probed(&mut self, now: Moment, result: Result<Duration, Fault>) {
+        match result {
+            Ok(elapsed) => {
+                self.latency.observe(elapsed);
+                self.has_passed = true;
+                self.failing_since = None;
+                self.conclude(now, Outcome::Passed);
+            }
+            Err(fault) => {
+                self.last_fault = fault;
+                self.failing_since.get_or_insert(now);
+                self.conclude(now, Outcome::Failed);
+            }
+        }
+    }
+
+    /// A request failed there. Only what no client can cause counts against it like a probe, and at most one a second.
+    pub fn failed(&mut self, now: Moment, fault: Fault, prefix: u64) {
+        self.alarmed_until = now + ALARM_LASTS;
+        match fault {
+            Fault::Refused | Fault::Unreachable | Fault::ConnectTimeout | Fault::Tls => {
+                let ejected = self.ejection.connect_failed(now, fault);
+                if ejected || self.passive_failure.is_none_or(|last| now.since(last) >= PASSIVE_FAILURE_EVERY) {
+                    self.passive_failure = Some(now);
+                    self.last_fault = fault;
+                    self.conclude(now, Outcome::Failed);
+                }
+            }
+            Fault::Reset | Fault::Cut | Fault::Protocol | Fault::Silent | Fault::Status(_) | Fault::Body => {
+                self.evidence.failed(now, prefix);
+            }
+            Fault::Local | Fault::Unresolved | Fault::Unserved => {}
+        }
+    }
+
+    /// A connection was opened there since the last failure.
+    pub fn connected(&mut self) {
+        self.ejection.connected();
+    }
+
+    /// Stays away for its error rate.
+    pub fn eject_for_errors(&mut self, now: Moment) {
+        self.ejection.eject(now, Reason::ErrorRate);
+        self.evidence.clear();
+    }
+
+    fn conclude(&mut self, now: Moment, outcome: Outcome) {
+        let was_down = self.verdict.is_down();
+        self.verdict = self.verdict.after(outcome, self.needed);
+        match (was_down, self.verdict.is_down()) {
+            (false, true) => {
+                // Comes and goes: held back for longer each time it falls.
+                self.ejection.eject(now, Reason::HeldBack);
+                self.recovered = None;
+            }
+            (true, false) => self.recovered = Some(now),
+            _ => {}
+        }
+    }
+
+    /// Its standing, and why; `suspect`: the node suspects itself.
+    #[must_use]
+    pub fn standing(&self, now: Moment, suspect: bool, slow_start: Duration) -> (Standing, Reason) {
+        if suspect && self.failing_since().is_some() {
+            return (Standing::Unknown, Reason::SelfSuspicion);
+        }
+        match self.verdict {
+            Verdict::Down { .. } => (Standing::Down, Reason::ProbesFail(self.last_fault)),
+            verdict => match self.ejection.active(now) {
+                Some(reason) => (Standing::Ejected, reason),
+                None if matches!(verdict, Verdict::Unknown { .. }) => (Standing::Unknown, Reason::NotProbed),
+                None if self.latency.is_slow() => (Standing::Strained, Reason::Slow),
+                None if self.share_percent(now, slow_start) < 100 => (Standing::Up, Reason::RampingUp),
+                None => (Standing::Up, Reason::ProbesPass),
+            },
+        }
+    }
+
+    /// How much of its share it gets, percent.
+    #[must_use]
+    pub fn share_percent(&self, now: Moment, slow_start: Duration) -> u8 {
+        // The share grows from when traffic may return, not from while it was still held back.
+        self.recovered.map_or(100, |since| ramp::share_percent(now, since.max(self.ejection.last_end()), slow_start))
+    }
+
+    /// How quickly it should be asked.
+    #[must_use]
+    pub fn pace(&self, now: Moment) -> Pace {
+        match self.verdict.pace() {
+            Pace::Steady if now < self.alarmed_until || self.ejection.active(now).is_some() => Pace::Fast,
+            pace => pace,
+        }
+    }
+
+    /// Since when its probes have failed without a pass. An endpoint that never passed is no witness against us.
+    #[must_use]
+    pub fn failing_since(&self) -> Option<Moment> {
+        self.failing_since.filter(|_| self.has_passed)
+    }
+
+    /// What speed it has.
+    #[must_use]
+    pub fn latency(&self) -> &Latency {
+        &self.latency
+    }
+
+    /// Whether traffic stays away from it for its error rate now.
+    #[must_use]
+    pub fn is_ejected(&self, now: Moment) -> bool {
+        self.ejection.active(now).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOW_START: Duration = Duration::from_secs(60);
+
+    fn at(ms: u64) -> Moment {
+        Moment::at(Duration::from_millis(ms))
+    }
+
+    fn health() -> EndpointHealth {
+        let mut health = EndpointHealth::new(Needed { rise: 3, fall: 3, reset_ok: 10 });
+        health.probed(at(0), Ok(Duration::from_millis(10)));
+        health
+    }
+
+    fn standing(health: &EndpointHealth, ms: u64) -> (Standing, Reason) {
+        health.standing(at(ms), false, SLOW_START)
+    }
+
+    #[test]
+    fn refusals_of_live_traffic_eject_at_once_and_hurry_the_probes() {
+        let mut health = health();
+        assert_eq!(health.pace(at(1)), Pace::Steady);
+        health.failed(at(1), Fault::Refused, 1);
+        assert_eq!(health.pace(at(2)), Pace::Fast);
+        health.failed(at(2), Fault::Refused, 1);
+        assert_eq!(standing(&health, 3).0, Standing::Up);
+        health.failed(at(3), Fault::Refused, 1);
+        assert_eq!(standing(&health, 3), (Standing::Ejected, Reason::Traffic(Fault::Refused)));
+    }
+
+    #[test]
+    fn what_a_client_can_cause_never_counts_as_a_probe() {
+        let mut health = health();
+        for n in 0..1_000 {
+            health.failed(at(n * 100), Fault::Status(500), n);
+            health.failed(at(n * 100), Fault::Reset, n);
+        }
+        assert_eq!(standing(&health, 100_000).0, Standing::Up);
+    }
+
+    #[test]
+    fn recovery_is_slow_only_after_a_real_failure() {
+        let mut health = health();
+        assert_eq!(health.share_percent(at(1), SLOW_START), 100);
+        (0..3).for_each(|n| health.probed(at(1_000 + n), Err(Fault::Silent)));
+        assert_eq!(standing(&health, 1_010), (Standing::Down, Reason::ProbesFail(Fault::Silent)));
+        (0..3).for_each(|n| health.probed(at(20_000 + n), Ok(Duration::from_millis(10))));
+        assert_eq!(standing(&health, 20_003), (Standing::Up, Reason::RampingUp));
+        assert_eq!(health.share_percent(at(20_003), SLOW_START), 5);
+        assert_eq!(health.share_percent(at(80_003), SLOW_START), 100);
+    }
+
+    #[test]
+    fn an_endpoint_that_flaps_is_held_back() {
+        let mut health = health();
+        (0..3).for_each(|n| health.probed(at(1_000 + n), Err(Fault::Refused)));
+        (0..3).for_each(|n| health.probed(at(2_000 + n), Ok(Duration::from_millis(10))));
+        assert_eq!(standing(&health, 2_003), (Standing::Ejected, Reason::HeldBack));
+        assert_eq!(standing(&health, 6_100), (Standing::Up, Reason::RampingUp));
+        assert_eq!(health.share_percent(at(6_100), SLOW_START), 5, "the ramp starts when traffic may return");
+    }
+
+    #[test]
+    fn a_node_that_suspects_itself_calls_nothing_down() {
+        let mut health = health();
+        (0..3).for_each(|n| health.probed(at(1_000 + n), Err(Fault::Silent)));
+        assert_eq!(health.standing(at(1_010), true, SLOW_START), (Standing::Unknown, Reason::SelfSuspicion));
+    }
+}

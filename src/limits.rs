@@ -1,0 +1,66 @@
+//! Every bound a stranger can press against, with its unit and its reason. Each is pressed one past the edge by a test.
+
+use std::time::Duration;
+
+/// Facts folded into one snapshot at most: a flood of failures must not starve the clock.
+pub const EVENT_BATCH_MAX: usize = 256;
+/// Facts waiting for `control` at most; beyond it they are dropped and counted, the next ones will say the same.
+pub const EVENT_QUEUE_MAX: usize = 4_096;
+
+/// Header fields in a request, trailers apart: past what any honest client sends, and before hashing them hurts.
+pub const HEADER_FIELDS_MAX: usize = 100;
+/// All header lines of a request together, octets.
+pub const HEADER_BYTES_MAX: usize = 16 << 10;
+/// One header line of a request, octets, and its request line.
+pub const HEADER_LINE_BYTES_MAX: usize = 8 << 10;
+/// Header fields in a region's answer: regions are ours, but a bug there must not fell us.
+pub const ANSWER_HEADER_FIELDS_MAX: usize = 256;
+/// A whole request head must arrive within this (slowloris).
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A TLS handshake must be done within this.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// An idle connection between requests is kept this long: longer than common client pools keep theirs.
+pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(75);
+/// A body may be slow at first; from this on it has to come at [`BODY_RATE_MIN`].
+pub const BODY_GRACE: Duration = Duration::from_secs(5);
+/// Slowest body accepted, octets a second on average since it began.
+pub const BODY_RATE_MIN: u64 = 1 << 10;
+/// A client that takes nothing of what is ready for it is given up after this.
+pub const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
+/// What one connection may hold in its read or write buffer, octets.
+pub const CONNECTION_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// What one stream may hold between region and client, octets: back-pressure beyond.
+pub const STREAM_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// What one request may keep for repetition, octets; beyond it the request goes on but cannot be repeated.
+pub const REPLAY_REQUEST_BYTES_MAX: usize = 256 << 10;
+/// What all requests of a process may keep for repetition, octets.
+pub const REPLAY_PROCESS_BYTES_MAX: u64 = 64 << 20;
+/// Connections open at one node; beyond it new ones are closed at once.
+pub const CONNECTIONS_MAX: u32 = 60_000;
+/// Concurrent streams on one HTTP/2 connection.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 100;
+/// Streams a client may reset before we accepted them (rapid reset).
+pub const STREAMS_PENDING_RESET_MAX: usize = 20;
+
+/// Idle connections kept to one endpoint by one worker.
+pub const POOL_IDLE_MAX: usize = 1_024;
+/// How long an idle connection to an endpoint is kept: below what common gateways keep.
+pub const POOL_IDLE: Duration = Duration::from_secs(30);
+/// Requests at once on one HTTP/2 connection to an endpoint.
+pub const UPSTREAM_STREAMS_MAX: usize = 100;
+/// What one connection to an endpoint may hold in its read or write buffer, octets.
+pub const UPSTREAM_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// Data we sent and nobody acknowledged for this long ends a connection to an endpoint.
+pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
+
+/// What a probe reads of an answer, octets.
+pub const PROBE_BODY_BYTES_MAX: usize = 64 << 10;
+/// Probes of one endpoint under way at once: overlapping probes while in doubt, and no more.
+pub const PROBES_IN_FLIGHT_MAX: usize = 8;
+
+/// What the admin listener reads of a request, octets.
+pub const ADMIN_BODY_BYTES_MAX: usize = 16 << 10;
+/// Drains in force at once.
+pub const OVERRIDES_MAX: usize = 1_024;
+/// Decisions remembered for the terminal view by one worker.
+pub const DECISIONS_MAX: usize = 256;

@@ -1,0 +1,51 @@
+//! ASKS HOW ENDPOINTS ARE: what is due is decided by a machine, asked by a shell, on traffic's own path.
+
+pub mod check;
+pub mod schedule;
+
+use crate::control::Event;
+use crate::moment::{Clock, Dice};
+use crate::snapshot::Published;
+use crate::tls::trust::Trust;
+use schedule::Schedule;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Probes every endpoint until `shutdown`, and sends what it learns.
+pub async fn run(
+    published: Published,
+    events: mpsc::Sender<Event>,
+    clock: Clock,
+    dice: Dice,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let mut schedule = Schedule::new(dice);
+    let mut bell = published.subscribe();
+    let mut snapshot = published.load_full();
+    let mut trust = Trust::new(&snapshot.topology.forward.trust);
+    let mut probes = JoinSet::new();
+    loop {
+        let newest = published.load_full();
+        if newest.topology.forward.trust != snapshot.topology.forward.trust {
+            trust = Trust::new(&newest.topology.forward.trust);
+        }
+        snapshot = newest;
+        schedule.follow(clock.now(), &snapshot);
+        for launch in schedule.due(clock.now()) {
+            let question = check::Question::about(&snapshot, launch.endpoint, &trust);
+            probes.spawn(async move { (launch, question.ask(clock).await) });
+        }
+        tokio::select! {
+            _ = shutdown.wait_for(|asked| *asked) => return,
+            changed = bell.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep_until(clock.instant(schedule.wake_at(clock.now()))) => {}
+            Some(Ok((launch, result))) = probes.join_next() => {
+                for (endpoint, result) in schedule.finished(clock.now(), launch.id, launch.serial, result) {
+                    if events.send(Event::Probed { endpoint, result }).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! WHO SHOULD ANSWER: one pure function, and the function is a sort.
+//!
+//! [`steer`] drops the regions that must not be used, sorts the rest by one tuple and keeps the reason for every row. It
+//! never asks the time, chance, or anything outside its arguments.
+
+pub mod decision;
+pub mod policy;
+
+use crate::geo::place::{Coordinates, Place};
+use crate::health::{Reason, Standing};
+use crate::moment::mix;
+use crate::snapshot::{Drained, Snapshot};
+use crate::topology::{AllDown, Member, RegionIndex, Route, RouteIndex};
+use decision::{Candidate, Decision, Exclusion};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::net::IpAddr;
+
+/// Who asks, as far as steering cares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Client {
+    /// /24 or /48: never the full address.
+    pub prefix: IpNet,
+    /// Where it is taken to be.
+    pub place: Place,
+    /// How we know.
+    pub placed_by: PlacedBy,
+    hash: u64,
+}
+
+/// How we know where a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlacedBy {
+    /// An operator's override.
+    Override,
+    /// The database.
+    Database,
+    /// Nobody knows: it is taken to stand where this node stands, because anycast brought it here.
+    Here,
+}
+
+impl Client {
+    /// The client at `address`, placed by `snapshot`'s geography.
+    #[must_use]
+    pub fn locate(snapshot: &Snapshot, address: IpAddr) -> Self {
+        use crate::geo::database::Source;
+        let (place, placed_by) = match snapshot.locator.locate(address) {
+            Some(found) => {
+                let placed_by = match found.source {
+                    Source::Override => PlacedBy::Override,
+                    Source::Database => PlacedBy::Database,
+                };
+                (found.place, placed_by)
+            }
+            None => (snapshot.here.place.clone(), PlacedBy::Here),
+        };
+        Self::at(address, place, placed_by)
+    }
+
+    /// The client at `address`, which is at `place`.
+    #[must_use]
+    pub fn at(address: IpAddr, place: Place, placed_by: PlacedBy) -> Self {
+        let prefix = prefix_of(address);
+        Self { prefix, place, placed_by, hash: hash_of(prefix) }
+    }
+
+    /// A stable hash of the prefix.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+/// The /24 or /48 of an address: all that is kept of a client.
+#[must_use]
+pub fn prefix_of(address: IpAddr) -> IpNet {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => Ipv4Net::new(v4, 24).expect("24 is a prefix length").trunc().into(),
+        IpAddr::V6(v6) => Ipv6Net::new(v6, 48).expect("48 is a prefix length").trunc().into(),
+    }
+}
+
+fn hash_of(prefix: IpNet) -> u64 {
+    match prefix.network() {
+        IpAddr::V4(v4) => mix(u64::from(v4.to_bits())),
+        IpAddr::V6(v6) => mix(mix((v6.to_bits() >> 64) as u64) ^ 6),
+    }
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// For which route.
+    pub route: RouteIndex,
+    /// By whom.
+    pub client: &'a Client,
+    /// Regions that already failed for this request.
+    pub tried: &'a [RegionIndex],
+    /// Regions that have all the requests they may have.
+    pub full: &'a [RegionIndex],
+}
+
+impl<'a> Query<'a> {
+    /// The first question about a request.
+    #[must_use]
+    pub fn first(route: RouteIndex, client: &'a Client) -> Self {
+        Self { route, client, tried: &[], full: &[] }
+    }
+}
+
+/// Ranks the regions of a route for a client.
+///
+/// Every region of the route is in the decision exactly once: as a candidate, best first, or excluded with the reason.
+/// There may be no candidate. The first is the answer; the rest are where to go on.
+#[must_use]
+pub fn steer(snapshot: &Snapshot, query: &Query<'_>) -> Decision {
+    let route = snapshot.topology.route(query.route);
+    let nearest = policy::Nearest::of(snapshot, route, query.client);
+    let mut candidates = Vec::with_capacity(route.members.len());
+    let mut excluded = Vec::new();
+    for member in &route.members {
+        match exclusion(snapshot, route, query, member.region) {
+            Some(reason) => excluded.push((member.region, reason)),
+            None => candidates.push(candidate(snapshot, route, query, &nearest, *member)),
+        }
+    }
+    candidates.sort_unstable_by_key(Candidate::rank);
+    Decision { generation: snapshot.generation, route: query.route, candidates, excluded }
+}
+
+/// Why `region` must not be used, if it must not. Neither health nor an outage is among the reasons, unless the
+/// operator made it one with `all_down = "refuse"`.
+fn exclusion(snapshot: &Snapshot, route: &Route, query: &Query<'_>, region: RegionIndex) -> Option<Exclusion> {
+    let state = snapshot.region(region);
+    if let Some(residency) = &route.residency {
+        let country = snapshot.topology.region(region).place.country;
+        if country.is_none_or(|country| !residency.countries.contains(&country)) {
+            return Some(Exclusion::Residency);
+        }
+    }
+    match state.drained {
+        Some(Drained::Hard) => return Some(Exclusion::Drained { is_hard: true }),
+        Some(Drained::Soft) if !route.is_regional => return Some(Exclusion::Drained { is_hard: false }),
+        _ => {}
+    }
+    if query.tried.contains(&region) {
+        return Some(Exclusion::Tried);
+    }
+    (route.all_down == AllDown::Refuse && state.standing >= Standing::Ejected).then_some(Exclusion::Down)
+}
+
+fn candidate(
+    snapshot: &Snapshot,
+    route: &Route,
+    query: &Query<'_>,
+    nearest: &policy::Nearest,
+    member: Member,
+) -> Candidate {
+    let state = snapshot.region(member.region);
+    let (standing, reason) = if state.standing != Standing::Up {
+        (state.standing, Some(state.reason))
+    } else if query.full.contains(&member.region) {
+        (Standing::Strained, None)
+    } else if !is_admitted(query.client, state.name_hash, state.share_percent) {
+        (Standing::Strained, Some(Reason::RampingUp))
+    } else {
+        (Standing::Up, Some(state.reason))
+    };
+    let distance_km = distance_km(snapshot, query.client.place.at, member.region);
+    Candidate {
+        region: member.region,
+        standing,
+        reason,
+        level: member.level,
+        preference: policy::preference(snapshot, route, query.client, nearest, member, distance_km),
+        tie: mix(query.client.hash ^ state.name_hash),
+        distance_km,
+        round_trip: state.round_trip,
+    }
+}
+
+/// Whether this client is among the `share_percent` that a recovering region gets. A client that is in stays in as the
+/// share grows.
+fn is_admitted(client: &Client, name_hash: u64, share_percent: u8) -> bool {
+    share_percent >= 100 || mix(client.hash ^ name_hash.rotate_left(32)) % 100 < u64::from(share_percent)
+}
+
+fn distance_km(snapshot: &Snapshot, from: Coordinates, region: RegionIndex) -> f64 {
+    from.distance_km(&snapshot.topology.region(region).place.at)
+}
