@@ -10,12 +10,10 @@ use crate::health::suspicion::{self, Witness};
 use crate::health::verdict::Needed;
 use crate::health::{Fault, Reason, Standing};
 use crate::limits::EVENT_BATCH_MAX;
+use crate::load::Load;
 use crate::moment::{Clock, Moment};
 use crate::names::{EndpointName, Label};
-use crate::snapshot::{
-    Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot,
-};
-use crate::load::Load;
+use crate::snapshot::{Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot};
 use crate::topology::{EndpointIndex, Probe, RegionIndex, Site, Topology};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -123,7 +121,13 @@ pub struct Control {
 impl Control {
     /// A node that has seen nothing yet.
     #[must_use]
-    pub fn new(now: Moment, topology: Arc<Topology>, locator: Arc<Locator>, here: Site, overrides: Arc<[Override]>) -> Self {
+    pub fn new(
+        now: Moment,
+        topology: Arc<Topology>,
+        locator: Arc<Locator>,
+        here: Site,
+        overrides: Arc<[Override]>,
+    ) -> Self {
         let mut control = Self {
             topology: Arc::clone(&topology),
             locator: Arc::clone(&locator),
@@ -186,8 +190,9 @@ impl Control {
         let is_suspect = suspicion::is_suspect(&witnesses);
         let endpoints: Vec<EndpointState> =
             (0..self.known.len()).map(|at| self.endpoint_state(now, EndpointIndex::of(at), is_suspect)).collect();
-        let regions: Vec<RegionState> =
-            (0..self.topology.regions.len()).map(|at| self.region_state(now, RegionIndex::of(at), &endpoints)).collect();
+        let regions: Vec<RegionState> = (0..self.topology.regions.len())
+            .map(|at| self.region_state(now, RegionIndex::of(at), &endpoints))
+            .collect();
         let changes = self.changes(&endpoints, &regions);
         let is_same = !self.is_dirty
             && self.last.as_ref().is_some_and(|last| {
@@ -297,7 +302,10 @@ impl Control {
         let drained = all().map(|state| state.drained).min().flatten();
         // A drained endpoint does not speak for its region, unless all are drained: then health is still worth knowing.
         let speaks = |state: &&EndpointState| state.drained <= drained;
-        let best = all().filter(speaks).min_by_key(|state| (state.standing, state.reason == Reason::RampingUp)).expect("a region has an endpoint");
+        let best = all()
+            .filter(speaks)
+            .min_by_key(|state| (state.standing, state.reason == Reason::RampingUp))
+            .expect("a region has an endpoint");
         let equals = || all().filter(speaks).filter(|state| state.standing == best.standing);
         let name = &region.name;
         let before = self.last.as_ref().and_then(|last| {
@@ -381,25 +389,28 @@ impl Control {
     /// of a level, and a quarter of a level within [`RATE_EJECTION_WINDOW`] (but always one region).
     fn may_eject(&self, now: Moment, endpoint: EndpointIndex) -> bool {
         let region = self.topology.endpoint(endpoint).region;
-        let is_out = |at: EndpointIndex| self.known[at.at()].health.standing(now, false, Duration::ZERO).0 >= Standing::Ejected;
+        let is_out =
+            |at: EndpointIndex| self.known[at.at()].health.standing(now, false, Duration::ZERO).0 >= Standing::Ejected;
         let siblings = &self.topology.region(region).endpoints;
         let out = siblings.iter().filter(|sibling| is_out(**sibling)).count();
         if out + 1 < siblings.len() {
             return (out + 1) * 2 <= siblings.len();
         }
-        let region_is_out = |at: RegionIndex| self.topology.region(at).endpoints.iter().all(|endpoint| is_out(*endpoint));
+        let region_is_out =
+            |at: RegionIndex| self.topology.region(at).endpoints.iter().all(|endpoint| is_out(*endpoint));
         self.topology.routes.iter().filter(|route| !route.is_regional).all(|route| {
-            let Some(level) = route.members.iter().find(|member| member.region == region).map(|member| member.level) else {
+            let Some(level) = route.members.iter().find(|member| member.region == region).map(|member| member.level)
+            else {
                 return true;
             };
             let members: Vec<RegionIndex> =
                 route.members.iter().filter(|member| member.level == level).map(|member| member.region).collect();
             let out = members.iter().filter(|member| region_is_out(**member)).count();
-            let lately = members.iter().filter(|member| self.rate_ejections.iter().any(|(_, ejected)| ejected == *member));
+            let lately =
+                members.iter().filter(|member| self.rate_ejections.iter().any(|(_, ejected)| ejected == *member));
             let lately = lately.count();
             // A level of one is never emptied by this: the ejected still come before the down.
-            members.len() == 1
-                || ((out + 1) * 2 <= members.len() && (lately == 0 || (lately + 1) * 4 <= members.len()))
+            members.len() == 1 || ((out + 1) * 2 <= members.len() && (lately == 0 || (lately + 1) * 4 <= members.len()))
         })
     }
 }

@@ -163,7 +163,10 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_run() {
-        let rolls = |seed| { let mut dice = Dice::seeded(seed); [dice.roll(), dice.roll(), dice.roll()] };
+        let rolls = |seed| {
+            let mut dice = Dice::seeded(seed);
+            [dice.roll(), dice.roll(), dice.roll()]
+        };
         assert_eq!(rolls(7), rolls(7));
         assert_ne!(rolls(7), rolls(8));
         // The published test vector of SplitMix64.

@@ -51,7 +51,9 @@ impl Hostname {
         if text.len() > HOSTNAME_BYTES_MAX {
             return Err(NameError::TooLong(HOSTNAME_BYTES_MAX));
         }
-        if text.starts_with('[') || text.split('.').next_back().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit())) {
+        if text.starts_with('[')
+            || text.split('.').next_back().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
+        {
             // The last label of a name is never all digits, so this is an IPv4 address or pretends to be one.
             return Err(NameError::Address);
         }
@@ -78,7 +80,9 @@ impl Hostname {
         let name = match authority.split_once(':') {
             None => authority,
             Some((name, port)) => {
-                let good = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+                let good = !port.is_empty()
+                    && port.bytes().all(|b| b.is_ascii_digit())
+                    && port.parse::<u16>().is_ok_and(|port| port > 0);
                 if !good {
                     return Err(NameError::Port);
                 }
@@ -242,7 +246,24 @@ mod tests {
     #[test]
     fn what_is_no_hostname_is_refused() {
         let long = format!("{}.example", "a".repeat(64));
-        for text in ["", ".", "a..b", "-a.b", "a-.b", "a b", "a_b", "ex\u{e4}mple", "192.0.2.1", "[::1]", "a.b.1", &long, "user@a.b", "a.b/", "a%2eb", "a.b.."] {
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "-a.b",
+            "a-.b",
+            "a b",
+            "a_b",
+            "ex\u{e4}mple",
+            "192.0.2.1",
+            "[::1]",
+            "a.b.1",
+            &long,
+            "user@a.b",
+            "a.b/",
+            "a%2eb",
+            "a.b..",
+        ] {
             assert!(Hostname::parse(text).is_err(), "{text:?} was taken for a hostname");
         }
         for authority in ["a.b:", "a.b:0", "a.b:65536", "a.b:+1", "a.b:80:80", "u@a.b", "[::1]:80", "a.b:8 0", ":80"] {
@@ -253,7 +274,9 @@ mod tests {
     #[test]
     fn within_means_whole_labels() {
         let zone = Hostname::parse("gateway.example").expect("good");
-        for (name, within) in [("gateway.example", true), ("eu.gateway.example", true), ("notgateway.example", false), ("example", false)] {
+        for (name, within) in
+            [("gateway.example", true), ("eu.gateway.example", true), ("notgateway.example", false), ("example", false)]
+        {
             assert_eq!(Hostname::parse(name).expect("good").is_within(&zone), within, "{name}");
         }
     }

@@ -3,10 +3,10 @@
 //! A [`Snapshot`] is immutable. [`Published`] is the one pointer; `control` is the only one that stores into it. An HTTP
 //! attempt loads it exactly once.
 
-use crate::load::Load;
 use crate::geo::database::Locator;
 use crate::health::verdict::Pace;
 use crate::health::{Reason, Standing};
+use crate::load::Load;
 use crate::moment::{Moment, mix};
 use crate::names::{EndpointName, Label};
 use crate::topology::{EndpointIndex, RegionIndex, Site, Topology};
@@ -141,10 +141,14 @@ impl Target {
             Some(("provider", name)) => label(name).map(Self::Provider),
             Some(("region", name)) => label(name).map(Self::Region),
             Some(("endpoint", name)) => match name.split_once('/') {
-                Some((region, what)) if !what.is_empty() => Ok(Self::Endpoint(EndpointName::new(&label(region)?, what))),
+                Some((region, what)) if !what.is_empty() => {
+                    Ok(Self::Endpoint(EndpointName::new(&label(region)?, what)))
+                }
                 _ => Err(format!("{name:?} names no endpoint: it should read endpoint:REGION/NAME")),
             },
-            _ => Err(format!("{text:?} names nothing: it should read region:NAME, provider:NAME or endpoint:REGION/NAME")),
+            _ => Err(format!(
+                "{text:?} names nothing: it should read region:NAME, provider:NAME or endpoint:REGION/NAME"
+            )),
         }
     }
 

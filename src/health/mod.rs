@@ -84,7 +84,16 @@ impl Fault {
     /// Whether it certainly happened before the endpoint saw a request.
     #[must_use]
     pub fn is_before_request(self) -> bool {
-        matches!(self, Self::Local | Self::Unresolved | Self::Refused | Self::Unreachable | Self::ConnectTimeout | Self::Tls | Self::Unserved)
+        matches!(
+            self,
+            Self::Local
+                | Self::Unresolved
+                | Self::Refused
+                | Self::Unreachable
+                | Self::ConnectTimeout
+                | Self::Tls
+                | Self::Unserved
+        )
     }
 
     /// Whether it means that nobody answered, as against a wrong answer.

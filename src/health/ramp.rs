@@ -28,7 +28,13 @@ mod tests {
     #[test]
     fn it_grows_from_little_to_all_and_never_shrinks() {
         let slow_start = Duration::from_secs(60);
-        let share = |seconds| share_percent(Moment::at(Duration::from_secs(100 + seconds)), Moment::at(Duration::from_secs(100)), slow_start);
+        let share = |seconds| {
+            share_percent(
+                Moment::at(Duration::from_secs(100 + seconds)),
+                Moment::at(Duration::from_secs(100)),
+                slow_start,
+            )
+        };
         assert_eq!((share(0), share(6), share(30), share(59), share(60)), (5, 10, 50, 95, 100));
         assert!((0..70).all(|second| share(second) <= share(second + 1)));
         assert!((0..10).all(|second| share(second) <= 15));

@@ -56,7 +56,10 @@ mod tests {
         text.split(' ')
             .map(|word| Witness {
                 provider: u16::from(word.as_bytes()[0]),
-                failing_since: word[1..].parse().ok().map(|tenths: u64| Moment::at(Duration::from_millis(tenths * 100))),
+                failing_since: word[1..]
+                    .parse()
+                    .ok()
+                    .map(|tenths: u64| Moment::at(Duration::from_millis(tenths * 100))),
             })
             .collect()
     }
@@ -70,12 +73,12 @@ mod tests {
     #[test]
     fn an_outage_is_not() {
         for outage in [
-            "a0 a0 a0 b- b- c-", // half, one provider
-            "a0 a0 a0 a0 b- c-", // one provider, however large
-            "a0 b0 c0 a- b- c-", // exactly half
-            "a0 a0 b0 b0 c- c-", // two of three providers
+            "a0 a0 a0 b- b- c-",     // half, one provider
+            "a0 a0 a0 a0 b- c-",     // one provider, however large
+            "a0 b0 c0 a- b- c-",     // exactly half
+            "a0 a0 b0 b0 c- c-",     // two of three providers
             "a0 a0 b30 b30 c60 c60", // one after the other
-            "a0 a0 a0", // one provider in all
+            "a0 a0 a0",              // one provider in all
             "a- b- c-",
         ] {
             assert!(!is_suspect(&witnesses(outage)), "{outage}");

@@ -64,11 +64,15 @@ impl Verdict {
         use Outcome::{Failed, Passed};
         match (self, outcome) {
             (Self::Unknown { .. }, Passed) => Self::Up { failures: 0, passes: 0 },
-            (Self::Unknown { failures }, Failed) if failures + 1 < needed.fall => Self::Unknown { failures: failures + 1 },
+            (Self::Unknown { failures }, Failed) if failures + 1 < needed.fall => {
+                Self::Unknown { failures: failures + 1 }
+            }
             (Self::Up { failures: 0, .. }, Passed) => Self::Up { failures: 0, passes: 0 },
             (Self::Up { passes, .. }, Passed) if passes + 1 >= needed.reset_ok => Self::Up { failures: 0, passes: 0 },
             (Self::Up { failures, passes }, Passed) => Self::Up { failures, passes: passes + 1 },
-            (Self::Up { failures, .. }, Failed) if failures + 1 < needed.fall => Self::Up { failures: failures + 1, passes: 0 },
+            (Self::Up { failures, .. }, Failed) if failures + 1 < needed.fall => {
+                Self::Up { failures: failures + 1, passes: 0 }
+            }
             (Self::Down { passes }, Passed) if passes + 1 >= needed.rise => Self::Up { failures: 0, passes: 0 },
             (Self::Down { passes }, Passed) => Self::Down { passes: passes + 1 },
             (_, Failed) => Self::Down { passes: 0 },

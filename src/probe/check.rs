@@ -32,7 +32,12 @@ impl Question {
         let described = topology.endpoint(endpoint);
         // An endpoint that sees the client's name is asked under one of the names it serves.
         let seen = (described.host_from == HostFrom::Client)
-            .then(|| topology.routes.iter().find(|route| route.members.iter().any(|member| member.region == described.region)))
+            .then(|| {
+                topology
+                    .routes
+                    .iter()
+                    .find(|route| route.members.iter().any(|member| member.region == described.region))
+            })
             .flatten()
             .map(|route| &route.hostname);
         Self {
@@ -72,7 +77,8 @@ impl Question {
     }
 
     async fn send(&self, dialled: Dialled, path: &str) -> Result<http::Response<Incoming>, Fault> {
-        let request = Request::get(path).header(header::USER_AGENT, concat!("anyfront-probe/", env!("CARGO_PKG_VERSION")));
+        let request =
+            Request::get(path).header(header::USER_AGENT, concat!("anyfront-probe/", env!("CARGO_PKG_VERSION")));
         match dialled {
             Dialled::Http1(mut sender) => {
                 let request = request.header(header::HOST, &self.authority).body(Outgoing::Empty);
@@ -81,7 +87,8 @@ impl Question {
             Dialled::Http2(mut sender) => {
                 let scheme = if matches!(self.way, Way::Plain) { "http" } else { "https" };
                 let uri = Uri::builder().scheme(scheme).authority(self.authority.as_str()).path_and_query(path).build();
-                let request = request.uri(uri.map_err(|_| Fault::Protocol)?).version(Version::HTTP_2).body(Outgoing::Empty);
+                let request =
+                    request.uri(uri.map_err(|_| Fault::Protocol)?).version(Version::HTTP_2).body(Outgoing::Empty);
                 sender.send_request(request.map_err(|_| Fault::Protocol)?).await
             }
         }

@@ -168,16 +168,24 @@ impl Decision {
         match self.candidates.first() {
             Some(best) => {
                 let region = topology.region(best.region);
-                let _ = writeln!(text, "  goes to {}, {} ({})", region.name, region.place, topology.provider(best.region));
+                let _ =
+                    writeln!(text, "  goes to {}, {} ({})", region.name, region.place, topology.provider(best.region));
             }
             None => text.push_str("  goes nowhere: every region is excluded\n"),
         }
         text.push('\n');
-        let _ = writeln!(text, "  {:>2}  {:<12} {:<9} {:<8} {:>9} {:>9}  because", "", "region", "standing", "level", "from you", "from here");
+        let _ = writeln!(
+            text,
+            "  {:>2}  {:<12} {:<9} {:<8} {:>9} {:>9}  because",
+            "", "region", "standing", "level", "from you", "from here"
+        );
         for (place, candidate) in self.candidates.iter().enumerate() {
             let region = topology.region(candidate.region);
-            let level = if candidate.level == 0 { "primary".to_owned() } else { format!("fallback {}", candidate.level) };
-            let time = candidate.round_trip.map_or_else(|| "-".to_owned(), |time| format!("{:.0} ms", time.as_secs_f64() * 1_000.0));
+            let level =
+                if candidate.level == 0 { "primary".to_owned() } else { format!("fallback {}", candidate.level) };
+            let time = candidate
+                .round_trip
+                .map_or_else(|| "-".to_owned(), |time| format!("{:.0} ms", time.as_secs_f64() * 1_000.0));
             let _ = writeln!(
                 text,
                 "  {:>2}  {:<12} {:<9} {:<8} {:>6.0} km {:>9}  {}",

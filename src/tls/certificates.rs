@@ -62,7 +62,10 @@ pub struct Certificates {
 
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificates").field("exact", &self.exact.keys()).field("wildcard", &self.wildcard.keys()).finish()
+        f.debug_struct("Certificates")
+            .field("exact", &self.exact.keys())
+            .field("wildcard", &self.wildcard.keys())
+            .finish()
     }
 }
 
@@ -154,7 +157,8 @@ fn load_pair(certificate: &Path, key: &Path) -> Result<(Arc<CertifiedKey>, Vec<S
         .map_err(pem(certificate, "certificate"))?
         .collect::<Result<Vec<_>, _>>()
         .map_err(pem(certificate, "certificate"))?;
-    let first = chain.first().ok_or_else(|| CertificateError::Empty { path: certificate.to_owned(), what: "certificate" })?;
+    let first =
+        chain.first().ok_or_else(|| CertificateError::Empty { path: certificate.to_owned(), what: "certificate" })?;
     let names = names_of(first);
     if names.is_empty() {
         return Err(CertificateError::Nameless { path: certificate.to_owned() });

@@ -1,1 +1,311 @@
-//! regions.toml as written.
+//! `regions.toml` as written: its tables, their keys, what each means and what it is when absent.
+//!
+//! The documentation of a key here is what editors show (`anyfront check --schema`).
+
+use super::read::{Any, At, Degrees, May, Must, Whole, Written, nearest, quoted, table};
+use super::words::{Kind, Level, Pointer, Prefix, Statuses, Url, UrlPath};
+use super::{AllDown, Dialect, HostFrom, Steering};
+use crate::geo::place::Country;
+use crate::names::{Hostname, Label};
+use http::Method;
+use ipnet::IpNet;
+use serde_json::{Value as Json, json};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+table! {
+    /// The fleet of anyfront: sites, regions, endpoints, hostnames. The same file on every node.
+    File "the file" {
+        /// The fleet itself.
+        fleet: Must<Fleet>,
+        /// Where nodes stand. At least one.
+        site: Must<Vec<At<Site>>>,
+        /// Where clients are. Absent: the country database in the box, no overrides.
+        geo: May<Geo>,
+        /// How regions are probed, unless a region says otherwise.
+        probe: May<Probe>,
+        /// How requests are carried.
+        forward: May<Forward>,
+        /// Places at providers where the service runs. At least one.
+        region: Must<Vec<At<Region>>>,
+        /// Hostnames and who serves them. Every region has one of its own besides: CODE.zone.
+        hostname: May<Vec<At<Served>>>,
+        /// Kinds of traffic; the first that matches counts. What matches none is plain, and GET, HEAD and OPTIONS are safe.
+        class: May<Vec<At<Class>>>,
+    }
+}
+
+table! {
+    /// The fleet itself.
+    Fleet "[fleet]" {
+        /// What the fleet is called in logs and on the status page.
+        name: Must<Label>,
+        /// The name below which every region has its own hostname. Also our id in CDN-Loop, so it must be a name we own.
+        zone: Must<Hostname>,
+    }
+}
+
+table! {
+    /// A place where nodes stand.
+    Site "[[site]]" {
+        /// What it is called: `serve --site NAME`.
+        name: Must<Label>,
+        /// In or near which city, for people.
+        city: May<String>,
+        /// In which country (ISO 3166-1, two capital letters).
+        country: May<Country>,
+        /// Degrees north. Clients whose place is unknown are taken to be here, because anycast brought them.
+        latitude: Must<Degrees<90>>,
+        /// Degrees east.
+        longitude: Must<Degrees<180>>,
+        /// Where clients reach it: what DNS answers.
+        addresses: May<Vec<At<IpAddr>>> = [],
+    }
+}
+
+table! {
+    /// Where clients are.
+    Geo "[geo]" {
+        /// A country or city database in MaxMind's format, relative to this file. Absent: the one in the box.
+        database: May<String>,
+        /// Networks whose place is known better than the database knows it; the longest prefix wins.
+        place: May<Vec<At<GeoPlace>>>,
+    }
+}
+
+table! {
+    /// A network whose place is known.
+    GeoPlace "[[geo.place]]" {
+        /// The network.
+        prefix: Must<IpNet>,
+        /// In or near which city, for people.
+        city: May<String>,
+        /// In which country (ISO 3166-1, two capital letters).
+        country: May<Country>,
+        /// Degrees north.
+        latitude: Must<Degrees<90>>,
+        /// Degrees east.
+        longitude: Must<Degrees<180>>,
+    }
+}
+
+table! {
+    /// How endpoints are probed: on the way that traffic goes, TLS as the endpoint's URL says.
+    Probe "[probe]" {
+        /// `http` sends a GET and judges the answer; `tcp` only opens a connection.
+        kind: May<Kind> = "http",
+        /// Path and query of the GET. It should go through everything a request goes through.
+        path: May<UrlPath> = "/health",
+        /// Between probes of an endpoint that is up and stable. One second: a refused region is down within two.
+        interval: May<Duration> = "1s",
+        /// Between probes while in doubt. At most `interval`.
+        fast_interval: May<Duration> = "250ms",
+        /// Between probes of an endpoint that is down: slower, so that the sick are not hammered.
+        down_interval: May<Duration> = "2s",
+        /// From the first packet to the last byte that matters. Four times the round trip to the far side of the earth.
+        timeout: May<Duration> = "1500ms",
+        /// Passes in a row that bring an endpoint up. More than one, so that a lucky probe brings nobody back.
+        rise: May<Whole<1, 100>> = 3,
+        /// Failures that take it down; they need not be in a row. More than one, so that one lost packet takes nobody out.
+        fall: May<Whole<1, 100>> = 3,
+        /// Passes in a row that forgive earlier failures: an endpoint that loses some of its probes goes down in the end.
+        reset_ok: May<Whole<1, 1000>> = 10,
+        /// Status codes that pass: single ones and ranges.
+        expect_status: May<Vec<At<Statuses>>> = ["200-299"],
+        /// Text that the body must have somewhere. Empty: any body will do.
+        expect_body: May<String> = "",
+        /// A value that the body must have, if it must be JSON.
+        expect_json: May<ExpectJson>,
+    }
+}
+
+table! {
+    /// A value that a JSON body must have.
+    ExpectJson "expect_json" {
+        /// Where in the body: a JSON pointer (RFC 6901).
+        pointer: Must<Pointer>,
+        /// What must be there.
+        value: Must<Any>,
+    }
+}
+
+table! {
+    /// How requests are carried.
+    Forward "[forward]" {
+        /// Attempts that may have reached a region. Those that reached nobody are not counted. Three: more would only
+        /// make an overload worse.
+        attempts: May<Whole<1, 10>> = 3,
+        /// How long to go on with attempts that reach nobody. Most clients give up connecting after five seconds.
+        failover_timeout: May<Duration> = "5s",
+        /// For one connection, TLS included. Three round trips around the earth, with room for one lost packet.
+        connect_timeout: May<Duration> = "1s",
+        /// From the request's end to the answer's head. As long as the common SDKs wait.
+        first_byte_timeout: May<Duration> = "600s",
+        /// Longest silence inside an answer. As long as the common SDKs wait.
+        stream_idle_timeout: May<Duration> = "600s",
+        /// How long a recovered endpoint takes to get its full share; `0s`: at once.
+        slow_start: May<Duration> = "60s",
+        /// Networks of the proxies in front of us, whose X-Forwarded-For and Forwarded are believed. Nobody's otherwise.
+        trusted_proxies: May<Vec<At<IpNet>>> = [],
+        /// PEM files, relative to this one, with certificate authorities believed at endpoints besides the public ones.
+        trust: May<Vec<At<String>>> = [],
+    }
+}
+
+table! {
+    /// A place at a provider where the service runs.
+    Region "[[region]]" {
+        /// Its code, which is also its hostname's first label below the zone.
+        name: Must<Label>,
+        /// Who runs it: regions of one provider are expected to fail together.
+        provider: Must<Label>,
+        /// In or near which city, for people.
+        city: May<String>,
+        /// In which country (ISO 3166-1, two capital letters): what residency goes by.
+        country: Must<Country>,
+        /// Degrees north.
+        latitude: Must<Degrees<90>>,
+        /// Degrees east.
+        longitude: Must<Degrees<180>>,
+        /// URLs of what answers there: scheme, name or address, perhaps a port. Names are resolved again and again.
+        /// Instead of `[[region.endpoint]]`.
+        endpoints: May<Vec<At<Url>>>,
+        /// What answers there, with everything said. Instead of `endpoints`.
+        endpoint: May<Vec<At<Endpoint>>>,
+        /// Its public addresses, for DNS.
+        addresses: May<Vec<At<IpAddr>>> = [],
+        /// Concurrent requests that one node gives it at most. Absent: no limit.
+        capacity: May<Whole<1, 1_000_000>>,
+        /// Its share where a hostname's steering is `weighted`.
+        weight: May<Whole<0, 10_000>> = 100,
+        /// How this region is probed, where it differs from `[probe]`.
+        probe: May<Probe>,
+    }
+}
+
+table! {
+    /// One thing that answers in a region.
+    Endpoint "[[region.endpoint]]" {
+        /// What it is called, where the authority of its URL would not tell it from another.
+        name: May<Label>,
+        /// Scheme, name or address, perhaps a port.
+        url: Must<Url>,
+        /// Addresses with ports to dial instead of asking a resolver.
+        connect: May<Vec<At<SocketAddr>>> = [],
+        /// Whose Host and SNI it sees: its own (`endpoint`, from the URL) or the client's (`client`).
+        host: May<HostFrom> = "endpoint",
+        /// Its share inside the region.
+        weight: May<Whole<1, 10_000>> = 100,
+    }
+}
+
+table! {
+    /// A hostname and who serves it.
+    Served "[[hostname]]" {
+        /// The name clients use.
+        name: Must<Hostname>,
+        /// Its primary regions; `*` is every region not named elsewhere in this table.
+        regions: Must<Vec<At<String>>>,
+        /// Who serves it when no primary is up: each element is a level, a nested list is one level of several regions.
+        fallback: May<Vec<At<Level>>> = [],
+        /// What comes first within a level: the `nearest` to the client, the lowest measured `latency` from the node, the
+        /// first as written (`priority`), or by `weight` (`weighted`).
+        steering: May<Steering> = "nearest",
+        /// Countries (ISO 3166-1), `EU` or `EEA` that alone may process its requests: a fence that no outage lifts.
+        /// Empty: anywhere.
+        residency: May<Vec<At<String>>> = [],
+        /// When nothing is up: `try-nearest` tries the best of the down all the same, `refuse` answers 503.
+        all_down: May<AllDown> = "try-nearest",
+    }
+}
+
+table! {
+    /// A kind of traffic.
+    Class "[[class]]" {
+        /// On which hostnames; `*` is all.
+        hostnames: May<Vec<At<String>>> = ["*"],
+        /// Below which path, byte for byte.
+        prefix: Must<Prefix>,
+        /// The shape of our own errors: OpenAI's, JSON-RPC's or problem+json.
+        dialect: May<Dialect> = "plain",
+        /// Methods that may be repeated although the first attempt may have been processed.
+        safe: May<Vec<At<Method>>> = ["GET", "HEAD", "OPTIONS"],
+        /// Whether the gateway honours Idempotency-Key, so that requests that carry one may be repeated too.
+        idempotency_key: May<bool> = false,
+    }
+}
+
+/// Every table: how its header is written, and the keys it may have.
+pub const TABLES: [(&str, &[&str]); 12] = [
+    (File::HEADER, File::KEYS),
+    (Fleet::HEADER, Fleet::KEYS),
+    (Site::HEADER, Site::KEYS),
+    (Geo::HEADER, Geo::KEYS),
+    (GeoPlace::HEADER, GeoPlace::KEYS),
+    (Probe::HEADER, Probe::KEYS),
+    (ExpectJson::HEADER, ExpectJson::KEYS),
+    (Forward::HEADER, Forward::KEYS),
+    (Region::HEADER, Region::KEYS),
+    (Endpoint::HEADER, Endpoint::KEYS),
+    (Served::HEADER, Served::KEYS),
+    (Class::HEADER, Class::KEYS),
+];
+
+/// Names that keys had, or have elsewhere, and their names here. Applied where the second is a key.
+const RENAMED: [(&str, &str); 29] = [
+    ("lat", "latitude"),
+    ("lon", "longitude"),
+    ("lng", "longitude"),
+    ("long", "longitude"),
+    ("sites", "site"),
+    ("places", "place"),
+    ("regions", "region"),
+    ("providers", "provider"),
+    ("hosts", "hostname"),
+    ("hosts", "hostnames"),
+    ("hostnames", "hostname"),
+    ("classes", "class"),
+    ("probes", "probe"),
+    ("health_check", "probe"),
+    ("code", "name"),
+    ("hostname", "name"),
+    ("fallbacks", "fallback"),
+    ("primaries", "regions"),
+    ("policy", "steering"),
+    ("backends", "endpoints"),
+    ("targets", "endpoints"),
+    ("upstreams", "endpoints"),
+    ("urls", "endpoints"),
+    ("address", "addresses"),
+    ("max_concurrent", "capacity"),
+    ("retries", "attempts"),
+    ("healthy_threshold", "rise"),
+    ("unhealthy_threshold", "fall"),
+    ("methods", "safe"),
+];
+
+/// What should stand instead of the unknown key `name` in a table that has the keys `known`: what is said at the key,
+/// and what would be right.
+#[must_use]
+pub fn instead_of(name: &str, known: &[&str]) -> (String, String) {
+    if let Some((_, new)) = RENAMED.iter().find(|(old, new)| *old == name && known.contains(new)) {
+        return (format!("is called {new}"), format!("write {new} instead of {name}"));
+    }
+    if let Some(meant) = nearest(name, known.iter().copied()) {
+        return (format!("perhaps {meant}"), format!("did you mean {meant}?"));
+    }
+    let homes: Vec<&str> = TABLES.iter().filter(|(_, keys)| keys.contains(&name)).map(|(header, _)| *header).collect();
+    if !homes.is_empty() {
+        return ("belongs elsewhere".to_owned(), format!("{} is a key of {}", quoted(name), homes.join(" and ")));
+    }
+    ("not known here".to_owned(), format!("the keys here are {}", known.join(", ")))
+}
+
+/// The JSON schema of the file (draft 2020-12), with which editors complete and explain it.
+#[must_use]
+pub fn schema() -> Json {
+    let mut schema = File::schema();
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!("anyfront regions.toml");
+    schema
+}

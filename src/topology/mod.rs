@@ -6,6 +6,9 @@
 
 pub mod check;
 pub mod file;
+pub mod mistake;
+mod read;
+mod words;
 
 use crate::geo::place::{Country, Place};
 use crate::names::{EndpointName, Hostname, Label};

@@ -26,9 +26,7 @@ pub fn choose(
         Some(Drained::Soft) => takes_drained,
         Some(Drained::Hard) => false,
     };
-    let left = || {
-        endpoints.iter().copied().filter(|at| !tried.contains(at) && may_be_used(snapshot.endpoint(*at)))
-    };
+    let left = || endpoints.iter().copied().filter(|at| !tried.contains(at) && may_be_used(snapshot.endpoint(*at)));
     let best: Standing = left().map(|at| snapshot.endpoint(at).standing).min()?;
     let equals = || left().filter(|at| snapshot.endpoint(*at).standing == best);
     let count = equals().count() as u64;

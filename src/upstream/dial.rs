@@ -2,16 +2,14 @@
 
 use super::body::Outgoing;
 use crate::health::Fault;
-use crate::limits::{
-    ANSWER_HEADER_FIELDS_MAX, STREAM_BUFFER_BYTES_MAX, UNACKNOWLEDGED_MAX, UPSTREAM_BUFFER_BYTES_MAX,
-};
+use crate::limits::{ANSWER_HEADER_FIELDS_MAX, STREAM_BUFFER_BYTES_MAX, UNACKNOWLEDGED_MAX, UPSTREAM_BUFFER_BYTES_MAX};
+use crate::names::Hostname;
 use crate::tls::ALPN_HTTP2;
 use crate::tls::trust::Trust;
+use crate::topology::{Endpoint, Host};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls_pki_types::ServerName;
-use crate::names::Hostname;
-use crate::topology::{Endpoint, Host};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;

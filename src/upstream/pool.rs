@@ -3,9 +3,9 @@
 use super::body::Outgoing;
 use super::dial::{Dialled, Way, dial};
 use super::{AttemptError, Needs, Progress};
-use crate::load::{InFlight, Load};
 use crate::health::Fault;
 use crate::limits::{POOL_IDLE, POOL_IDLE_MAX, UPSTREAM_STREAMS_MAX};
+use crate::load::{InFlight, Load};
 use crate::moment::{Clock, Moment};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -194,11 +194,12 @@ fn failed(request: Option<Request<Outgoing>>, error: &hyper::Error, was_reused: 
     let stream_error = || error.source().and_then(|source| source.downcast_ref::<h2::Error>());
     let was_refused = stream_error().is_some_and(|error| error.reason() == Some(h2::Reason::REFUSED_STREAM));
     let progress = if request.is_some() || was_refused { Progress::Unsent } else { Progress::Sent };
-    let fault = if error.is_parse() || stream_error().is_some_and(|error| error.reason() == Some(h2::Reason::PROTOCOL_ERROR)) {
-        Fault::Protocol
-    } else {
-        Fault::Reset
-    };
+    let fault =
+        if error.is_parse() || stream_error().is_some_and(|error| error.reason() == Some(h2::Reason::PROTOCOL_ERROR)) {
+            Fault::Protocol
+        } else {
+            Fault::Reset
+        };
     AttemptError { fault, progress, was_reused, request }
 }
 

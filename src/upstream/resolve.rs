@@ -28,11 +28,25 @@ pub fn may_be_dialled(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             let shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xC0 == 64;
-            !(v4.is_loopback() || v4.is_link_local() || v4.is_private() || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() || v4.octets()[0] == 0 || shared)
+            !(v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_private()
+                || v4.is_unspecified()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || v4.octets()[0] == 0
+                || shared)
         }
         IpAddr::V6(v6) => {
-            let embeds_v4 = v6.to_ipv4_mapped().is_some() || v6.segments()[..6] == [0; 6] || v6.segments()[..6] == [0x64, 0xFF9B, 0, 0, 0, 0];
-            !(embeds_v4 || v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local() || v6.is_unique_local())
+            let embeds_v4 = v6.to_ipv4_mapped().is_some()
+                || v6.segments()[..6] == [0; 6]
+                || v6.segments()[..6] == [0x64, 0xFF9B, 0, 0, 0, 0];
+            !(embeds_v4
+                || v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_multicast()
+                || v6.is_unicast_link_local()
+                || v6.is_unique_local())
         }
     }
 }
@@ -127,9 +141,24 @@ mod tests {
     #[test]
     fn a_name_cannot_lead_into_our_own_house() {
         for address in [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1",
-            "255.255.255.255", "::1", "::", "fe80::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1", "::ffff:8.8.8.8",
-            "64:ff9b::7f00:1", "::127.0.0.1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "100.64.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00:ec2::254",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:8.8.8.8",
+            "64:ff9b::7f00:1",
+            "::127.0.0.1",
         ] {
             assert!(!may_be_dialled(address.parse().expect("an address")), "{address} was let through");
         }

@@ -1,0 +1,65 @@
+//! Files that the file names.
+
+use super::{At, Proof};
+use crate::limits::{GEO_DATABASE_BYTES_MAX, TRUST_FILE_BYTES_MAX};
+use crate::topology::read::quoted;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use std::path::PathBuf;
+
+impl Proof<'_> {
+    /// The database's path. It must be readable and in MaxMind's format.
+    pub(super) fn database(&mut self, written: &At<String>) -> PathBuf {
+        let path = self.folder.join(&written.value);
+        if let Some(bytes) = self.bytes("database", written, GEO_DATABASE_BYTES_MAX)
+            && let Err(error) = maxminddb::Reader::from_source(bytes)
+        {
+            let title = format!("database {} is not in MaxMind's format", quoted(&written.value));
+            let help = "name a country or city .mmdb; without this key the database in the box is used";
+            self.error(&written.span, title, error.to_string(), help);
+        }
+        path
+    }
+
+    /// The certificates in a PEM file; at least one.
+    pub(super) fn trust(&mut self, written: &At<String>) -> Vec<CertificateDer<'static>> {
+        let Some(bytes) = self.bytes("trust", written, TRUST_FILE_BYTES_MAX) else { return Vec::new() };
+        let named = quoted(&written.value);
+        let help = "name a PEM file with one or more CERTIFICATE sections";
+        let certificates: Vec<_> = match CertificateDer::pem_slice_iter(&bytes).collect() {
+            Ok(certificates) => certificates,
+            Err(error) => {
+                self.error(&written.span, format!("trust {named} is no PEM file"), error.to_string(), help);
+                return Vec::new();
+            }
+        };
+        if certificates.is_empty() {
+            self.error(&written.span, format!("trust {named} has no certificate"), "nobody in it", help);
+        }
+        for (at, certificate) in certificates.iter().enumerate() {
+            if let Err(error) = x509_parser::parse_x509_certificate(certificate) {
+                let title = format!("trust {named} has a certificate that cannot be read, number {}", at + 1);
+                self.error(&written.span, title, error.to_string(), help);
+            }
+        }
+        certificates
+    }
+
+    /// What is in a file; a plain one, no longer than `bytes_max`, so that no pipe or device holds us up.
+    fn bytes(&mut self, key: &str, written: &At<String>, bytes_max: u64) -> Option<Vec<u8>> {
+        let path = self.folder.join(&written.value);
+        let named = format!("{key} {}", quoted(&written.value));
+        let help = format!("the path is relative to this file: {}", quoted(&path.display().to_string()));
+        let problem = match std::fs::metadata(&path) {
+            Err(error) => error.to_string(),
+            Ok(about) if !about.is_file() => "not a plain file".to_owned(),
+            Ok(about) if about.len() > bytes_max => format!("longer than {bytes_max} octets"),
+            Ok(_) => match std::fs::read(&path) {
+                Ok(bytes) => return Some(bytes),
+                Err(error) => error.to_string(),
+            },
+        };
+        self.error(&written.span, format!("{named} cannot be read"), problem, help);
+        None
+    }
+}
