@@ -91,3 +91,51 @@ impl RecentRequests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().take(count).cloned().collect()
     }
 }
+
+/// What one worker of the data plane counts.
+#[derive(Debug, Default)]
+pub struct WorkerCounters {
+    /// What its doors have counted.
+    pub door: DoorCounters,
+    /// Its last requests.
+    pub recent: RecentRequests,
+}
+
+/// The counters of all workers of a node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Counters(Arc<[Arc<WorkerCounters>]>);
+
+impl Counters {
+    /// Counters for that many workers, all at zero.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self((0..workers).map(|_| Arc::default()).collect())
+    }
+
+    /// One worker's own.
+    #[must_use]
+    pub fn worker(&self, worker: usize) -> Arc<WorkerCounters> {
+        Arc::clone(&self.0[worker])
+    }
+
+    /// One counter over all workers.
+    #[must_use]
+    pub fn total(&self, which: impl Fn(&DoorCounters) -> &AtomicU64) -> u64 {
+        self.0.iter().map(|worker| which(&worker.door).load(Relaxed)).sum()
+    }
+
+    /// Client connections open now.
+    #[must_use]
+    pub fn open(&self) -> u32 {
+        self.0.iter().map(|worker| worker.door.open.load(Relaxed)).sum()
+    }
+
+    /// The newest `count` requests of all workers, newest first.
+    #[must_use]
+    pub fn newest(&self, count: usize) -> Vec<Recent> {
+        let mut all: Vec<Recent> = self.0.iter().flat_map(|worker| worker.recent.newest(count)).collect();
+        all.sort_by_key(|recent| std::cmp::Reverse(recent.at));
+        all.truncate(count);
+        all
+    }
+}

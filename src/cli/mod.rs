@@ -1,0 +1,53 @@
+//! What a person types: one file for each command.
+
+pub mod admin;
+pub mod check;
+pub mod drain;
+pub mod explain;
+pub mod geoip;
+pub mod lab;
+pub mod serve;
+pub mod status;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The front door that sends every request to the nearest healthy region.
+#[derive(Debug, Parser)]
+#[command(name = "anyfront", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Check(check::Args),
+    Explain(explain::Args),
+    Drain(drain::DrainArgs),
+    Undrain(drain::UndrainArgs),
+    Status(status::Args),
+    Geoip(geoip::Args),
+    Lab(lab::Args),
+}
+
+/// Runs what the arguments ask for. 0: it went well; 1: it did not, and standard error says why; 2: the arguments are
+/// wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Drain(args) => drain::drain(args),
+        Command::Undrain(args) => drain::undrain(args),
+        Command::Status(args) => status::run(args),
+        Command::Geoip(args) => geoip::run(args),
+        Command::Lab(args) => lab::run(args),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("anyfront: {error:#}");
+        ExitCode::FAILURE
+    })
+}

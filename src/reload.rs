@@ -1,0 +1,1 @@
+//! Reads `regions.toml` again when it changes.

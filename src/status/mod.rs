@@ -1,0 +1,1 @@
+//! SHOWS ALL OF IT.
