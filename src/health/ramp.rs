@@ -28,7 +28,7 @@ mod tests {
     #[test]
     fn it_grows_from_little_to_all_and_never_shrinks() {
         let slow_start = Duration::from_secs(60);
-        let share = |seconds| {
+        let share = |seconds: u64| {
             share_percent(
                 Moment::at(Duration::from_secs(100 + seconds)),
                 Moment::at(Duration::from_secs(100)),
