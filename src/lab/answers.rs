@@ -128,14 +128,7 @@ impl Asked {
                 Some(count) => self.reply(StatusCode::OK, "application/octet-stream", Source::Zeros(count)),
                 None => self.wrong(400, "it should read /bytes/N, N octets, at most a tebibyte"),
             },
-            ["echo"] => {
-                let kind = request.headers().get(header::CONTENT_TYPE).cloned();
-                let mut reply = self.reply(StatusCode::OK, "application/octet-stream", Source::Echo(request.into_body()));
-                if let Some(kind) = kind {
-                    reply.headers_mut().insert(header::CONTENT_TYPE, kind);
-                }
-                reply
-            }
+            ["echo"] => self.echo(request).await,
             ["status", code] => self.status(code),
             ["slow"] => self.slow(request).await,
             ["trailers"] => self.trailers(),
@@ -174,6 +167,21 @@ impl Asked {
                 "body_sha256": body_sha256,
             })),
         )
+    }
+
+    /// The request's body, as it comes in. The answer begins at once, unless the client waits to be told to go on: then
+    /// "100 Continue" must come before it.
+    async fn echo(&self, request: Request<Incoming>) -> Reply {
+        let (head, mut rest) = request.into_parts();
+        let first = if head.headers.contains_key(header::EXPECT) { rest.frame().await } else { None };
+        let Ok(first) = first.transpose() else { return self.wrong(400, "the body ended early") };
+        let mut reply = self.reply(StatusCode::OK, "application/octet-stream", Source::Echo { first, rest });
+        for name in [header::CONTENT_TYPE, header::TRAILER] {
+            if let Some(value) = head.headers.get(&name) {
+                reply.headers_mut().insert(name, value.clone());
+            }
+        }
+        reply
     }
 
     async fn api(&self, request: Request<Incoming>, say: impl Fn(&[u8]) -> Result<Completion, Wrong>) -> Reply {

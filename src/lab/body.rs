@@ -31,7 +31,12 @@ pub(super) enum Source {
     /// So many zeros.
     Zeros(u64),
     /// The request's body, trailers too.
-    Echo(Incoming),
+    Echo {
+        /// What was taken of it before the answer began.
+        first: Option<Frame<Bytes>>,
+        /// The rest.
+        rest: Incoming,
+    },
     /// One after the other, with a pause before each but the first.
     Events {
         /// What is still to come.
@@ -77,7 +82,7 @@ impl Answer {
             Source::Whole(bytes) => Some(bytes.len() as u64),
             Source::Zeros(count) => Some(*count),
             Source::Done => Some(0),
-            Source::Echo(_) | Source::Events { .. } => None,
+            Source::Echo { .. } | Source::Events { .. } => None,
         };
         Self {
             source,
@@ -110,7 +115,7 @@ impl Answer {
             Source::Done | Source::Zeros(0) => true,
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Events { left, .. } => left.is_empty(),
-            Source::Zeros(_) | Source::Echo(_) => false,
+            Source::Zeros(_) | Source::Echo { .. } => false,
         };
         is_empty && self.trailers.is_none()
     }
@@ -121,7 +126,11 @@ impl Answer {
     }
 
     /// The next octets, no more than `bytes_max` where that can be chosen.
-    fn poll_source(&mut self, cx: &mut Context<'_>, bytes_max: u64) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_source(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes_max: u64,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let bytes = match &mut self.source {
             Source::Whole(bytes) if !bytes.is_empty() => bytes.split_to(bytes_max.min(bytes.len())),
@@ -130,13 +139,16 @@ impl Answer {
                 *left -= some as u64;
                 Bytes::from_static(&ZEROS[..some])
             }
-            Source::Echo(incoming) => match ready!(Pin::new(incoming).poll_frame(cx)) {
-                Some(frame) => return Poll::Ready(Some(frame)),
-                None => {
-                    self.source = Source::Done;
-                    return Poll::Ready(None);
+            Source::Echo { first, rest } => {
+                if let Some(frame) = first.take() {
+                    return Poll::Ready(Some(Ok(frame)));
                 }
-            },
+                let frame = ready!(Pin::new(rest).poll_frame(cx));
+                if frame.is_none() {
+                    self.source = Source::Done;
+                }
+                return Poll::Ready(frame);
+            }
             Source::Events { left, pace } => match left.pop_front() {
                 Some(event) => {
                     let times = if let Fault::Slow { times, .. } = self.weather.borrow().fault { times } else { 1.0 };
@@ -192,7 +204,7 @@ impl Body for Answer {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Zeros(left) => SizeHint::with_exact(*left),
             Source::Done => SizeHint::with_exact(0),
-            Source::Echo(_) | Source::Events { .. } => SizeHint::default(),
+            Source::Echo { .. } | Source::Events { .. } => SizeHint::default(),
         }
     }
 }

@@ -80,10 +80,7 @@ pub(super) async fn serve(listener: TcpListener, inhabitants: Arc<Inhabitants>) 
     }
 }
 
-async fn reply(
-    inhabitants: Arc<Inhabitants>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn reply(inhabitants: Arc<Inhabitants>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, body) = match obey(&inhabitants, request).await {
         Ok(body) => (StatusCode::OK, body),
         Err((status, why)) => (status, json!({"error": why})),
@@ -139,12 +136,7 @@ async fn order<T: serde::de::DeserializeOwned>(request: Request<Incoming>) -> Re
     serde_json::from_slice(&body).map_err(|error| bad(format!("the body is not understood: {error}; {example}")))
 }
 
-async fn suffer(
-    inhabitants: &Inhabitants,
-    aim: &Aim,
-    fault: Fault,
-    lasts: Option<Duration>,
-) -> Result<Json, Refused> {
+async fn suffer(inhabitants: &Inhabitants, aim: &Aim, fault: Fault, lasts: Option<Duration>) -> Result<Json, Refused> {
     match inhabitants.suffer(aim, fault, lasts).await {
         Ok(count) => Ok(json!({"target": aim.to_string(), "fault": fault.to_string(), "endpoints": count})),
         Err(error @ LabError::Nobody(_)) => Err(bad(error.to_string())),

@@ -108,7 +108,8 @@ impl Wanted {
             "blackhole" => Fault::Blackhole,
             "error" => Fault::Error { share: self.share.unwrap_or(1.0), status: self.status.unwrap_or(503) },
             "slow" => {
-                let by = self.ms.map_or(if self.times.is_some() { Duration::ZERO } else { SLOW_BY }, Duration::from_millis);
+                let by =
+                    self.ms.map_or(if self.times.is_some() { Duration::ZERO } else { SLOW_BY }, Duration::from_millis);
                 Fault::Slow { by, times: self.times.unwrap_or(1.0) }
             }
             "cut" => Fault::Cut,
@@ -172,7 +173,10 @@ impl Aim {
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "all" => Ok(Self::All),
-            "" => Err("a target is missing: it should read orf, region:orf, provider:aws, endpoint:orf/a or all".to_owned()),
+            "" => {
+                Err("a target is missing: it should read orf, region:orf, provider:aws, endpoint:orf/a or all"
+                    .to_owned())
+            }
             _ if text.contains(':') => Target::parse(text).map(Self::At),
             _ if text.contains('/') => Target::parse(&format!("endpoint:{text}")).map(Self::At),
             _ => Target::parse(&format!("region:{text}")).map(Self::At),

@@ -95,7 +95,8 @@ pub fn write(
             let Value::Table(region) = region else { continue };
             let first = known.endpoints.first().map(|endpoint| fleet.endpoint(*endpoint));
             let Some(first) = first else { continue };
-            let tables = addresses.iter().enumerate().map(|(at, address)| endpoint(first, at, *address, changes.is_tls));
+            let tables =
+                addresses.iter().enumerate().map(|(at, address)| endpoint(first, at, *address, changes.is_tls));
             let tables = tables.collect();
             region.remove("endpoints");
             region.insert("endpoint".to_owned(), Value::Array(tables));
@@ -232,7 +233,8 @@ mod tests {
         let changes = Changes { is_tls: true, trusts_loopback: true, extra };
         let text = write(FLEET, path, &fleet, &addresses, &changes).expect("it can be written");
         let node = prove(&text, path).expect("it is right");
-        let names = |topology: &Topology| topology.routes.iter().map(|route| route.hostname.clone()).collect::<Vec<_>>();
+        let names =
+            |topology: &Topology| topology.routes.iter().map(|route| route.hostname.clone()).collect::<Vec<_>>();
         assert_eq!(names(&node), names(&fleet));
         assert_eq!(node.classes.len(), fleet.classes.len());
         assert_eq!((node.endpoints.len(), node.endpoints[3].connect[0]), (28, address(1, 2)));

@@ -135,7 +135,9 @@ impl Unopened {
             tls: manner.tls,
         });
         let (orders, taken) = mpsc::channel(ORDERS_MAX);
-        tokio::spawn(Porter { core: Arc::clone(&core), door: self.0, is_open: true, flap: None, heal_at: None }.keep(taken));
+        tokio::spawn(
+            Porter { core: Arc::clone(&core), door: self.0, is_open: true, flap: None, heal_at: None }.keep(taken),
+        );
         Ok(Standin { core, address, orders })
     }
 }

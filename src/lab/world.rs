@@ -102,7 +102,9 @@ pub enum LabError {
     #[error("{0}")]
     Setting(String),
     /// No loopback address is to be had.
-    #[error("no loopback address for a stand-in, from {from} on: {source}; all of 127.0.0.0/8 is needed, as Linux has it")]
+    #[error(
+        "no loopback address for a stand-in, from {from} on: {source}; all of 127.0.0.0/8 is needed, as Linux has it"
+    )]
     Address {
         /// The first one tried.
         from: Ipv4Addr,
@@ -196,12 +198,18 @@ impl World {
         let owns_folder = settings.folder.is_none();
         let folder = settings.folder.clone().unwrap_or_else(own_folder);
         in_file(&folder, std::fs::create_dir_all(&folder))?;
-        let changes =
-            Changes { is_tls: settings.is_tls, trusts_loopback: settings.trusts_loopback, extra: settings.extra.clone() };
+        let changes = Changes {
+            is_tls: settings.is_tls,
+            trusts_loopback: settings.trusts_loopback,
+            extra: settings.extra.clone(),
+        };
         // From here on dropping the world cleans up behind it.
         let mut world = Self {
             runtime: Some(runtime),
-            inhabitants: Arc::new(Inhabitants { topology: plan::read(FLEET, Path::new(FLEET_NAME))?, standins: Vec::new() }),
+            inhabitants: Arc::new(Inhabitants {
+                topology: plan::read(FLEET, Path::new(FLEET_NAME))?,
+                standins: Vec::new(),
+            }),
             clock: Clock::start(),
             folder,
             owns_folder,
@@ -313,11 +321,13 @@ impl World {
     /// How much a region was asked, ever.
     #[must_use]
     pub fn counts(&self, region: &str) -> Counts {
-        self.standins(region).iter().map(|standin| standin.log().counts()).fold(Counts::default(), |sum, counts| Counts {
-            begun: sum.begun + counts.begun,
-            finished: sum.finished + counts.finished,
-            injected: sum.injected + counts.injected,
-            connections: sum.connections + counts.connections,
+        self.standins(region).iter().map(|standin| standin.log().counts()).fold(Counts::default(), |sum, counts| {
+            Counts {
+                begun: sum.begun + counts.begun,
+                finished: sum.finished + counts.finished,
+                injected: sum.injected + counts.injected,
+                connections: sum.connections + counts.connections,
+            }
         })
     }
 
@@ -437,7 +447,9 @@ impl Drop for World {
 fn proven(settings: &Settings) -> Result<(), LabError> {
     let count = settings.endpoints_per_region;
     if count == 0 || count > ENDPOINTS_PER_REGION_MAX {
-        return Err(LabError::Setting(format!("{count} endpoints per region: it should be 1 to {ENDPOINTS_PER_REGION_MAX}")));
+        return Err(LabError::Setting(format!(
+            "{count} endpoints per region: it should be 1 to {ENDPOINTS_PER_REGION_MAX}"
+        )));
     }
     if !(0.0..=100.0).contains(&settings.latency_scale) {
         return Err(LabError::Setting(format!("latency scale {}: it should be 0 to 100", settings.latency_scale)));
