@@ -19,7 +19,7 @@ use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The database in the box: countries, made by `anyfront geoip build`. Under CC BY-SA 4.0, see `geoip/`.
 const BOX: &[u8] = include_bytes!("../../geoip/country.mmdb.gz");
@@ -198,7 +198,8 @@ fn carried_v4(address: IpAddr) -> Option<Ipv4Addr> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     bytes: u64,
-    changed: Option<SystemTime>,
+    /// Since 1970.
+    changed: Option<Duration>,
 }
 
 impl Stamp {
@@ -209,7 +210,8 @@ impl Stamp {
 
 impl From<&std::fs::Metadata> for Stamp {
     fn from(metadata: &std::fs::Metadata) -> Self {
-        Self { bytes: metadata.len(), changed: metadata.modified().ok() }
+        let changed = metadata.modified().ok().and_then(|changed| changed.duration_since(UNIX_EPOCH).ok());
+        Self { bytes: metadata.len(), changed }
     }
 }
 
