@@ -13,6 +13,7 @@ use crate::limits::EVENT_BATCH_MAX;
 use crate::load::Load;
 use crate::moment::{Clock, Moment};
 use crate::names::{EndpointName, Label};
+use crate::shutdown::requested;
 use crate::snapshot::{Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot};
 use crate::topology::{EndpointIndex, Probe, RegionIndex, Site, Topology};
 use std::net::SocketAddr;
@@ -469,7 +470,7 @@ pub async fn run(
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tokio::select! {
-            _ = shutdown.wait_for(|asked| *asked) => return,
+            () = requested(&mut shutdown) => return,
             count = events.recv_many(&mut batch, EVENT_BATCH_MAX) => if count == 0 { return },
             _ = tick.tick() => {}
         }

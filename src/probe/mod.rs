@@ -5,6 +5,7 @@ pub mod schedule;
 
 use crate::control::Event;
 use crate::moment::{Clock, Dice};
+use crate::shutdown::requested;
 use crate::snapshot::Published;
 use crate::tls::trust::Trust;
 use schedule::Schedule;
@@ -36,7 +37,7 @@ pub async fn run(
             probes.spawn(async move { (launch, question.ask(clock).await) });
         }
         tokio::select! {
-            _ = shutdown.wait_for(|asked| *asked) => return,
+            () = requested(&mut shutdown) => return,
             changed = bell.changed() => if changed.is_err() { return },
             () = tokio::time::sleep_until(clock.instant(schedule.wake_at(clock.now()))) => {}
             Some(Ok((launch, result))) = probes.join_next() => {
