@@ -415,7 +415,7 @@ async fn flap_goes_and_comes_again() {
     timeout(BOUND, watch).await.expect("it should change");
     assert_eq!(turns, [false, true, false, true]);
     world.heal(&aim("orf")).expect("it heals");
-    assert_eq!(world.standins("orf")[0].fault(), Fault::None);
+    assert_eq!(world.standins("orf")[0].suffers(), Fault::None);
     assert_eq!(status(&get(orf, "/health").await.expect("an answer")), "200");
 }
 

@@ -161,7 +161,7 @@ impl Asked {
                 "method": head.method.as_str(),
                 "path": head.uri.path_and_query().map_or("", |path| path.as_str()),
                 "version": version(head.version),
-                "authority": head.uri.authority().map(|authority| authority.as_str()).or(host),
+                "authority": head.uri.authority().map(http::uri::Authority::as_str).or(host),
                 "headers": headers,
                 "body_bytes": body_bytes,
                 "body_sha256": body_sha256,
