@@ -5,8 +5,9 @@
 use super::certificates::{Authority, MakeError, Pair};
 use super::command;
 use super::fault::{Aim, Fault};
+use super::files::{Folder, Model};
 use super::logbook::{Counts, Logged};
-use super::plan::{self, AUTHORITY_FILE, CONFIG_FILE, Changes, FLEET, FLEET_NAME, PlanError};
+use super::plan::{self, AUTHORITY_FILE, CONFIG_FILE, Changes, PlanError};
 use super::standin::{About, Manner, Standin, Unopened};
 use crate::limits::ENDPOINTS_PER_REGION_MAX;
 use crate::moment::{Clock, mix};
@@ -17,7 +18,6 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -164,72 +164,6 @@ impl Inhabitants {
     }
 }
 
-/// Where the node's files are. Goes when it is dropped, if it is the world's own.
-#[derive(Debug)]
-struct Folder {
-    path: PathBuf,
-    is_own: bool,
-}
-
-impl Folder {
-    fn make(asked: Option<&PathBuf>) -> Result<Self, LabError> {
-        if let Some(path) = asked {
-            in_file(path, std::fs::create_dir_all(path))?;
-            return Ok(Self { path: path.clone(), is_own: false });
-        }
-        // Never one that is there already: it might be a stranger's.
-        loop {
-            let path = own_folder();
-            match std::fs::create_dir(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return in_file(&path, made).map(|()| Self { path: path.clone(), is_own: true }),
-            }
-        }
-    }
-
-    /// Writes a file whole: whoever watches it never sees half of it.
-    fn put(&self, name: &str, text: &str) -> Result<(), LabError> {
-        let (path, new) = (self.path.join(name), self.path.join(format!(".{name}.new")));
-        in_file(&new, std::fs::write(&new, text))?;
-        in_file(&path, std::fs::rename(&new, &path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if self.is_own {
-            // What is left then is in a folder for what may be lost.
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
-    }
-}
-
-/// The fleet that a world is made after.
-#[derive(Debug)]
-struct Model {
-    path: PathBuf,
-    source: String,
-    topology: Topology,
-}
-
-impl Model {
-    fn read(asked: Option<&PathBuf>) -> Result<Self, LabError> {
-        let (path, source) = match asked {
-            Some(path) => (path.clone(), in_file(path, std::fs::read_to_string(path))?),
-            None => (PathBuf::from(FLEET_NAME), FLEET.to_owned()),
-        };
-        Ok(Self { topology: plan::read(&source, &path)?, path, source })
-    }
-
-    /// Writes the node's file into `folder`, and says what it means.
-    fn write(&self, addresses: &[Vec<SocketAddr>], changes: &Changes, folder: &Folder) -> Result<Topology, LabError> {
-        let text = plan::write(&self.source, &self.path, &self.topology, addresses, changes)?;
-        let topology = plan::prove(&text, &folder.path.join(CONFIG_FILE))?;
-        folder.put(CONFIG_FILE, &text)?;
-        Ok(topology)
-    }
-}
-
 /// A running world.
 #[derive(Debug)]
 pub struct World {
@@ -270,9 +204,17 @@ impl World {
             .build()
             .map_err(|source| LabError::Io { what: "threads of the lab".to_owned(), source })?;
         let clock = Clock::start();
-        let standins = {
+        let opened = {
             let _inside = runtime.enter();
-            open(&model.topology, doors, &settings, &site, &authority, clock)?
+            open(&model.topology, doors, &settings, &site, &authority, clock)
+        };
+        let standins = match opened {
+            Ok(standins) => standins,
+            Err(error) => {
+                // In the background: this may be inside another runtime.
+                runtime.shutdown_background();
+                return Err(error);
+            }
         };
         let inhabitants = Arc::new(Inhabitants { topology, standins });
         Ok(Self { runtime: Some(runtime), inhabitants, clock, folder, site: site.name, model, changes })
@@ -529,15 +471,4 @@ fn about(fleet: &Topology, region: &Region, at: usize, site: &Site, latency_scal
         place: region.place.city.as_deref().unwrap_or(region.name.as_str()).to_owned(),
         round_trip: round_trip.mul_f64(latency_scale),
     }
-}
-
-/// A folder that no other world has: by process and count.
-fn own_folder() -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Relaxed);
-    std::env::temp_dir().join(format!("anyfront-lab-{}-{count}", std::process::id()))
-}
-
-fn in_file<T>(path: &Path, outcome: io::Result<T>) -> Result<T, LabError> {
-    outcome.map_err(|source| LabError::File { path: path.to_owned(), source })
 }
