@@ -5,6 +5,7 @@ use crate::lab::fault::{Aim, Fault};
 use crate::lab::world::{Settings, World};
 use crate::names::Label;
 use crate::node::{Node, Options};
+use crate::topology::read::Word;
 use anyhow::{Context, bail};
 use clap::{Subcommand, ValueHint};
 use serde_json::Value as Json;
@@ -22,8 +23,6 @@ const CONTROL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCAL
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest answer of the lab, octets: 1 024 regions with 32 endpoints need about 8 MiB.
 const CONTROL_BYTES_MAX: u64 = 32 << 20;
-/// Longest duration an argument may say.
-const FOR_MAX: Duration = Duration::from_secs(86_400);
 /// Clients in the printed examples: where they are, and from which address they come.
 const CLIENTS: [(&str, &str); 3] = [("London", "127.44.0.1"), ("Sydney", "127.61.0.1"), ("São Paulo", "127.55.0.1")];
 
@@ -388,36 +387,13 @@ fn target(text: &str) -> Result<String, String> {
     Aim::parse(text).map(|aim| aim.to_string())
 }
 
-/// A time such as 250ms, 30s, 5m or 1h.
 fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        _ => return Err("a time has a unit: 250ms, 30s, 5m or 1h".to_owned()),
-    };
-    let number: f64 = number.parse().map_err(|_| "a time is a number and a unit: 250ms, 30s, 5m or 1h".to_owned())?;
-    Duration::try_from_secs_f64(number * seconds)
-        .ok()
-        .filter(|duration| *duration <= FOR_MAX)
-        .ok_or_else(|| "a time is a day at most".to_owned())
+    <Duration as Word>::parse(text).map_err(|_| "a time is a whole number and a unit: 250ms, 30s, 5m or 1h".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
-        for wrong in ["", "30", "s", "1.2.3s", "2d", "-1s", "99h"] {
-            assert!(duration(wrong).is_err(), "{wrong:?}");
-        }
-    }
 
     #[test]
     fn the_greeting_can_be_pasted() {
