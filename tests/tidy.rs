@@ -294,7 +294,8 @@ fn has_word(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(at, _)| {
         let begins_a_name = word.starts_with(|c: char| c.is_alphanumeric());
         let after = code[at + word.len()..].chars().next();
-        let ends_a_name = word.ends_with(char::is_alphanumeric) && after.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let ends_a_name =
+            word.ends_with(char::is_alphanumeric) && after.is_some_and(|c| c.is_alphanumeric() || c == '_');
         !(begins_a_name && code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') || ends_a_name)
     })
 }
@@ -337,7 +338,8 @@ fn function_name(code: &str) -> Option<String> {
     let code = code.trim_start();
     let at = code.find("fn ")?;
     let before = code[..at].trim();
-    let is_function = before.split(' ').all(|word| matches!(word, "" | "pub" | "const" | "async") || word.starts_with("pub("));
+    let is_function =
+        before.split(' ').all(|word| matches!(word, "" | "pub" | "const" | "async") || word.starts_with("pub("));
     let name: String = code[at + 3..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     (is_function && !name.is_empty()).then_some(name)
 }
@@ -346,10 +348,20 @@ fn indent_of(code: &str) -> usize {
     if code.trim().is_empty() { usize::MAX } else { code.len() - code.trim_start().len() }
 }
 
-fn everything_fits(sources: &[Source], files: &[(&str, usize, &str)], functions_: &[(&str, usize, &str)]) -> Vec<String> {
+fn everything_fits(
+    sources: &[Source],
+    files: &[(&str, usize, &str)],
+    functions_: &[(&str, usize, &str)],
+) -> Vec<String> {
     let mut complaints = Vec::new();
     let mut seen = BTreeSet::new();
-    let mut judge = |what: String, source: &Source, line: usize, lines: usize, most: usize, list: &[(&str, usize, &str)], name: &str| {
+    let mut judge = |what: String,
+                     source: &Source,
+                     line: usize,
+                     lines: usize,
+                     most: usize,
+                     list: &[(&str, usize, &str)],
+                     name: &str| {
         let allowed = list.iter().find(|(listed, ..)| *listed == what);
         match allowed {
             Some((_, allowed, _)) if lines <= most => {

@@ -4,6 +4,7 @@
 //! node, so a node that hangs never hangs the keys.
 
 pub mod draw;
+pub mod figures;
 pub mod model;
 pub mod view;
 

@@ -16,7 +16,8 @@ pub mod worlds;
 
 /// The repository's own file.
 pub fn real_fleet() -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("regions.toml")).expect("it is in the repository")
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("regions.toml"))
+        .expect("it is in the repository")
 }
 
 /// What `text` means; it must be right.

@@ -2,6 +2,9 @@
 //!
 //! Columns that do not fit are left out, the least important first. Colours only repeat what words say.
 
+use super::figures::{
+    Column, age, column, fitting, fitting_at, milliseconds, number, rate, round_trip, shortened, sparkline,
+};
 use super::model::{Flow, Model};
 use super::view::{Panel, View};
 use crate::moment::Moment;
@@ -9,27 +12,9 @@ use crate::status::view::{DecisionView, EndpointView, Overview, RegionView};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
-use std::collections::VecDeque;
 
-const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Rows that the lower part gets before the table gets the rest.
 const PANEL_ROWS_MIN: u16 = 6;
-
-/// One column: its head, how wide, whether numbers stand right, and how soon it is left out (0: never).
-struct Column {
-    head: &'static str,
-    width: u16,
-    is_number: bool,
-    leaves: u8,
-}
-
-const fn column(head: &'static str, width: u16, leaves: u8) -> Column {
-    Column { head, width, is_number: false, leaves }
-}
-
-const fn number(head: &'static str, width: u16, leaves: u8) -> Column {
-    Column { head, width, is_number: true, leaves }
-}
 
 /// What one cell says and how it looks.
 type Cell = (String, Style);
@@ -441,24 +426,6 @@ impl Canvas<'_> {
     }
 }
 
-/// Which columns fit into `width`, and how wide each is. What is left goes to the last.
-fn fitting(columns: &[Column], width: u16) -> Vec<(usize, u16)> {
-    fitting_at(columns, width, columns.len() - 1)
-}
-
-/// As [`fitting`], but what is left goes to the column at `wide`.
-fn fitting_at(columns: &[Column], width: u16, wide: usize) -> Vec<(usize, u16)> {
-    let mut shown: Vec<usize> = (0..columns.len()).collect();
-    let needed = |shown: &[usize]| shown.iter().map(|at| columns[*at].width + 1).sum::<u16>().saturating_sub(1);
-    while needed(&shown) > width {
-        let leaves = shown.iter().copied().filter(|at| columns[*at].leaves > 0).max_by_key(|at| columns[*at].leaves);
-        let Some(leaves) = leaves else { break };
-        shown.retain(|at| *at != leaves);
-    }
-    let left = width.saturating_sub(needed(&shown));
-    shown.into_iter().map(|at| (at, columns[at].width + if at == wide { left } else { 0 })).collect()
-}
-
 fn selected_row(view: &View, rows: &[Line<'_>]) -> usize {
     let is_selected =
         |row: &Line<'_>| matches!(row, Line::Region(region) if Some(&region.name) == view.selected.as_ref());
@@ -500,59 +467,4 @@ fn path_of(decision: &DecisionView) -> String {
 
 fn bold() -> Style {
     Style::new().add_modifier(Modifier::BOLD)
-}
-
-fn shortened(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-}
-
-/// An age in at most five characters.
-fn age(seconds: f64) -> String {
-    match seconds {
-        ..10.0 => format!("{seconds:.1}s"),
-        ..60.0 => format!("{:.0}s", seconds.floor()),
-        ..3_600.0 => format!("{:.0}m", (seconds / 60.0).floor()),
-        ..172_800.0 => format!("{:.0}h", (seconds / 3_600.0).floor()),
-        _ => format!("{:.0}d", (seconds / 86_400.0).floor()),
-    }
-}
-
-fn rate(per_second: f64) -> String {
-    match per_second {
-        ..=0.0 => "0".to_owned(),
-        ..100.0 => format!("{per_second:.1}"),
-        ..100_000.0 => format!("{per_second:.0}"),
-        _ => format!("{:.0}k", per_second / 1_000.0),
-    }
-}
-
-fn round_trip(milliseconds: Option<f64>) -> String {
-    milliseconds
-        .map_or_else(|| "-".to_owned(), |ms| if ms < 10.0 { format!("{ms:.1}ms") } else { format!("{ms:.0}ms") })
-}
-
-fn milliseconds(ms: f64) -> String {
-    match ms {
-        ..10.0 => format!("{ms:.1}ms"),
-        ..10_000.0 => format!("{ms:.0}ms"),
-        _ => format!("{:.0}s", ms / 1_000.0),
-    }
-}
-
-/// The last `width` values as bars, scaled to `most` or to their own largest.
-fn sparkline(trend: &VecDeque<f64>, width: usize, most: Option<f64>) -> String {
-    let most = most.unwrap_or_else(|| trend.iter().copied().fold(0.0, f64::max));
-    let bar = |value: &f64| {
-        if *value <= 0.0 || most <= 0.0 {
-            return ' ';
-        }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 7")]
-        let height = ((value / most * 8.0).ceil() as usize).clamp(1, 8) - 1;
-        BARS[height]
-    };
-    let bars: String = trend.iter().skip(trend.len().saturating_sub(width)).map(bar).collect();
-    format!("{bars:>width$}")
 }

@@ -1,3 +1,5 @@
+//! What the terminal view looks like at any size.
+
 use super::*;
 use crate::moment::Moment;
 use crate::status::view::{
