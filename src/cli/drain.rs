@@ -135,8 +135,7 @@ fn in_words(answer: &DrainAnswer) -> String {
             let _ = writeln!(text, "{} is drained no more", answer.target);
         }
     }
-    let (regional, shared): (Vec<&Effect>, Vec<&Effect>) =
-        answer.hostnames.iter().partition(|effect| effect.left.len() + effect.loses.len() + effect.gains.len() == 1);
+    let (regional, shared): (Vec<&Effect>, Vec<&Effect>) = answer.hostnames.iter().partition(|effect| effect.regional);
     for effect in &shared {
         let mut what = Vec::new();
         if !effect.loses.is_empty() {

@@ -112,6 +112,8 @@ pub struct DrainAnswer {
 pub struct Effect {
     /// The hostname.
     pub name: String,
+    /// Whether it is a region's own.
+    pub regional: bool,
     /// Regions that may serve it no more.
     pub loses: Vec<String>,
     /// Regions that may serve it again.
@@ -299,7 +301,7 @@ fn effects(before: &Snapshot, after: &Snapshot) -> Vec<Effect> {
         };
         let (loses, gains) = (without(&had, &left), without(&left, &had));
         if !(loses.is_empty() && gains.is_empty()) {
-            effects.push(Effect { name: route.hostname.to_string(), loses, gains, left });
+            effects.push(Effect { name: route.hostname.to_string(), regional: route.is_regional, loses, gains, left });
         }
     }
     effects
