@@ -72,7 +72,9 @@ fn without(order: Vec<RegionIndex>, region: RegionIndex) -> Vec<RegionIndex> {
 /// The same steering, for a hundredth of all networks each.
 fn clients(seed: u64, count: usize, plan: &Plan) -> Vec<Plan> {
     let mut dice = Dice::seeded(seed);
-    (0..count).map(|_| Plan { client: u128::from(dice.roll()) << 64 | u128::from(dice.roll()), ..plan.clone() }).collect()
+    (0..count)
+        .map(|_| Plan { client: u128::from(dice.roll()) << 64 | u128::from(dice.roll()), ..plan.clone() })
+        .collect()
 }
 
 proptest! {
@@ -210,7 +212,10 @@ fn weighted_shares_are_as_written() {
         let seen = *count as f64 / plans.len() as f64;
         // Four standard deviations of a fair draw.
         let tolerance = 4.0 * (share * (1.0 - share) / plans.len() as f64).sqrt();
-        assert!((seen - share).abs() <= tolerance, "{seen:.4} instead of {share}, {tolerance:.4} tolerated: {counts:?}");
+        assert!(
+            (seen - share).abs() <= tolerance,
+            "{seen:.4} instead of {share}, {tolerance:.4} tolerated: {counts:?}"
+        );
     }
 }
 

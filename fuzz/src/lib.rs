@@ -36,7 +36,9 @@ pub fn regions_toml(data: &[u8]) {
             assert!(!mistakes.is_empty(), "refused without a reason");
             let lines = text.lines().count().max(1) + 1;
             let rows = mistakes.rows();
-            assert!(rows.iter().all(|row| (1..=lines).contains(&row.line) && row.column >= 1 && !row.message.is_empty()));
+            assert!(
+                rows.iter().all(|row| (1..=lines).contains(&row.line) && row.column >= 1 && !row.message.is_empty())
+            );
             assert!(rows.is_sorted_by_key(|row| row.line), "told out of order");
             assert!(!mistakes.render(false).is_empty());
         }

@@ -40,7 +40,18 @@ fn mutated(seed: &[u8], others: &[(String, Vec<u8>)], dice: &mut Dice) -> Vec<u8
             }
             3 => {
                 let words: [&[u8]; 12] = [
-                    b"\"", b"[", b"[[", b"]]\n", b"\n", b"\r\n", b".", b" = ", b"-", b"\xEF\xBB\xBF", b"\xC3\xA9", b"99999999999999999999",
+                    b"\"",
+                    b"[",
+                    b"[[",
+                    b"]]\n",
+                    b"\n",
+                    b"\r\n",
+                    b".",
+                    b" = ",
+                    b"-",
+                    b"\xEF\xBB\xBF",
+                    b"\xC3\xA9",
+                    b"99999999999999999999",
                 ];
                 data.splice(from..from, words[at(words.len() - 1)].iter().copied());
             }

@@ -12,11 +12,13 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 pub mod invariants;
+pub mod virtual_time;
 pub mod worlds;
 
 /// The repository's own file.
 pub fn real_fleet() -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("regions.toml")).expect("it is in the repository")
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("regions.toml"))
+        .expect("it is in the repository")
 }
 
 /// What `text` means; it must be right.
