@@ -1,1 +1,107 @@
+//! What is thrown at the parsers and at steering, and what must hold whatever is thrown.
+//!
+//! Each function is one target: `make fuzz` gives it what libFuzzer makes up, and `cargo test` the seeds below
+//! `fuzz/seeds` with a fixed set of mutations, so that every run on every machine exercises them.
 
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+use anyfront::geo::place::{Coordinates, Place};
+use anyfront::names::{HOSTNAME_BYTES_MAX, Hostname, LABEL_BYTES_MAX, Label};
+use anyfront::snapshot::Target;
+use anyfront::steering::{Client, PlacedBy, Query, steer};
+use anyfront::topology::RouteIndex;
+use anyfront::topology::check::check;
+use common::invariants;
+use common::worlds::Bytes;
+use std::path::Path;
+
+/// A target: its name, which is that of its seeds' folder, and what it does with some bytes.
+pub type NamedTarget = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [NamedTarget; 5] = [
+    ("regions_toml", regions_toml),
+    ("hostname", hostname),
+    ("authority", authority),
+    ("target", target),
+    ("steer", steering),
+];
+
+/// A configuration: told what is wrong with it, at places that exist; or a topology that steering can use.
+pub fn regions_toml(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match check(text, Path::new("nowhere/regions.toml")) {
+        Err(mistakes) => {
+            assert!(!mistakes.is_empty(), "refused without a reason");
+            let lines = text.lines().count().max(1) + 1;
+            let rows = mistakes.rows();
+            assert!(rows.iter().all(|row| (1..=lines).contains(&row.line) && row.column >= 1 && !row.message.is_empty()));
+            assert!(rows.is_sorted_by_key(|row| row.line), "told out of order");
+            assert!(!mistakes.render(false).is_empty());
+        }
+        Ok(checked) => {
+            drop(checked.warnings.render(true));
+            let routes = checked.topology.routes.len();
+            let snapshot = common::first_snapshot(checked.topology);
+            let place = Place { at: Coordinates::new(51.5, -0.1).expect("on the earth"), country: None, city: None };
+            let client = Client::at("192.0.2.1".parse().expect("an address"), place, PlacedBy::Here);
+            for route in (0..routes.min(16)).map(RouteIndex::of) {
+                let decision = steer(&snapshot, &Query::first(route, &client));
+                let members = &snapshot.topology.route(route).members;
+                assert_eq!(decision.candidates.len() + decision.excluded.len(), members.len());
+                drop(decision.to_text(&snapshot, &client));
+            }
+        }
+    }
+}
+
+/// A name: what is taken has one form, and reading that form changes nothing.
+pub fn hostname(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(name) = Hostname::parse(text) {
+        canonical(&name);
+        assert!(name.as_str().eq_ignore_ascii_case(text.strip_suffix('.').unwrap_or(text)));
+    }
+    if let Ok(label) = Label::parse(text) {
+        assert_eq!(label.as_str(), text);
+        assert!(text.len() <= LABEL_BYTES_MAX);
+        assert!(Hostname::below(&label, &Hostname::parse("zone.example").expect("good")).is_ok());
+    }
+}
+
+/// What a client says it wants: a name, perhaps with a port; the name has the same one form.
+pub fn authority(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(name) = Hostname::from_authority(text) {
+        canonical(&name);
+        let host = text.split_once(':').map_or(text, |(host, _)| host);
+        assert_eq!(Hostname::parse(host).as_ref(), Ok(&name));
+        assert_eq!(Hostname::from_authority(&format!("{name}:443")).as_ref(), Ok(&name));
+    }
+}
+
+fn canonical(name: &Hostname) {
+    let text = name.as_str();
+    assert_eq!(Hostname::parse(text).as_ref(), Ok(name));
+    assert!(text.len() <= HOSTNAME_BYTES_MAX && !text.ends_with('.') && !text.starts_with('.'));
+    assert!(text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')), "{text:?}");
+    assert!(name.is_within(name));
+}
+
+/// What an operator drains: what is taken is printed as it is read.
+pub fn target(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match Target::parse(text) {
+        Ok(target) => {
+            assert_eq!(target.to_string(), text);
+            assert_eq!(Target::parse(&target.to_string()), Ok(target));
+        }
+        Err(why) => assert!(!why.is_empty()),
+    }
+}
+
+/// A world and a question: everything that must hold for a decision, and the second opinion agrees.
+pub fn steering(data: &[u8]) {
+    invariants::hold(&Bytes(data).plan().build());
+}

@@ -1,15 +1,111 @@
 //! Says who would answer a client, and why.
 
+use super::admin::{AdminArgs, DEFAULT_ADDRESS, encoded, printable};
+use super::plan;
+use crate::status::answer::route_of;
+use crate::steering::{Client, Query, steer};
+use crate::topology::check::check;
+use anyhow::bail;
+use serde_json::Value;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Says who would answer a client, and why.
+const EXAMPLES: &str = "\
+Examples:
+  anyfront explain --host eu.gateway.example --client 81.2.69.142
+      asks the node on this machine what it would do now
+  anyfront explain --host eu.gateway.example --client 81.2.69.142 --config regions.toml
+      asks a configuration, without a node: every region is taken to be up
+  anyfront explain --host eu.gateway.example --client 81.2.69.142 --config regions.toml --down lhr --down mad
+      what if London and Madrid were down?";
+
+/// Say who would answer a client, and why
+///
+/// Shows every region of the hostname in the order in which it would be tried, with its standing, its distance from the
+/// client, and the reason; and the regions that must not be used. This is the decision itself, not a retelling: the same
+/// code steers requests. Without --config a running node is asked.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The hostname that is asked for
+    #[arg(long, value_name = "NAME")]
+    host: String,
+    /// The client's address
+    #[arg(long, value_name = "IP")]
+    client: IpAddr,
+    /// Ask this configuration, without a node (- is standard input)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["admin", "admin_token_file"])]
+    config: Option<PathBuf>,
+    /// With --config: as a node at this site; needed if there are several
+    #[arg(long, value_name = "NAME", requires = "config")]
+    site: Option<String>,
+    /// With --config: take this region to be down (repeatable)
+    #[arg(long, value_name = "REGION", requires = "config")]
+    down: Vec<String>,
+    /// Print the decision as JSON
+    #[arg(long)]
+    json: bool,
+    /// The running node's admin address
+    #[arg(long, value_name = "ADDR", default_value = DEFAULT_ADDRESS)]
+    admin: String,
+    /// File with the node's admin token
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+}
 
 /// Does it.
 ///
 /// # Errors
-/// What went wrong, for people.
-pub fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not there yet")
+/// If the hostname is not served, or the configuration or node cannot be asked.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let answer = match &args.config {
+        Some(config) => offline(&args, config)?,
+        None => live(&args)?,
+    };
+    plan::print(&answer)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn offline(args: &Args, config: &Path) -> anyhow::Result<String> {
+    let source = plan::read(config)?;
+    let topology = match check(&source, config) {
+        Ok(checked) => checked.topology,
+        Err(mistakes) => {
+            bail!(
+                "{} cannot be asked: {} mistakes in it; `anyfront check` draws them",
+                config.display(),
+                mistakes.len()
+            )
+        }
+    };
+    if args.site.is_none() && topology.sites.len() > 1 {
+        let known: Vec<&str> = topology.sites.iter().map(|site| site.name.as_str()).collect();
+        bail!("there is more than one site: say --site with one of {}", known.join(", "));
+    }
+    let snapshot = plan::assume(topology, args.site.as_deref(), &args.down)?;
+    let route = route_of(&snapshot.topology, &args.host).map_err(|(_, text)| anyhow::anyhow!(text))?;
+    let client = Client::locate(&snapshot, args.client);
+    let decision = steer(&snapshot, &Query::first(route, &client));
+    if args.json {
+        return Ok(format!("{:#}\n", decision.to_json(&snapshot, &client)));
+    }
+    let mut text = decision.to_text(&snapshot, &client);
+    text.push_str(&format!("\n  asked of {}, without a node: ", config.display()));
+    text.push_str(&match args.down.as_slice() {
+        [] => "every region is taken to be up (--down REGION for what if)\n".to_owned(),
+        down => format!("every region is taken to be up but {}\n", down.join(", ")),
+    });
+    Ok(text)
+}
+
+fn live(args: &Args) -> anyhow::Result<String> {
+    let admin = AdminArgs { admin: args.admin.clone(), admin_token_file: args.admin_token_file.clone() };
+    let node = admin.client()?;
+    let path = format!("/explain?host={}&client={}", encoded(&args.host), encoded(&args.client.to_string()));
+    if args.json {
+        return Ok(format!("{:#}\n", node.get::<Value>(&path)?));
+    }
+    let text = node.get_text(&format!("{path}&format=text"), "text/plain")?;
+    Ok(format!("{}\n  asked of the node at {}\n", printable(&text), node.address()))
 }

@@ -6,6 +6,7 @@ pub mod drain;
 pub mod explain;
 pub mod geoip;
 pub mod lab;
+pub mod plan;
 pub mod serve;
 pub mod status;
 

@@ -1,1 +1,61 @@
-//! CARRIES REQUESTS THERE.
+//! CARRIES REQUESTS THERE: accepts connections, finds out who asks for what, and forwards to the best region that works.
+//!
+//! The machines are [`framing`] (is this one HTTP/1 message or two?), [`failover`] (may the next candidate be tried?)
+//! and the pure functions of [`client`], [`headers`] and [`reply`]; the rest moves bytes. Nothing here knows how health is
+//! judged or who is near: it asks [`steer`](crate::steering::steer) and reports what it met to `control`.
+
+pub mod framing;
+pub mod guard;
+pub mod client;
+pub mod headers;
+pub mod reply;
+pub mod failover;
+pub mod replay;
+pub mod stream;
+pub mod connection;
+pub mod journey;
+pub mod attempt;
+pub mod tunnel;
+pub mod request;
+pub mod server;
+
+use crate::control::Event;
+use crate::counters::{DoorCounters, WorkerCounters};
+use crate::moment::{Clock, Dice};
+use crate::snapshot::Published;
+use crate::upstream::Upstream;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+
+/// What one worker's requests share.
+#[derive(Debug)]
+pub struct Front {
+    /// Now.
+    pub clock: Clock,
+    /// What the node believes.
+    pub published: Published,
+    /// Where failures are told.
+    pub events: mpsc::Sender<Event>,
+    /// Ways to endpoints, this worker's own.
+    pub upstream: Upstream,
+    /// What this worker counts.
+    pub counters: Arc<WorkerCounters>,
+    /// What all bodies of this worker together may keep for repetition, octets.
+    pub replay_bytes_max: u64,
+    /// Chance: endpoints to compare, ids, jitter. Never contended: the worker is one thread.
+    pub dice: Mutex<Dice>,
+}
+
+impl Front {
+    /// Tells `control` a fact. If its queue is full the fact is dropped and counted: the next ones say the same.
+    pub(crate) fn tell(&self, event: Event) {
+        if self.events.try_send(event).is_err() {
+            DoorCounters::count(&self.counters.door.dropped_events);
+        }
+    }
+
+    /// The next 64 bits of chance.
+    pub(crate) fn roll(&self) -> u64 {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner).roll()
+    }
+}

@@ -143,6 +143,8 @@ impl fmt::Display for Fault {
     }
 }
 
+impl std::error::Error for Fault {}
+
 /// Why a standing is what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -164,6 +166,8 @@ pub enum Reason {
     Slow,
     /// It fails, but so does nearly everything: the fault is probably ours.
     SelfSuspicion,
+    /// Nobody asked it: a question about a configuration, without a node, takes it to be so.
+    Assumed,
 }
 
 impl Reason {
@@ -180,6 +184,7 @@ impl Reason {
             Self::RampingUp => "ramping_up",
             Self::Slow => "slow",
             Self::SelfSuspicion => "self_suspicion",
+            Self::Assumed => "assumed",
         }
     }
 }
@@ -196,6 +201,7 @@ impl fmt::Display for Reason {
             Self::RampingUp => f.write_str("recovered, getting its share back"),
             Self::Slow => f.write_str("far slower than usual"),
             Self::SelfSuspicion => f.write_str("nearly everything fails at once: suspecting this node"),
+            Self::Assumed => f.write_str("assumed, not measured"),
         }
     }
 }

@@ -80,7 +80,7 @@ impl Question {
         let request =
             Request::get(path).header(header::USER_AGENT, concat!("anyfront-probe/", env!("CARGO_PKG_VERSION")));
         match dialled {
-            Dialled::Http1(mut sender) => {
+            Dialled::Http1(mut sender, _) => {
                 let request = request.header(header::HOST, &self.authority).body(Outgoing::Empty);
                 sender.send_request(request.map_err(|_| Fault::Protocol)?).await
             }

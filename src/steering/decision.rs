@@ -176,7 +176,7 @@ impl Decision {
         text.push('\n');
         let _ = writeln!(
             text,
-            "  {:>2}  {:<12} {:<9} {:<8} {:>9} {:>9}  because",
+            "  {:>2}  {:<12} {:<9} {:<10} {:>9} {:>9}  because",
             "", "region", "standing", "level", "from you", "from here"
         );
         for (place, candidate) in self.candidates.iter().enumerate() {
@@ -188,7 +188,7 @@ impl Decision {
                 .map_or_else(|| "-".to_owned(), |time| format!("{:.0} ms", time.as_secs_f64() * 1_000.0));
             let _ = writeln!(
                 text,
-                "  {:>2}  {:<12} {:<9} {:<8} {:>6.0} km {:>9}  {}",
+                "  {:>2}  {:<12} {:<9} {:<10} {:>6.0} km {:>9}  {}",
                 place + 1,
                 region.name,
                 candidate.standing,

@@ -7,7 +7,7 @@
 pub mod check;
 pub mod file;
 pub mod mistake;
-mod read;
+pub(crate) mod read;
 mod words;
 
 use crate::geo::place::{Country, Place};

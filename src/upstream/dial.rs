@@ -1,6 +1,7 @@
 //! Address to connection: TCP, TLS, HTTP.
 
 use super::body::Outgoing;
+use super::wire::{Watched, Wire};
 use crate::health::Fault;
 use crate::limits::{ANSWER_HEADER_FIELDS_MAX, STREAM_BUFFER_BYTES_MAX, UNACKNOWLEDGED_MAX, UPSTREAM_BUFFER_BYTES_MAX};
 use crate::names::Hostname;
@@ -63,7 +64,7 @@ impl Way {
 #[derive(Debug)]
 pub enum Dialled {
     /// One request at a time.
-    Http1(http1::SendRequest<Outgoing>),
+    Http1(http1::SendRequest<Outgoing>, Arc<Wire>),
     /// Many at once.
     Http2(http2::SendRequest<Outgoing>),
 }
@@ -86,7 +87,9 @@ pub async fn connect(way: &Way, addresses: &[SocketAddr], timeout: Duration) -> 
         let stream = reach(addresses, timeout).await?;
         match way {
             Way::Plain => Ok(()),
-            Way::Tls { trust, name } => secure(trust, name, stream, true).await.map(drop),
+            Way::Tls { trust, name } => {
+                secure(trust, name, Watched::new(stream, Wire::new(true)), true).await.map(drop)
+            }
         }
     };
     tokio::time::timeout(timeout, connected).await.unwrap_or(Err(Fault::ConnectTimeout))
@@ -116,28 +119,30 @@ async fn tcp(address: SocketAddr) -> Result<TcpStream, Fault> {
 async fn secure(
     trust: &Trust,
     name: &ServerName<'static>,
-    stream: TcpStream,
+    stream: Watched,
     http1_only: bool,
-) -> Result<TlsStream<TcpStream>, Fault> {
+) -> Result<TlsStream<Watched>, Fault> {
     let config = if http1_only { &trust.http1 } else { &trust.any };
     TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await.map_err(|_| Fault::Tls)
 }
 
 async fn secure_and_shake(way: &Way, stream: TcpStream, http1_only: bool) -> Result<Dialled, Fault> {
+    let wire = Wire::new(matches!(way, Way::Tls { .. }));
+    let stream = Watched::new(stream, Arc::clone(&wire));
     match way {
-        Way::Plain => shake_http1(TokioIo::new(stream)).await,
+        Way::Plain => shake_http1(TokioIo::new(stream), wire).await,
         Way::Tls { trust, name } => {
             let stream = secure(trust, name, stream, http1_only).await?;
             if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
                 shake_http2(TokioIo::new(stream)).await
             } else {
-                shake_http1(TokioIo::new(stream)).await
+                shake_http1(TokioIo::new(stream), wire).await
             }
         }
     }
 }
 
-async fn shake_http1<S>(io: S) -> Result<Dialled, Fault>
+async fn shake_http1<S>(io: S, wire: Arc<Wire>) -> Result<Dialled, Fault>
 where
     S: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
 {
@@ -151,7 +156,7 @@ where
         // How it ended is known to whoever waits for an answer on it.
         let _ = connection.with_upgrades().await;
     });
-    Ok(Dialled::Http1(sender))
+    Ok(Dialled::Http1(sender, wire))
 }
 
 async fn shake_http2<S>(io: S) -> Result<Dialled, Fault>

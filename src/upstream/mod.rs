@@ -8,6 +8,7 @@ pub mod body;
 pub mod dial;
 pub mod pool;
 pub mod resolve;
+pub mod wire;
 
 use crate::health::Fault;
 use crate::moment::Clock;
@@ -15,9 +16,7 @@ use crate::names::Hostname;
 use crate::snapshot::{EndpointId, Snapshot};
 use crate::tls::trust::Trust;
 use crate::topology::{EndpointIndex, HostFrom, Topology};
-use body::Outgoing;
 use dial::Way;
-use hyper::Request;
 use pool::{Lease, Pool};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +31,7 @@ pub enum Progress {
 }
 
 /// An attempt that brought no answer.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptError {
     /// What went wrong.
     pub fault: Fault,
@@ -40,8 +39,6 @@ pub struct AttemptError {
     pub progress: Progress,
     /// Whether an idle connection was taken up again: its end says nothing about the endpoint.
     pub was_reused: bool,
-    /// The request, if it came back whole.
-    pub request: Option<Request<Outgoing>>,
 }
 
 /// One worker's ways to all endpoints.

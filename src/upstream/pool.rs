@@ -2,6 +2,7 @@
 
 use super::body::Outgoing;
 use super::dial::{Dialled, Way, dial};
+use super::wire::Wire;
 use super::{AttemptError, Needs, Progress};
 use crate::health::Fault;
 use crate::limits::{POOL_IDLE, POOL_IDLE_MAX, UPSTREAM_STREAMS_MAX};
@@ -25,12 +26,20 @@ use std::time::Duration;
 pub struct Pool {
     clock: Clock,
     way: Way,
-    idle: Mutex<Vec<(http1::SendRequest<Outgoing>, Moment)>>,
+    idle: Mutex<Vec<(Exclusive, Moment)>>,
     shared: Mutex<Vec<Shared>>,
     speaks_http2: AtomicBool,
     dialling: tokio::sync::Mutex<()>,
 }
 
+/// An HTTP/1.1 connection.
+#[derive(Debug)]
+struct Exclusive {
+    sender: http1::SendRequest<Outgoing>,
+    wire: Arc<Wire>,
+}
+
+/// An HTTP/2 connection.
 #[derive(Clone, Debug)]
 struct Shared {
     sender: http2::SendRequest<Outgoing>,
@@ -43,11 +52,13 @@ pub struct Lease {
     pool: Arc<Pool>,
     kind: Kind,
     was_idle: bool,
+    /// Whether it may carry another request afterwards.
+    is_kept: bool,
 }
 
 #[derive(Debug)]
 enum Kind {
-    Http1(http1::SendRequest<Outgoing>),
+    Http1(Exclusive),
     Http2(http2::SendRequest<Outgoing>, Stream),
 }
 
@@ -90,17 +101,22 @@ impl Pool {
             shared.retain(|connection| !connection.sender.is_closed());
             let free = shared.iter().find(|connection| connection.streams.load(Relaxed) < UPSTREAM_STREAMS_MAX)?;
             let kind = Kind::Http2(free.sender.clone(), Stream::on(free));
-            return Some(Lease { pool: Arc::clone(self), kind, was_idle: true });
+            return Some(Lease { pool: Arc::clone(self), kind, was_idle: true, is_kept: true });
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((sender, since)) = idle.pop() {
+        while let Some((connection, since)) = idle.pop() {
             if now.since(since) > POOL_IDLE {
                 // Everything below was put back even earlier.
                 idle.clear();
                 return None;
             }
-            if sender.is_ready() {
-                return Some(Lease { pool: Arc::clone(self), kind: Kind::Http1(sender), was_idle: true });
+            if connection.sender.is_ready() {
+                return Some(Lease {
+                    pool: Arc::clone(self),
+                    kind: Kind::Http1(connection),
+                    was_idle: true,
+                    is_kept: true,
+                });
             }
         }
         None
@@ -130,11 +146,11 @@ impl Pool {
         let dialled = dial(&self.way, addresses, is_for_upgrade, timeout).await?;
         load.connected();
         let kind = match dialled {
-            Dialled::Http1(sender) => {
+            Dialled::Http1(sender, wire) => {
                 if !is_for_upgrade {
                     self.speaks_http2.store(false, Relaxed);
                 }
-                Kind::Http1(sender)
+                Kind::Http1(Exclusive { sender, wire })
             }
             Dialled::Http2(sender) => {
                 self.speaks_http2.store(true, Relaxed);
@@ -144,16 +160,16 @@ impl Pool {
                 kind
             }
         };
-        Ok(Lease { pool: Arc::clone(self), kind, was_idle: false })
+        Ok(Lease { pool: Arc::clone(self), kind, was_idle: false, is_kept: !is_for_upgrade })
     }
 
-    fn put_back(&self, sender: http1::SendRequest<Outgoing>) {
-        if sender.is_closed() {
+    fn put_back(&self, connection: Exclusive) {
+        if connection.sender.is_closed() {
             return;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < POOL_IDLE_MAX {
-            idle.push((sender, self.clock.now()));
+            idle.push((connection, self.clock.now()));
         }
     }
 }
@@ -171,50 +187,67 @@ impl Lease {
         matches!(self.kind, Kind::Http2(..))
     }
 
-    /// Sends a request and waits for the head of its answer, however long that takes.
+    /// Sends a request and waits for the head of its answer, however long that takes. `is_safe`: whether it may be
+    /// repeated although it may have been processed; if it may not, a kept connection is looked at once more before.
     ///
     /// # Errors
     /// What went wrong and how far it got.
-    pub async fn send(self, request: Request<Outgoing>, in_flight: InFlight) -> Result<Response<Answer>, AttemptError> {
-        let Self { pool, kind, was_idle } = self;
+    pub async fn send(
+        self,
+        request: Request<Outgoing>,
+        in_flight: InFlight,
+        is_safe: bool,
+    ) -> Result<Response<Answer>, AttemptError> {
+        let Self { pool, kind, was_idle, is_kept } = self;
         match kind {
-            Kind::Http1(mut sender) => match sender.try_send_request(request).await {
-                Ok(response) => Ok(response.map(|body| Answer::of_http1(body, pool, sender, in_flight))),
-                Err(mut error) => Err(failed(error.take_message(), error.error(), was_idle)),
-            },
+            Kind::Http1(mut connection) => {
+                let written_before = connection.wire.written();
+                if was_idle && !is_safe {
+                    connection.wire.look_before_writing();
+                }
+                match connection.sender.try_send_request(request).await {
+                    Ok(response) => {
+                        let back = is_kept.then_some((pool, connection));
+                        Ok(response.map(|body| Answer::of_http1(body, back, in_flight)))
+                    }
+                    Err(mut error) => {
+                        let is_unsent = error.take_message().is_some() || connection.wire.written() == written_before;
+                        Err(failed(is_unsent, error.error(), was_idle))
+                    }
+                }
+            }
             Kind::Http2(mut sender, stream) => match sender.try_send_request(request).await {
                 Ok(response) => Ok(response.map(|body| Answer::of_http2(body, stream, in_flight))),
-                Err(mut error) => Err(failed(error.take_message(), error.error(), was_idle)),
+                Err(mut error) => Err(failed(error.take_message().is_some(), error.error(), was_idle)),
             },
         }
     }
 }
 
-fn failed(request: Option<Request<Outgoing>>, error: &hyper::Error, was_reused: bool) -> AttemptError {
-    let stream_error = || error.source().and_then(|source| source.downcast_ref::<h2::Error>());
-    let was_refused = stream_error().is_some_and(|error| error.reason() == Some(h2::Reason::REFUSED_STREAM));
-    let progress = if request.is_some() || was_refused { Progress::Unsent } else { Progress::Sent };
-    let fault =
-        if error.is_parse() || stream_error().is_some_and(|error| error.reason() == Some(h2::Reason::PROTOCOL_ERROR)) {
-            Fault::Protocol
-        } else {
-            Fault::Reset
-        };
-    AttemptError { fault, progress, was_reused, request }
+fn failed(is_unsent: bool, error: &hyper::Error, was_reused: bool) -> AttemptError {
+    let stream_error = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    // Refused streams were never processed, nor were those above the last one that a GOAWAY names (RFC 9113 §8.7).
+    let was_refused = stream_error.is_some_and(|error| {
+        error.is_remote() && (error.reason() == Some(h2::Reason::REFUSED_STREAM) || error.is_go_away())
+    });
+    let progress = if is_unsent || was_refused { Progress::Unsent } else { Progress::Sent };
+    let is_malformed =
+        error.is_parse() || stream_error.is_some_and(|error| error.reason() == Some(h2::Reason::PROTOCOL_ERROR));
+    AttemptError { fault: if is_malformed { Fault::Protocol } else { Fault::Reset }, progress, was_reused }
 }
 
 /// An endpoint's answer on its way to the client. When it has been read to its end the connection goes back.
 #[derive(Debug)]
 pub struct Answer {
     body: Incoming,
-    back: Option<(Arc<Pool>, http1::SendRequest<Outgoing>)>,
+    back: Option<(Arc<Pool>, Exclusive)>,
     stream: Option<Stream>,
     in_flight: Option<InFlight>,
 }
 
 impl Answer {
-    fn of_http1(body: Incoming, pool: Arc<Pool>, sender: http1::SendRequest<Outgoing>, in_flight: InFlight) -> Self {
-        let mut answer = Self { body, back: Some((pool, sender)), stream: None, in_flight: Some(in_flight) };
+    fn of_http1(body: Incoming, back: Option<(Arc<Pool>, Exclusive)>, in_flight: InFlight) -> Self {
+        let mut answer = Self { body, back, stream: None, in_flight: Some(in_flight) };
         if answer.body.is_end_stream() {
             answer.finish();
         }
@@ -226,8 +259,8 @@ impl Answer {
     }
 
     fn finish(&mut self) {
-        if let Some((pool, sender)) = self.back.take() {
-            pool.put_back(sender);
+        if let Some((pool, connection)) = self.back.take() {
+            pool.put_back(connection);
         }
         self.stream = None;
         self.in_flight = None;

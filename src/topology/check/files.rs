@@ -1,6 +1,7 @@
 //! Files that the file names.
 
 use super::{At, Proof};
+use crate::geo::database::facts_of;
 use crate::limits::{GEO_DATABASE_BYTES_MAX, TRUST_FILE_BYTES_MAX};
 use crate::topology::read::quoted;
 use rustls_pki_types::CertificateDer;
@@ -12,9 +13,9 @@ impl Proof<'_> {
     pub(super) fn database(&mut self, written: &At<String>) -> PathBuf {
         let path = self.folder.join(&written.value);
         if let Some(bytes) = self.bytes("database", written, GEO_DATABASE_BYTES_MAX)
-            && let Err(error) = maxminddb::Reader::from_source(bytes)
+            && let Err(error) = facts_of(bytes, &path)
         {
-            let title = format!("database {} is not in MaxMind's format", quoted(&written.value));
+            let title = format!("database {} cannot be used", quoted(&written.value));
             let help = "name a country or city .mmdb; without this key the database in the box is used";
             self.error(&written.span, title, error.to_string(), help);
         }

@@ -1,0 +1,93 @@
+//! One client's connection: who it is, and what was decided for it lately.
+
+use super::Front;
+use super::client::Asker;
+use super::guard::Talk;
+use crate::snapshot::Snapshot;
+use crate::steering::decision::Decision;
+use crate::steering::{Client, Query, steer};
+use crate::topology::{RegionIndex, RouteIndex};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+
+/// What the requests of one connection share.
+#[derive(Debug)]
+pub struct Connection {
+    /// The worker's.
+    pub front: Arc<Front>,
+    /// The other end.
+    pub peer: IpAddr,
+    /// Whether it came by TLS.
+    pub is_https: bool,
+    /// Its bytes, in HTTP/1.
+    pub talk: Option<Arc<Talk>>,
+    /// Held by everything that the end of the node has to wait for.
+    pub alive: mpsc::Sender<()>,
+    memory: Mutex<Memory>,
+}
+
+/// The last client and decision: the next request of a connection mostly wants the same.
+#[derive(Debug, Default)]
+struct Memory {
+    generation: u64,
+    client: Option<(IpAddr, Arc<Client>)>,
+    decision: Option<(RouteIndex, Arc<Decision>)>,
+}
+
+impl Connection {
+    /// A connection nobody has asked anything on.
+    #[must_use]
+    pub fn new(
+        front: Arc<Front>,
+        peer: IpAddr,
+        is_https: bool,
+        talk: Option<Arc<Talk>>,
+        alive: mpsc::Sender<()>,
+    ) -> Self {
+        Self { front, peer, is_https, talk, alive, memory: Mutex::default() }
+    }
+
+    /// Who the asker is to steering, and the first decision for it.
+    #[must_use]
+    pub fn decide(&self, snapshot: &Snapshot, route: RouteIndex, asker: &Asker) -> (Arc<Client>, Arc<Decision>) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.generation != snapshot.generation {
+            *memory = Memory { generation: snapshot.generation, ..Memory::default() };
+        }
+        let known = memory.client.as_ref().filter(|(address, _)| *address == asker.address);
+        let client = if let Some((_, client)) = known {
+            Arc::clone(client)
+        } else {
+            let client = Arc::new(Client::locate(snapshot, asker.address));
+            memory.client = Some((asker.address, Arc::clone(&client)));
+            memory.decision = None;
+            client
+        };
+        let full = full_regions(snapshot);
+        let known = memory.decision.as_ref().filter(|(known, _)| *known == route && full.is_empty());
+        let decision = if let Some((_, decision)) = known {
+            Arc::clone(decision)
+        } else {
+            let decision = Arc::new(steer(snapshot, &Query { full: &full, ..Query::first(route, &client) }));
+            memory.decision = full.is_empty().then(|| (route, Arc::clone(&decision)));
+            decision
+        };
+        (client, decision)
+    }
+}
+
+/// The regions that have all the requests they may have.
+#[must_use]
+pub fn full_regions(snapshot: &Snapshot) -> Vec<RegionIndex> {
+    let regions = snapshot.topology.regions.iter().enumerate();
+    regions
+        .filter(|(_, region)| {
+            region.capacity.is_some_and(|capacity| {
+                let in_flight = region.endpoints.iter().map(|endpoint| snapshot.endpoint(*endpoint).load.in_flight());
+                in_flight.sum::<u32>() >= capacity
+            })
+        })
+        .map(|(at, _)| RegionIndex::of(at))
+        .collect()
+}

@@ -1,0 +1,205 @@
+//! Stands between a client's connection and hyper: watches how messages are framed, and how long they take.
+//!
+//! It changes no byte. A head that breaks the rules is passed on to its end, and whoever serves it learns of it; what
+//! follows is not passed on.
+
+use super::framing::{Framing, Violation};
+use crate::limits::{HEADER_TIMEOUT, KEEP_ALIVE_IDLE};
+use crate::moment::{Clock, Moment};
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+/// Idleness is looked at so many times before it is too long, instead of setting a timer for each request.
+const IDLE_LOOKS: u32 = 3;
+
+/// What a connection's bytes and its requests tell each other.
+#[derive(Debug, Default)]
+pub struct Talk {
+    requests: AtomicU64,
+    in_flight: AtomicU32,
+    is_tunnel: AtomicBool,
+    violated: OnceLock<(u64, Violation)>,
+}
+
+impl Talk {
+    /// One more request is served. Returns what is wrong with its head, if anything is.
+    pub fn begin(self: &Arc<Self>) -> (Busy, Option<Violation>) {
+        let number = self.requests.fetch_add(1, Relaxed) + 1;
+        self.in_flight.fetch_add(1, Relaxed);
+        let violation = self.violated.get().filter(|(head, _)| *head <= number).map(|(_, violation)| *violation);
+        (Busy(Arc::clone(self)), violation)
+    }
+
+    /// From here on the bytes are no HTTP any more.
+    pub fn becomes_tunnel(&self) {
+        self.is_tunnel.store(true, Relaxed);
+    }
+}
+
+/// A request that is being served.
+#[derive(Debug)]
+pub struct Busy(Arc<Talk>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A client's HTTP/1 connection, watched.
+#[derive(Debug)]
+pub struct Guard<S> {
+    stream: S,
+    clock: Clock,
+    talk: Arc<Talk>,
+    framing: Framing,
+    is_tunnel: bool,
+    has_spoken: bool,
+    /// Since when a head has been on its way.
+    head_since: Option<Moment>,
+    alarm: Option<Pin<Box<Sleep>>>,
+    /// Reads and writes so far, and how many there were at the last look.
+    activity: u64,
+    activity_seen: u64,
+    idle_looks: u32,
+}
+
+impl<S> Guard<S> {
+    /// Watches `stream` from its first byte on.
+    #[must_use]
+    pub fn new(stream: S, clock: Clock, talk: Arc<Talk>) -> Self {
+        Self {
+            stream,
+            clock,
+            talk,
+            framing: Framing::default(),
+            is_tunnel: false,
+            has_spoken: false,
+            head_since: None,
+            alarm: None,
+            activity: 0,
+            activity_seen: 0,
+            idle_looks: 0,
+        }
+    }
+
+    fn took(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.activity += 1;
+        self.has_spoken = true;
+        if !self.is_tunnel && self.talk.is_tunnel.load(Relaxed) {
+            self.is_tunnel = true;
+            self.framing.open();
+        }
+        if self.is_tunnel {
+            return Ok(bytes.len());
+        }
+        let passed = self.framing.feed(bytes).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
+        if let Some(violated) = self.framing.violated() {
+            let _ = self.talk.violated.set(violated);
+        }
+        if !self.framing.is_inside_head() {
+            self.head_since = None;
+        }
+        Ok(passed)
+    }
+
+    /// Nothing comes: has it been so for too long?
+    fn waiting(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_tunnel {
+            return Poll::Pending;
+        }
+        let is_due = !self.has_spoken || self.framing.is_inside_head();
+        if is_due && self.head_since.is_none() {
+            // The first alarm of a connection, or one that was set for idleness: the head's is sooner.
+            let now = self.clock.now();
+            self.head_since = Some(now);
+            self.set_alarm(HEADER_TIMEOUT, now);
+        }
+        loop {
+            if self.alarm.is_none() {
+                self.set_alarm(KEEP_ALIVE_IDLE / IDLE_LOOKS, self.clock.now());
+            }
+            let alarm = self.alarm.as_mut().expect("it was just set");
+            if alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if self.is_over() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.set_alarm(KEEP_ALIVE_IDLE / IDLE_LOOKS, self.clock.now());
+        }
+    }
+
+    /// The alarm rang: whether the connection has to end.
+    fn is_over(&mut self) -> bool {
+        if self.head_since.is_some_and(|since| self.clock.now().since(since) >= HEADER_TIMEOUT) {
+            return true;
+        }
+        let is_quiet = self.activity == self.activity_seen && self.talk.in_flight.load(Relaxed) == 0;
+        self.activity_seen = self.activity;
+        self.idle_looks = if is_quiet { self.idle_looks + 1 } else { 0 };
+        self.idle_looks >= IDLE_LOOKS
+    }
+
+    fn set_alarm(&mut self, after: Duration, now: Moment) {
+        let until = self.clock.instant(now + after);
+        match &mut self.alarm {
+            Some(alarm) => alarm.as_mut().reset(until),
+            None => self.alarm = Some(Box::pin(tokio::time::sleep_until(until))),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.framing.violated().is_some() {
+            // Whoever serves the bad head closes the connection; nothing after it is anybody's business.
+            return this.waiting(cx);
+        }
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.stream).poll_read(cx, buffer) {
+            Poll::Pending => this.waiting(cx),
+            Poll::Ready(Ok(())) if buffer.filled().len() > before => {
+                let passed = this.took(&buffer.filled()[before..])?;
+                buffer.set_filled(before + passed);
+                Poll::Ready(Ok(()))
+            }
+            done => done,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.activity += 1;
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.activity += 1;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,78 @@
+//! One request's way through regions and endpoints: who was tried, and who is next.
+//!
+//! Things are remembered by name and id, not by index: every attempt may see a newer snapshot.
+
+use super::connection::full_regions;
+use crate::health::Fault;
+use crate::names::{Hostname, Label};
+use crate::snapshot::{EndpointId, Snapshot};
+use crate::steering::decision::Decision;
+use crate::steering::{Client, Query, steer};
+use crate::topology::{EndpointIndex, RegionIndex};
+use crate::upstream::balance;
+
+/// Where an attempt goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Which region.
+    pub region: RegionIndex,
+    /// Which of its endpoints.
+    pub endpoint: EndpointIndex,
+}
+
+/// Everybody who was tried for one request.
+#[derive(Debug, Default)]
+pub struct Journey {
+    /// The attempts that failed, in order.
+    pub failed: Vec<(Label, Fault)>,
+    /// Regions that may have processed it: others come first.
+    left: Vec<Label>,
+    tried: Vec<EndpointId>,
+}
+
+impl Journey {
+    /// An attempt failed at `target` of `snapshot`; `leaves_region`: the next goes to another region if there is one.
+    pub fn failed_at(&mut self, snapshot: &Snapshot, target: Target, fault: Fault, leaves_region: bool) {
+        let region = &snapshot.topology.region(target.region).name;
+        self.failed.push((region.clone(), fault));
+        self.tried.push(snapshot.endpoint(target.endpoint).id);
+        if leaves_region {
+            self.left.push(region.clone());
+        }
+    }
+
+    /// Where the first attempt goes, by the decision that was made for it.
+    #[must_use]
+    pub fn first(&self, snapshot: &Snapshot, decision: &Decision, roll: u64) -> Option<Target> {
+        self.choose(snapshot, decision, roll)
+    }
+
+    /// Where the next attempt goes: the best region that still has an endpoint not tried. Regions that were left come
+    /// last.
+    #[must_use]
+    pub fn next(&self, snapshot: &Snapshot, hostname: &Hostname, client: &Client, roll: u64) -> Option<Target> {
+        let route = *snapshot.topology.route_by_hostname.get(hostname)?;
+        let left: Vec<RegionIndex> =
+            self.left.iter().filter_map(|name| snapshot.topology.region_named(name.as_str())).collect();
+        let full = full_regions(snapshot);
+        let query = Query { route, client, tried: &left, full: &full };
+        self.choose(snapshot, &steer(snapshot, &query), roll).or_else(|| {
+            let query = Query { tried: &[], ..query };
+            (!left.is_empty()).then(|| self.choose(snapshot, &steer(snapshot, &query), roll)).flatten()
+        })
+    }
+
+    fn choose(&self, snapshot: &Snapshot, decision: &Decision, roll: u64) -> Option<Target> {
+        let is_regional = snapshot.topology.route(decision.route).is_regional;
+        let tried: Vec<EndpointIndex> = self
+            .tried
+            .iter()
+            .filter_map(|id| snapshot.endpoints.iter().position(|state| state.id == *id).map(EndpointIndex::of))
+            .collect();
+        decision.candidates.iter().find_map(|candidate| {
+            let region = candidate.region;
+            let endpoint = balance::choose(snapshot, region, &tried, is_regional, roll)?;
+            Some(Target { region, endpoint })
+        })
+    }
+}

@@ -1,0 +1,113 @@
+//! Answers of our own: errors in the shape that the route's clients expect, and never a redirect.
+
+use super::headers::{PROXY_STATUS, REQUEST_ID};
+use super::stream::Reply;
+use crate::topology::Dialect;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use serde_json::json;
+use std::time::Duration;
+
+/// Tells the official SDKs whether another try can help.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// When, in milliseconds; the official SDKs prefer it.
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+/// Another try is asked for no sooner than this.
+const RETRY_AFTER_MIN: Duration = Duration::from_millis(300);
+/// And no later than this: jitter, so that clients do not come back in step.
+const RETRY_AFTER_MAX: Duration = Duration::from_millis(2_000);
+
+/// What we have to say instead of a region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// The status.
+    pub status: StatusCode,
+    /// A stable word for programs.
+    pub code: &'static str,
+    /// A sentence for people; names nothing internal.
+    pub message: String,
+    /// Whether the connection must end with it.
+    pub closes: bool,
+}
+
+impl Complaint {
+    /// A complaint after which the connection goes on.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), closes: false }
+    }
+
+    /// A complaint after which nothing more can be understood on this connection.
+    #[must_use]
+    pub fn closing(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { closes: true, ..Self::new(status, code, message) }
+    }
+
+    /// Whether the same request may succeed a little later.
+    fn may_help_to_retry(&self) -> bool {
+        matches!(self.status.as_u16(), 502..=504)
+    }
+
+    /// The answer that says it, `request_id` and `happened` (`Proxy-Status`) included. `roll` is the chance in the jitter.
+    #[must_use]
+    pub fn answer(
+        &self,
+        dialect: Dialect,
+        request_id: &HeaderValue,
+        happened: Option<&str>,
+        roll: u64,
+    ) -> Response<Reply> {
+        let (content_type, body) = match dialect {
+            Dialect::OpenAi => ("application/json", self.openai()),
+            Dialect::JsonRpc => ("application/json", self.jsonrpc()),
+            Dialect::Plain => ("application/problem+json", self.problem()),
+        };
+        let body = body.to_string();
+        let mut answer = Response::new(Reply::own(body.clone()));
+        *answer.status_mut() = self.status;
+        let headers = answer.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(REQUEST_ID, request_id.clone());
+        if let Some(happened) = happened.and_then(|text| HeaderValue::from_str(text).ok()) {
+            headers.insert(PROXY_STATUS, happened);
+        }
+        if self.may_help_to_retry() {
+            let spread = (RETRY_AFTER_MAX - RETRY_AFTER_MIN).as_millis() as u64;
+            let after_ms = RETRY_AFTER_MIN.as_millis() as u64 + roll % (spread + 1);
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"));
+            headers.insert(RETRY_AFTER_MS, HeaderValue::from(after_ms));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(after_ms.div_ceil(1_000)));
+        } else {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        if self.closes {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+
+    fn openai(&self) -> serde_json::Value {
+        let kind = if self.status.is_server_error() { "server_error" } else { "invalid_request_error" };
+        json!({ "error": { "message": self.message, "type": kind, "code": self.code, "param": null } })
+    }
+
+    /// JSON-RPC 2.0 §5.1: -32000 to -32099 are for servers, -32600 is a request that is none.
+    fn jsonrpc(&self) -> serde_json::Value {
+        let number = if self.status.is_server_error() { -32_000 } else { -32_600 };
+        let data = json!({ "code": self.code, "status": self.status.as_u16() });
+        json!({ "jsonrpc": "2.0", "id": null, "error": { "code": number, "message": self.message, "data": data } })
+    }
+
+    /// RFC 9457.
+    fn problem(&self) -> serde_json::Value {
+        json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.message,
+            "code": self.code,
+        })
+    }
+}

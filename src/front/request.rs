@@ -1,0 +1,421 @@
+//! One request from start to end.
+
+use super::client::{Asker, asker};
+use super::connection::Connection;
+use super::failover::{Failover, Situation, Step, is_evidence};
+use super::framing::Violation;
+use super::headers::{self, Introduction};
+use super::journey::{Journey, Target};
+use super::replay::Source;
+use super::reply::Complaint;
+use super::stream::{Carried, Reply, Silence};
+use super::{attempt, tunnel};
+use crate::control::Event;
+use crate::counters::{DoorCounters, Recent};
+use crate::health::Fault;
+use crate::moment::Moment;
+use crate::names::{Hostname, NameError};
+use crate::snapshot::Snapshot;
+use crate::steering::Client;
+use crate::topology::{Class, Dialect, RouteIndex};
+use crate::upstream::body::OutgoingError;
+use crate::upstream::pool::Answer;
+use crate::upstream::{AttemptError, Progress};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+/// Answers one request.
+///
+/// # Errors
+/// Never: what goes wrong becomes an answer, or the end of one.
+pub async fn serve(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
+    let (busy, violation) = match &connection.talk {
+        Some(talk) => {
+            let (busy, violation) = talk.begin();
+            (Some(busy), violation)
+        }
+        None => (None, None),
+    };
+    let answer = Exchange::run(&connection, request, violation).await;
+    Ok(answer.map(|reply| reply.keeping(busy)))
+}
+
+/// A request that was understood, and everything needed to carry it.
+struct Exchange<'a> {
+    connection: &'a Connection,
+    began: Moment,
+    snapshot: Arc<Snapshot>,
+    hostname: Hostname,
+    dialect: Dialect,
+    request_id: HeaderValue,
+    method: Method,
+    version: Version,
+    client: Arc<Client>,
+    is_safe: bool,
+    journey: Journey,
+    attempts: u32,
+}
+
+impl<'a> Exchange<'a> {
+    async fn run(
+        connection: &'a Connection,
+        request: Request<Incoming>,
+        violation: Option<Violation>,
+    ) -> Response<Reply> {
+        let front = &connection.front;
+        let began = front.clock.now();
+        DoorCounters::count(&front.counters.door.requests);
+        let snapshot = front.published.load_full();
+        let (mut parts, body) = request.into_parts();
+        let request_id = headers::given_request_id(&parts.headers).unwrap_or_else(|| new_request_id(front));
+        let understood = match violation {
+            Some(violation) => Err(complaint_about(violation)),
+            None => understand(&snapshot, &parts),
+        };
+        let (route, hostname) = match understood {
+            Ok(understood) => understood,
+            Err(complaint) => {
+                DoorCounters::count(&front.counters.door.refusals);
+                return refuse(&complaint, Dialect::Plain, &request_id, front.roll());
+            }
+        };
+        let class = snapshot.topology.class(&hostname, parts.uri.path());
+        if let Err(complaint) = admit(&snapshot, &parts) {
+            DoorCounters::count(&front.counters.door.refusals);
+            return refuse(&complaint, class.dialect, &request_id, front.roll());
+        }
+        let (dialect, is_safe) = (class.dialect, is_safe(class, &parts));
+        let asker = asker(connection.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
+        let (client, decision) = connection.decide(&snapshot, route, &asker);
+        let is_websocket =
+            connection.talk.is_some() && headers::wants_websocket(&parts.method, parts.version, &parts.headers);
+        let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
+        introduce(connection, &snapshot, &hostname, &asker, &request_id, is_websocket, &mut parts);
+        let worker_bytes_max = front.replay_bytes_max;
+        let body = Source::new(body, front.clock, &front.counters, worker_bytes_max);
+        let first = Journey::default().first(&snapshot, &decision, front.roll());
+        let mut exchange = Exchange {
+            connection,
+            began,
+            snapshot,
+            hostname,
+            dialect,
+            request_id,
+            method: parts.method.clone(),
+            version: parts.version,
+            client,
+            is_safe,
+            journey: Journey::default(),
+            attempts: 0,
+        };
+        match exchange.carry(first, &parts, &body, is_websocket).await {
+            Ok((target, answer)) => exchange.pass_on(target, answer, upgrade),
+            Err(failed) => exchange.give_up(failed, &body),
+        }
+    }
+
+    /// Attempt after attempt until one is answered or none is left. On the way `self.snapshot` becomes the one of the
+    /// last attempt.
+    async fn carry(
+        &mut self,
+        first: Option<Target>,
+        parts: &Parts,
+        body: &Source,
+        is_websocket: bool,
+    ) -> Result<(Target, Response<Answer>), Option<AttemptError>> {
+        let front = Arc::clone(&self.connection.front);
+        let mut failover = Failover::new(self.began, &self.snapshot.topology.forward);
+        let mut target = first.ok_or(None)?;
+        let mut is_fresh = false;
+        loop {
+            self.attempts += 1;
+            let state = self.snapshot.endpoint(target.endpoint).clone();
+            let sending = attempt::Sending {
+                front: &front,
+                snapshot: &self.snapshot,
+                endpoint: target.endpoint,
+                hostname: &self.hostname,
+                parts,
+                body,
+                number: self.attempts,
+                is_safe: self.is_safe,
+                is_fresh,
+                is_websocket,
+            };
+            let result = sending.run().await;
+            let (error, unserved) = match result {
+                Ok(answer) if !is_unserved(&answer) => {
+                    state.load.answered();
+                    self.notice_status(&state, answer.status());
+                    return Ok((target, answer));
+                }
+                Ok(answer) => {
+                    state.load.answered();
+                    let error = AttemptError { fault: Fault::Unserved, progress: Progress::Unsent, was_reused: false };
+                    (error, Some(answer))
+                }
+                Err(error) => (error, None),
+            };
+            if body.failed().is_some() {
+                return Err(Some(error));
+            }
+            if is_evidence(error) && unserved.is_none() {
+                state.load.failed();
+                let prefix = self.client.hash();
+                front.tell(Event::Failed { endpoint: state.id, fault: error.fault, prefix });
+            }
+            let situation = Situation { is_safe: self.is_safe, is_replayable: body.is_replayable() };
+            let step = failover.after(front.clock.now(), error, situation);
+            tracing::debug!(hostname = %self.hostname, attempt = self.attempts, reason = error.fault.as_str(), ?step, "an attempt failed");
+            is_fresh = step == Step::Again;
+            if !is_fresh {
+                self.journey.failed_at(&self.snapshot, target, error.fault, step == Step::NextRegion);
+            }
+            let next = match step {
+                Step::Again => Some(target),
+                Step::NextEndpoint | Step::NextRegion => {
+                    self.snapshot = front.published.load_full();
+                    self.journey.next(&self.snapshot, &self.hostname, &self.client, front.roll())
+                }
+                Step::Stop => None,
+            };
+            target = match (next, unserved) {
+                (Some(next), _) => next,
+                // Nobody else is left: the region's own refusal says more than ours would.
+                (None, Some(answer)) => {
+                    self.journey.failed.pop();
+                    return Ok((target, answer));
+                }
+                (None, None) => return Err(Some(error)),
+            };
+            if !is_fresh {
+                DoorCounters::count(&front.counters.door.failovers);
+            }
+        }
+    }
+
+    /// A status that means failure is told to `control`. The client gets it as it is: the gateway has done its own
+    /// repeating.
+    fn notice_status(&self, state: &crate::snapshot::EndpointState, status: StatusCode) {
+        if matches!(status.as_u16(), 500 | 502 | 503 | 504) {
+            let prefix = self.client.hash();
+            let fault = Fault::Status(status.as_u16());
+            self.connection.front.tell(Event::Failed { endpoint: state.id, fault, prefix });
+        }
+    }
+
+    /// The region's answer, made ours.
+    fn pass_on(self, target: Target, mut answer: Response<Answer>, upgrade: Option<OnUpgrade>) -> Response<Reply> {
+        let front = &self.connection.front;
+        let snapshot = &self.snapshot;
+        let region = &snapshot.topology.region(target.region).name;
+        let site = &snapshot.here.name;
+        let status = answer.status();
+        let switches = status == StatusCode::SWITCHING_PROTOCOLS;
+        let region_upgrade = switches.then(|| hyper::upgrade::on(&mut answer));
+        let (mut parts, body) = answer.into_parts();
+        let happened = headers::happened(site, &self.journey.failed, Some((region, status.as_u16())));
+        headers::toward_client(&mut parts.headers, parts.version, site, region, &happened);
+        if !parts.headers.contains_key(headers::REQUEST_ID) {
+            parts.headers.insert(headers::REQUEST_ID, self.request_id.clone());
+        }
+        self.remember(Some(target), status);
+        let state = snapshot.endpoint(target.endpoint);
+        if let (Some(client), Some(region)) = (upgrade, region_upgrade) {
+            tunnel::switch(&mut parts.headers);
+            if let Some(talk) = &self.connection.talk {
+                talk.becomes_tunnel();
+            }
+            let idle = snapshot.topology.forward.stream_idle_timeout;
+            tokio::spawn(tunnel::join(client, region, body, idle, self.connection.alive.clone()));
+            return Response::from_parts(parts, Reply::own(""));
+        }
+        parts.version = Version::HTTP_11;
+        let carried = Carried {
+            answer: body,
+            front: Arc::clone(front),
+            endpoint: state.id,
+            load: Arc::clone(&state.load),
+            prefix: self.client.hash(),
+            idle_max: snapshot.topology.forward.stream_idle_timeout,
+            silence: Silence::default(),
+        };
+        Response::from_parts(parts, Reply::region(carried))
+    }
+
+    /// Nobody answered.
+    fn give_up(self, failed: Option<AttemptError>, body: &Source) -> Response<Reply> {
+        let front = &self.connection.front;
+        let complaint = match body.failed() {
+            Some(OutgoingError::TooSlow) => {
+                Complaint::closing(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the request's body came too slowly")
+            }
+            Some(OutgoingError::Client) => {
+                Complaint::closing(StatusCode::BAD_REQUEST, "body_incomplete", "the request's body ended early")
+            }
+            None => {
+                DoorCounters::count(&front.counters.door.unserved);
+                complaint_of(failed)
+            }
+        };
+        let happened = headers::happened(&self.snapshot.here.name, &self.journey.failed, None);
+        let happened = (!happened.is_empty()).then_some(happened.as_str());
+        self.remember(None, complaint.status);
+        complaint.answer(self.dialect, &self.request_id, happened, front.roll())
+    }
+
+    fn remember(&self, target: Option<Target>, status: StatusCode) {
+        let front = &self.connection.front;
+        let now = front.clock.now();
+        front.counters.recent.push(Recent {
+            at: now,
+            hostname: self.hostname.clone(),
+            client: Arc::clone(&self.client),
+            method: self.method.clone(),
+            region: target.map(|target| self.snapshot.topology.region(target.region).name.clone()),
+            status: status.as_u16(),
+            attempts: self.attempts,
+            tried: self.journey.failed.iter().map(|(region, _)| region.clone()).collect(),
+            elapsed: now.since(self.began),
+            request_id: self.request_id.clone(),
+            generation: self.snapshot.generation,
+        });
+        tracing::debug!(hostname = %self.hostname, client = %self.client.prefix, generation = self.snapshot.generation, attempt = self.attempts, version = ?self.version, "{} {}", self.method, status.as_u16());
+    }
+}
+
+/// Which hostname is asked for, and its route (RFC 9110 §7.2, RFC 9112 §3.2, RFC 9113 §8.3.1).
+fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname), Complaint> {
+    let bad = |why: &str| Complaint::new(StatusCode::BAD_REQUEST, "bad_host", format!("the request's host {why}"));
+    let mut lines = parts.headers.get_all(header::HOST).iter();
+    let host = match (lines.next(), lines.next()) {
+        (_, Some(_)) => return Err(bad("is given twice")),
+        (Some(line), None) => Some(line.to_str().map_err(|_| bad("is no text"))?),
+        (None, None) => None,
+    };
+    let authority = match (parts.uri.authority(), host) {
+        (Some(authority), None) => authority.as_str(),
+        (None, Some(host)) => host,
+        (None, None) => return Err(bad("is missing")),
+        (Some(authority), Some(host)) => {
+            if !authority.as_str().eq_ignore_ascii_case(host) {
+                return Err(bad("is given twice, and differently"));
+            }
+            host
+        }
+    };
+    let routes = &snapshot.topology.route_by_hostname;
+    // As it is mostly written: no port, lower case, no final dot.
+    if let Some((hostname, route)) = routes.get_key_value(authority) {
+        return Ok((*route, hostname.clone()));
+    }
+    let unknown = |what: &str| {
+        Complaint::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", format!("{what} is not served here"))
+    };
+    let hostname = match Hostname::from_authority(authority) {
+        Ok(hostname) => hostname,
+        Err(NameError::Address) => return Err(unknown("an address")),
+        Err(error) => return Err(bad(&error.to_string())),
+    };
+    let route = routes.get(&hostname).ok_or_else(|| unknown("this hostname"))?;
+    Ok((*route, hostname))
+}
+
+/// Whether the request may be carried at all.
+fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+        let message = format!("{} is not carried", parts.method);
+        return Err(Complaint::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message));
+    }
+    if headers::is_loop(&parts.headers, &snapshot.topology.zone) {
+        let message = "the request has been here before: it goes in a loop";
+        return Err(Complaint::new(StatusCode::LOOP_DETECTED, "loop_detected", message));
+    }
+    let mut expectations = parts.headers.get_all(header::EXPECT).iter();
+    if expectations.any(|expectation| !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        let message = "only 100-continue can be expected";
+        return Err(Complaint::closing(StatusCode::EXPECTATION_FAILED, "expectation_failed", message));
+    }
+    if parts.headers.len() > crate::limits::HEADER_FIELDS_MAX {
+        return Err(complaint_about(Violation::TooLarge));
+    }
+    Ok(())
+}
+
+fn is_safe(class: &Class, parts: &Parts) -> bool {
+    class.safe.contains(&parts.method)
+        || (class.idempotency_key && parts.headers.contains_key(headers::IDEMPOTENCY_KEY))
+}
+
+fn introduce(
+    connection: &Connection,
+    snapshot: &Snapshot,
+    hostname: &Hostname,
+    asker: &Asker,
+    request_id: &HeaderValue,
+    is_websocket: bool,
+    parts: &mut Parts,
+) {
+    let introduction = Introduction {
+        hostname,
+        asker,
+        is_https: connection.is_https,
+        version: parts.version,
+        site: &snapshot.here.name,
+        zone: &snapshot.topology.zone,
+        request_id,
+        is_websocket,
+    };
+    headers::toward_region(&mut parts.headers, &introduction);
+}
+
+/// Whether a region says that it has done nothing and somebody else should (or that it is the wrong one).
+fn is_unserved(answer: &Response<Answer>) -> bool {
+    let says_so = answer.headers().get(headers::UNSERVED).is_some_and(|value| value.as_bytes().starts_with(b"1"));
+    says_so || answer.status() == StatusCode::MISDIRECTED_REQUEST
+}
+
+fn complaint_about(violation: Violation) -> Complaint {
+    let (status, code) = match violation {
+        Violation::TooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
+        _ => (StatusCode::BAD_REQUEST, "bad_request"),
+    };
+    Complaint::closing(status, code, violation.text())
+}
+
+fn complaint_of(failed: Option<AttemptError>) -> Complaint {
+    let new = Complaint::new;
+    match failed {
+        None => new(StatusCode::SERVICE_UNAVAILABLE, "no_region", "no region may serve this hostname now"),
+        Some(AttemptError { progress: Progress::Unsent, .. }) => new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no_region_reached",
+            "no region could be reached; nothing was processed",
+        ),
+        Some(AttemptError { fault: Fault::Silent, .. }) => new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "no_answer",
+            "the region did not answer in time; the request may have been processed",
+        ),
+        Some(_) => new(
+            StatusCode::BAD_GATEWAY,
+            "connection_lost",
+            "the connection to the region ended before its answer; the request may have been processed",
+        ),
+    }
+}
+
+fn refuse(complaint: &Complaint, dialect: Dialect, request_id: &HeaderValue, roll: u64) -> Response<Reply> {
+    let happened = (complaint.status == StatusCode::LOOP_DETECTED).then_some("anyfront; error=proxy_loop_detected");
+    complaint.answer(dialect, request_id, happened, roll)
+}
+
+/// 128 bits of chance: unique, not secret.
+fn new_request_id(front: &super::Front) -> HeaderValue {
+    let text = format!("{:016x}{:016x}", front.roll(), front.roll());
+    HeaderValue::try_from(text).expect("hexadecimal digits are visible")
+}

@@ -1,0 +1,175 @@
+//! Accepts connections, speaks TLS and HTTP on them, and ends them in order.
+
+use super::Front;
+use super::connection::Connection;
+use super::guard::{Guard, Talk};
+use super::request::serve;
+use crate::counters::DoorCounters;
+use crate::limits::{
+    CONNECTION_BUFFER_BYTES_MAX, HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, STREAM_BUFFER_BYTES_MAX,
+    STREAMS_PENDING_RESET_MAX, STREAMS_PER_CONNECTION_MAX,
+};
+use crate::tls::ALPN_HTTP2;
+use arc_swap::ArcSwap;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+
+/// After an accept that failed (no descriptors left, say) the next is tried this much later.
+const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
+/// Room that hyper gets beyond our own limits, so that it is we who say what is too large.
+const HEAD_ROOM_BYTES: usize = 4 << 10;
+/// How often HTTP/2 asks whether a quiet client is still there.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// What an HTTP/2 client may send ahead on one connection, octets.
+const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// One listener's way of taking connections.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// The worker's.
+    pub front: Arc<Front>,
+    /// How TLS is spoken, if it is.
+    pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    /// Most connections of this worker at once.
+    pub connections_max: u32,
+    /// Held by everything that the end of the node has to wait for.
+    pub alive: mpsc::Sender<()>,
+}
+
+/// Accepts on `listener` until `shutdown`. Connections go on after that; they end between requests.
+pub async fn accept(door: Door, listener: TcpListener, mut shutdown: watch::Receiver<bool>) {
+    let ending = shutdown.clone();
+    let mut asked = pin!(asked(&mut shutdown));
+    loop {
+        let accepted = tokio::select! {
+            () = &mut asked => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => admit(&door, stream, peer, &ending),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_BACK_OFF).await;
+            }
+        }
+    }
+}
+
+/// Waits until the end is asked for.
+async fn asked(ending: &mut watch::Receiver<bool>) {
+    let _ = ending.wait_for(|asked| *asked).await;
+}
+
+fn admit(door: &Door, stream: TcpStream, peer: SocketAddr, ending: &watch::Receiver<bool>) {
+    let counters = &door.front.counters.door;
+    if counters.open.load(Relaxed) >= door.connections_max {
+        DoorCounters::count(&counters.refused_connections);
+        return;
+    }
+    DoorCounters::count(&counters.connections);
+    let open = Open::new(door);
+    let (door, ending) = (door.clone(), ending.clone());
+    tokio::spawn(async move {
+        converse(&door, stream, peer, ending).await;
+        drop(open);
+    });
+}
+
+/// One open connection, counted.
+struct Open(Arc<Front>);
+
+impl Open {
+    fn new(door: &Door) -> Self {
+        door.front.counters.door.open.fetch_add(1, Relaxed);
+        Self(Arc::clone(&door.front))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.counters.door.open.fetch_sub(1, Relaxed);
+    }
+}
+
+async fn converse(door: &Door, stream: TcpStream, peer: SocketAddr, ending: watch::Receiver<bool>) {
+    let Some(tls) = &door.tls else {
+        return converse_http1(door, stream, peer, false, ending).await;
+    };
+    let acceptor = TlsAcceptor::from(tls.load_full());
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else {
+        DoorCounters::count(&door.front.counters.door.failed_handshakes);
+        return;
+    };
+    if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
+        converse_http2(door, stream, peer, ending).await;
+    } else {
+        converse_http1(door, stream, peer, true, ending).await;
+    }
+}
+
+async fn converse_http1<S>(door: &Door, stream: S, peer: SocketAddr, is_https: bool, mut ending: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let talk = Arc::<Talk>::default();
+    let stream = Guard::new(stream, door.front.clock, Arc::clone(&talk));
+    let alive = door.alive.clone();
+    let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), is_https, Some(talk), alive));
+    let service = service_fn(|request| serve(Arc::clone(&shared), request));
+    let serving = http1::Builder::new()
+        // The guard keeps the time: of heads, and of idleness.
+        .header_read_timeout(None)
+        .max_headers(HEADER_FIELDS_MAX + 8)
+        .max_header_size(HEADER_BYTES_MAX + HEAD_ROOM_BYTES)
+        .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut serving = pin!(serving);
+    tokio::select! {
+        // How it ended is known to those whom it concerns.
+        _ = serving.as_mut() => {}
+        () = asked(&mut ending) => {
+            serving.as_mut().graceful_shutdown();
+            let _ = serving.await;
+        }
+    }
+}
+
+async fn converse_http2<S>(door: &Door, stream: S, peer: SocketAddr, mut ending: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let alive = door.alive.clone();
+    let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), true, None, alive));
+    let service = service_fn(move |request| serve(Arc::clone(&shared), request));
+    let window = u32::try_from(STREAM_BUFFER_BYTES_MAX).expect("it is small");
+    let serving = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .max_pending_accept_reset_streams(STREAMS_PENDING_RESET_MAX)
+        .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).expect("it is small"))
+        .initial_stream_window_size(window)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(STREAM_BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut serving = pin!(serving);
+    tokio::select! {
+        _ = serving.as_mut() => {}
+        () = asked(&mut ending) => {
+            serving.as_mut().graceful_shutdown();
+            let _ = serving.await;
+        }
+    }
+}

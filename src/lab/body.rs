@@ -1,0 +1,220 @@
+//! What a stand-in answers with, octet by octet, and how it dies in the middle.
+
+use super::fault::Fault;
+use super::logbook::Logbook;
+use super::wire::{Scissors, Weather};
+use crate::moment::Clock;
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Sleep, sleep};
+
+/// What `/bytes/N` is made of.
+const ZEROS: &[u8] = &[0; 64 << 10];
+/// Between the last octet of a cut answer and the reset: long enough for it to leave, because a reset overtakes.
+const CUT_PAUSE: Duration = Duration::from_millis(20);
+/// Of a long answer, this much may pass before it is cut, octets.
+const CUT_AFTER_BYTES_MAX: u64 = 256 << 10;
+
+/// Where the octets come from.
+pub(super) enum Source {
+    /// They are all there.
+    Whole(Bytes),
+    /// So many zeros.
+    Zeros(u64),
+    /// The request's body, trailers too.
+    Echo {
+        /// What was taken of it before the answer began.
+        first: Option<Frame<Bytes>>,
+        /// The rest.
+        rest: Incoming,
+    },
+    /// One after the other, with a pause before each but the first.
+    Events {
+        /// What is still to come.
+        left: VecDeque<Bytes>,
+        /// How long each pause is.
+        pace: Duration,
+    },
+    /// Nothing is left.
+    Done,
+}
+
+/// The entry in the log that an answer belongs to.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) log: Arc<Logbook>,
+    pub(super) number: u64,
+    pub(super) clock: Clock,
+}
+
+/// The body of an answer.
+pub(super) struct Answer {
+    source: Source,
+    trailers: Option<HeaderMap>,
+    weather: watch::Receiver<Weather>,
+    scissors: Scissors,
+    entry: Option<Entry>,
+    has_none: bool,
+    passed_bytes: u64,
+    whole_bytes: Option<u64>,
+    pause: Option<Pin<Box<Sleep>>>,
+    is_cutting: bool,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("passed_bytes", &self.passed_bytes).finish_non_exhaustive()
+    }
+}
+
+impl Answer {
+    pub(super) fn new(source: Source, weather: watch::Receiver<Weather>, scissors: Scissors) -> Self {
+        let whole_bytes = match &source {
+            Source::Whole(bytes) => Some(bytes.len() as u64),
+            Source::Zeros(count) => Some(*count),
+            Source::Done => Some(0),
+            Source::Echo { .. } | Source::Events { .. } => None,
+        };
+        Self {
+            source,
+            trailers: None,
+            weather,
+            scissors,
+            entry: None,
+            has_none: false,
+            passed_bytes: 0,
+            whole_bytes,
+            pause: None,
+            is_cutting: false,
+        }
+    }
+
+    /// Ends with these.
+    pub(super) fn with_trailers(mut self, trailers: HeaderMap) -> Self {
+        self.trailers = Some(trailers);
+        self
+    }
+
+    /// Ticks off `entry` when everything is handed over; `has_none`: nothing will be, as with HEAD.
+    pub(super) fn belongs_to(&mut self, entry: Entry, has_none: bool) {
+        self.entry = Some(entry);
+        self.has_none = has_none;
+    }
+
+    fn is_done(&self) -> bool {
+        let is_empty = match &self.source {
+            Source::Done | Source::Zeros(0) => true,
+            Source::Whole(bytes) => bytes.is_empty(),
+            Source::Events { left, .. } => left.is_empty(),
+            Source::Zeros(_) | Source::Echo { .. } => false,
+        };
+        is_empty && self.trailers.is_none()
+    }
+
+    /// How much may pass before the answer is cut, octets.
+    fn cut_after(&self) -> u64 {
+        self.whole_bytes.map_or(1, |whole| (whole / 2).clamp(1, CUT_AFTER_BYTES_MAX))
+    }
+
+    /// The next octets, no more than `bytes_max` where that can be chosen.
+    fn poll_source(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes_max: u64,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let bytes = match &mut self.source {
+            Source::Whole(bytes) if !bytes.is_empty() => bytes.split_to(bytes_max.min(bytes.len())),
+            Source::Zeros(left) if *left > 0 => {
+                let some = usize::try_from(*left).unwrap_or(usize::MAX).min(ZEROS.len()).min(bytes_max);
+                *left -= some as u64;
+                Bytes::from_static(&ZEROS[..some])
+            }
+            Source::Echo { first, rest } => {
+                if let Some(frame) = first.take() {
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                let frame = ready!(Pin::new(rest).poll_frame(cx));
+                if frame.is_none() {
+                    self.source = Source::Done;
+                }
+                return Poll::Ready(frame);
+            }
+            Source::Events { left, pace } => match left.pop_front() {
+                Some(event) => {
+                    let times = if let Fault::Slow { times, .. } = self.weather.borrow().fault { times } else { 1.0 };
+                    if !left.is_empty() && !pace.is_zero() {
+                        self.pause = Some(Box::pin(sleep(pace.mul_f64(times))));
+                    }
+                    event
+                }
+                None => return Poll::Ready(None),
+            },
+            Source::Whole(_) | Source::Zeros(_) | Source::Done => return Poll::Ready(None),
+        };
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        let is_cut = this.weather.borrow().fault == Fault::Cut;
+        let bytes_max = if is_cut { this.cut_after().saturating_sub(this.passed_bytes) } else { u64::MAX };
+        if bytes_max == 0 && !this.is_cutting {
+            this.is_cutting = true;
+            this.pause = Some(Box::pin(sleep(CUT_PAUSE)));
+        }
+        if let Some(pause) = &mut this.pause {
+            ready!(pause.as_mut().poll(cx));
+            this.pause = None;
+        }
+        if this.is_cutting {
+            this.scissors.cut();
+            return Poll::Pending;
+        }
+        match ready!(this.poll_source(cx, bytes_max)) {
+            Some(Ok(frame)) => {
+                this.passed_bytes += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            None => Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_done()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Zeros(left) => SizeHint::with_exact(*left),
+            Source::Done => SizeHint::with_exact(0),
+            Source::Echo { .. } | Source::Events { .. } => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(Entry { log, number, clock }) = &self.entry
+            && (self.has_none || self.is_done())
+        {
+            log.finish(*number, clock.now());
+        }
+    }
+}

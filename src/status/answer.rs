@@ -1,0 +1,478 @@
+//! What the admin address says: a request in, an answer out.
+//!
+//! Everything that is shown comes from one snapshot, loaded once for each answer. Errors are one JSON object with a
+//! sentence in `error`.
+
+use super::drains::{DrainError, Operator, REASON_CHARACTERS_MAX, Wish};
+use super::guard::{self, Token};
+use super::keeper::{Ask, Denied, Granted};
+use super::metrics::{self, Format};
+use super::view::{DecisionView, DrainView, Overview};
+use crate::counters::Counters;
+use crate::limits::{ADMIN_BODY_BYTES_MAX, DECISIONS_MAX, HEADER_TIMEOUT};
+use crate::moment::{Clock, Moment};
+use crate::names::Hostname;
+use crate::snapshot::{Override, Published, Snapshot, Target};
+use crate::steering::decision::Exclusion;
+use crate::steering::{Client, Query, steer};
+use crate::topology::read::nearest;
+use crate::topology::{EndpointIndex, RouteIndex, Topology};
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Longest drain that ends by itself; a longer one is meant to stay.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
+
+/// What `GET /` says.
+const INDEX: &str = "\
+anyfront: the admin address of this node
+
+  GET  /ready                          200 if the node wants traffic, 503 if it starts or stops
+  GET  /live                           200 as long as the node answers at all
+  GET  /regions                        everything the node believes, as JSON
+  GET  /decisions?count=50             the newest requests: who asked, who answered
+  GET  /explain?host=NAME&client=IP    who would answer this client, and why (&format=text for people)
+  GET  /drains                         the drains in force
+  GET  /metrics                        for Prometheus
+  POST /drain                          {\"target\":\"region:NAME\",\"reason\":\"...\",\"for_s\":1800,\"hard\":false,\"who\":\"...\"}
+  POST /undrain                        {\"target\":\"region:NAME\",\"who\":\"...\"}
+  POST /reload                         reads regions.toml again
+
+The commands `anyfront status`, `explain`, `drain` and `undrain` use these.
+";
+const PATHS: [&str; 7] = ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics"];
+const POSTED: [&str; 3] = ["/drain", "/undrain", "/reload"];
+
+/// An answer on its way out.
+pub type Answer = Response<Full<Bytes>>;
+
+/// What answers need of the node. Shared by all connections.
+#[derive(Debug)]
+pub struct Desk {
+    /// What the node believes.
+    pub published: Published,
+    /// What it has counted.
+    pub counters: Counters,
+    /// Time.
+    pub clock: Clock,
+    /// Since when it runs.
+    pub started: Moment,
+    /// What every request must carry, if anything.
+    pub token: Option<Token>,
+    /// Whether the node wants traffic.
+    pub ready: watch::Receiver<bool>,
+    /// Where wishes go.
+    pub asks: mpsc::Sender<Ask>,
+}
+
+/// What `POST /drain` is given.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrainBody {
+    /// `region:NAME`, `provider:NAME` or `endpoint:REGION/NAME`.
+    pub target: String,
+    /// Why; required for a drain.
+    #[serde(default)]
+    pub reason: String,
+    /// For how long, seconds; nothing: until it is lifted.
+    #[serde(default)]
+    pub for_s: Option<u64>,
+    /// Whether from its own hostname too.
+    #[serde(default)]
+    pub hard: bool,
+    /// Who says so.
+    #[serde(default)]
+    pub who: String,
+}
+
+/// What `POST /drain` and `POST /undrain` answer, once it is in force.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DrainAnswer {
+    /// What it was about.
+    pub target: String,
+    /// The drain, unless it was lifted.
+    pub drain: Option<DrainView>,
+    /// From which generation on.
+    pub generation: u64,
+    /// Hostnames whose regions changed.
+    pub hostnames: Vec<Effect>,
+}
+
+/// What a drain, or its end, does to a hostname.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Effect {
+    /// The hostname.
+    pub name: String,
+    /// Regions that may serve it no more.
+    pub loses: Vec<String>,
+    /// Regions that may serve it again.
+    pub gains: Vec<String>,
+    /// Regions that may serve it now; none: its requests are refused.
+    pub left: Vec<String>,
+}
+
+/// A request that cannot be answered as asked.
+#[derive(Debug)]
+struct Refused(StatusCode, String);
+
+impl Desk {
+    /// Answers one request from `peer`.
+    pub async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Answer {
+        let (parts, body) = request.into_parts();
+        let answered = match guard::admit(&parts, self.token.as_ref()) {
+            Ok(()) => self.admitted(peer, &parts, body).await,
+            Err(refusal) => Err(Refused(refusal.status, refusal.text.to_owned())),
+        };
+        let mut answer = answered.unwrap_or_else(Refused::answer);
+        answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        answer
+    }
+
+    async fn admitted(&self, peer: IpAddr, parts: &Parts, body: Incoming) -> Result<Answer, Refused> {
+        let is_get = parts.method == Method::GET || parts.method == Method::HEAD;
+        match parts.uri.path() {
+            path if POSTED.contains(&path) && parts.method == Method::POST => {
+                self.posted(path, peer, &read(body).await?).await
+            }
+            path if POSTED.contains(&path) => Err(Refused::method(path, "POST")),
+            path if (PATHS.contains(&path) || path == "/drains") && !is_get => Err(Refused::method(path, "GET")),
+            "/" => Ok(text(INDEX.to_owned())),
+            "/live" => Ok(text("live\n".to_owned())),
+            "/ready" => Ok(self.readiness()),
+            "/metrics" => {
+                let format = Format::accepted_by(accept(parts));
+                Ok(answer(format.content_type(), metrics::render(&self.overview(), *self.ready.borrow(), format)))
+            }
+            "/regions" => Ok(json_answer(&self.overview())),
+            "/drains" => Ok(json_answer(&json!({ "drains": self.overview().drains }))),
+            "/decisions" => self.decisions(parts.uri.query().unwrap_or_default()),
+            "/explain" => self.explain(parts),
+            path => Err(Refused::new(404, format!("there is no {path:?} here; GET / tells what there is"))),
+        }
+    }
+
+    fn overview(&self) -> Overview {
+        let snapshot = self.published.load_full();
+        Overview::of(&snapshot, &self.counters, self.clock.now(), self.clock.wall(), self.started)
+    }
+
+    fn readiness(&self) -> Answer {
+        if *self.ready.borrow() {
+            return text("ready\n".to_owned());
+        }
+        let mut answer = text("not ready: the node starts or stops\n".to_owned());
+        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        answer
+    }
+
+    fn decisions(&self, query: &str) -> Result<Answer, Refused> {
+        let count = match parameter(query, "count") {
+            None => 50,
+            Some(count) => match count.parse::<usize>() {
+                Ok(count @ 1..=DECISIONS_MAX) => count,
+                _ => {
+                    return Err(Refused::new(400, format!("count {count:?} is no number from 1 to {DECISIONS_MAX}")));
+                }
+            },
+        };
+        let now = self.clock.now();
+        let newest = self.counters.newest(count);
+        Ok(json_answer(&newest.iter().map(|recent| DecisionView::of(recent, now)).collect::<Vec<_>>()))
+    }
+
+    fn explain(&self, parts: &Parts) -> Result<Answer, Refused> {
+        let query = parts.uri.query().unwrap_or_default();
+        let snapshot = self.published.load_full();
+        let host = parameter(query, "host").ok_or_else(|| Refused::new(400, "host=NAME is missing"))?;
+        let client = parameter(query, "client").ok_or_else(|| Refused::new(400, "client=IP is missing"))?;
+        let route = route_of(&snapshot.topology, &host).map_err(|(status, text)| Refused::new(status, text))?;
+        let address: IpAddr =
+            client.parse().map_err(|_| Refused::new(400, format!("client {client:?} is no IP address")))?;
+        let client = Client::locate(&snapshot, address);
+        let decision = steer(&snapshot, &Query::first(route, &client));
+        let is_text = match parameter(query, "format").as_deref() {
+            Some("text") => true,
+            Some("json") => false,
+            None => accept(parts).starts_with("text/plain"),
+            Some(other) => return Err(Refused::new(400, format!("format {other:?} is neither text nor json"))),
+        };
+        if is_text {
+            return Ok(text(decision.to_text(&snapshot, &client)));
+        }
+        Ok(json_answer(&decision.to_json(&snapshot, &client)))
+    }
+
+    async fn posted(&self, path: &str, peer: IpAddr, body: &[u8]) -> Result<Answer, Refused> {
+        if path == "/reload" {
+            let operator = Operator { who: String::new(), from: peer, reason: String::new() };
+            self.ask(Wish::Reload, operator).await?;
+            let mut answer = json_answer(&json!({ "reload": "asked", "see": "/regions: problem, generation, digest" }));
+            *answer.status_mut() = StatusCode::ACCEPTED;
+            return Ok(answer);
+        }
+        let body: DrainBody = serde_json::from_slice(body)
+            .map_err(|error| Refused::new(400, format!("the body is not as GET / shows it: {error}")))?;
+        let target = Target::parse(&body.target).map_err(|text| Refused::new(400, text))?;
+        for (what, text) in [("reason", &body.reason), ("who", &body.who)] {
+            check_text(what, text)?;
+        }
+        let operator = Operator { who: body.who.clone(), from: peer, reason: body.reason.clone() };
+        let wish = if path == "/drain" { self.drain_of(target.clone(), &body)? } else { Wish::Lift(target.clone()) };
+        let granted = self.ask(wish, operator).await?;
+        Ok(json_answer(&DrainAnswer::of(&target, &granted, self.clock.wall())))
+    }
+
+    fn drain_of(&self, target: Target, body: &DrainBody) -> Result<Wish, Refused> {
+        let snapshot = self.published.load_full();
+        let topology = &snapshot.topology;
+        if !(0..topology.endpoints.len()).any(|at| target.covers(topology, EndpointIndex::of(at))) {
+            return Err(Refused::new(404, unknown(topology, &target)));
+        }
+        if body.reason.trim().is_empty() {
+            return Err(Refused::new(400, "a drain needs a reason: others will want to know why"));
+        }
+        let lasts = body.for_s.map(Duration::from_secs);
+        if lasts.is_some_and(|lasts| lasts.is_zero() || lasts > DRAIN_TIME_MAX) {
+            return Err(Refused::new(400, "for_s must be from 1 to 31622400 (a year); leave it out for no end"));
+        }
+        let since = Duration::from_millis(u64::try_from(self.clock.wall().as_millis()).unwrap_or(u64::MAX));
+        Ok(Wish::Drain(Override {
+            target,
+            is_hard: body.hard,
+            reason: body.reason.as_str().into(),
+            who: body.who.as_str().into(),
+            since,
+            until: lasts.map(|lasts| since + lasts),
+        }))
+    }
+
+    async fn ask(&self, wish: Wish, operator: Operator) -> Result<Granted, Refused> {
+        let (reply, granted) = oneshot::channel();
+        let busy = |_| Refused::new(503, "too many operators at once, or the node is stopping; try again");
+        self.asks.try_send(Ask { wish, operator, reply }).map_err(busy)?;
+        let stopped =
+            |_| Refused::new(503, "the node stopped before it answered; look at the drains after its restart");
+        granted.await.map_err(stopped)?.map_err(|denied| {
+            tracing::warn!("an operator's wish is not granted: {denied}");
+            let status = match &denied {
+                Denied::Late => 504,
+                Denied::Unwritten(DrainError::NotDrained(_)) => 404,
+                Denied::Unwritten(DrainError::TooMany) => 409,
+                Denied::Unwritten(_) => 500,
+            };
+            Refused::new(status, denied.to_string())
+        })
+    }
+}
+
+impl DrainAnswer {
+    fn of(target: &Target, granted: &Granted, wall: Duration) -> Self {
+        let Granted { before, after } = granted;
+        let drain = after.overrides.iter().find(|drain| drain.target == *target);
+        Self {
+            target: target.to_string(),
+            drain: drain.map(|drain| DrainView::of(drain, wall)),
+            generation: after.generation,
+            hostnames: effects(before, after),
+        }
+    }
+}
+
+/// Hostnames that other regions may serve `after` than `before`, as far as drains go.
+fn effects(before: &Snapshot, after: &Snapshot) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for (at, route) in after.topology.routes.iter().enumerate() {
+        let left = undrained(after, RouteIndex::of(at));
+        let Some(old) = before.topology.route_by_hostname.get(&route.hostname) else { continue };
+        let had = undrained(before, *old);
+        let without = |all: &[String], others: &[String]| -> Vec<String> {
+            all.iter().filter(|name| !others.contains(name)).cloned().collect()
+        };
+        let (loses, gains) = (without(&had, &left), without(&left, &had));
+        if !(loses.is_empty() && gains.is_empty()) {
+            effects.push(Effect { name: route.hostname.to_string(), loses, gains, left });
+        }
+    }
+    effects
+}
+
+/// The regions that neither a drain nor residency keeps from serving a route.
+fn undrained(snapshot: &Snapshot, route: RouteIndex) -> Vec<String> {
+    // Who asks does not matter for what is excluded.
+    let client = Client::locate(snapshot, Ipv4Addr::UNSPECIFIED.into());
+    let decision = steer(snapshot, &Query::first(route, &client));
+    let is_kept_away = |region| {
+        let is_this = |(excluded, why): &(_, Exclusion)| {
+            *excluded == region && matches!(why, Exclusion::Drained { .. } | Exclusion::Residency)
+        };
+        decision.excluded.iter().any(is_this)
+    };
+    let members = snapshot.topology.route(route).members.iter();
+    members
+        .filter(|member| !is_kept_away(member.region))
+        .map(|member| snapshot.topology.region(member.region).name.to_string())
+        .collect()
+}
+
+/// The route of what somebody typed as a hostname.
+///
+/// # Errors
+/// A status and a sentence: 400 for what is no hostname, 404 for one that is not served.
+pub fn route_of(topology: &Topology, host: &str) -> Result<RouteIndex, (u16, String)> {
+    let hostname = Hostname::from_authority(host).map_err(|error| (400, format!("the hostname {host:?} {error}")))?;
+    topology.route_by_hostname.get(&hostname).copied().ok_or_else(|| {
+        let known = topology.routes.iter().map(|route| route.hostname.as_str());
+        let meant = nearest(hostname.as_str(), known).map_or_else(
+            || {
+                format!(
+                    "the written ones are {}",
+                    some(
+                        topology
+                            .routes
+                            .iter()
+                            .filter(|route| !route.is_regional)
+                            .map(|route| route.hostname.to_string())
+                    )
+                )
+            },
+            |meant| format!("did you mean {meant}?"),
+        );
+        (404, format!("nobody serves {hostname}; {meant}"))
+    })
+}
+
+/// Says that nothing of that name exists, and what does.
+#[must_use]
+pub fn unknown(topology: &Topology, target: &Target) -> String {
+    let regions = topology.regions.iter().map(|region| Target::Region(region.name.clone()));
+    let providers = topology.providers.iter().map(|provider| Target::Provider(provider.clone()));
+    let endpoints = topology.endpoints.iter().map(|endpoint| Target::Endpoint(endpoint.name.clone()));
+    let all: Vec<String> = regions.chain(providers).chain(endpoints).map(|target| target.to_string()).collect();
+    let asked = target.to_string();
+    let (kind, name) = asked.split_once(':').unwrap_or(("", &asked));
+    // The right name with the wrong kind, or nearly the right name.
+    let other_kind = all.iter().find(|known| known.split_once(':').is_some_and(|(_, known)| known == name));
+    let same_kind = || all.iter().filter(|known| known.starts_with(kind));
+    let near = || {
+        let names = same_kind().filter_map(|known| known.split_once(':')).map(|(_, name)| name);
+        nearest(name, names).map(|name| format!("{kind}:{name}"))
+    };
+    match other_kind.cloned().or_else(near) {
+        Some(meant) => format!("there is no {asked}; did you mean {meant}?"),
+        None => format!("there is no {asked}; there are {}", some(same_kind().cloned())),
+    }
+}
+
+/// The first few of many, for a sentence.
+fn some(names: impl Iterator<Item = String>) -> String {
+    const TOLD: usize = 20;
+    let names: Vec<String> = names.collect();
+    let told = names.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > TOLD { format!("{told} and {} more", names.len() - TOLD) } else { told }
+}
+
+fn check_text(what: &str, text: &str) -> Result<(), Refused> {
+    if text.chars().count() > REASON_CHARACTERS_MAX {
+        return Err(Refused::new(400, format!("{what} is longer than {REASON_CHARACTERS_MAX} characters")));
+    }
+    match text.chars().find(|c| c.is_control()) {
+        Some(bad) => Err(Refused::new(400, format!("{what} has the control character {bad:?}"))),
+        None => Ok(()),
+    }
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Refused> {
+    match tokio::time::timeout(HEADER_TIMEOUT, Limited::new(body, ADMIN_BODY_BYTES_MAX).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Refused::new(413, format!("the body is longer than {ADMIN_BODY_BYTES_MAX} octets")))
+        }
+        Ok(Err(_)) => Err(Refused::new(400, "the body ended before its end")),
+        Err(_) => Err(Refused::new(408, "the body did not come in time")),
+    }
+}
+
+impl Refused {
+    fn new(status: u16, text: impl Into<String>) -> Self {
+        Self(StatusCode::from_u16(status).expect("written here"), text.into())
+    }
+
+    fn method(path: &str, allowed: &'static str) -> Self {
+        Self(StatusCode::METHOD_NOT_ALLOWED, format!("{path} is asked with {allowed}"))
+    }
+
+    fn answer(self) -> Answer {
+        let Self(status, text) = self;
+        let mut answer = json_answer(&json!({ "error": text }));
+        *answer.status_mut() = status;
+        if status == StatusCode::UNAUTHORIZED {
+            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            let allowed = if text.ends_with("POST") { "POST" } else { "GET, HEAD" };
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+        answer
+    }
+}
+
+fn answer(content_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
+
+fn text(body: String) -> Answer {
+    answer("text/plain; charset=utf-8", body)
+}
+
+fn json_answer(body: &impl Serialize) -> Answer {
+    let mut body = serde_json::to_string(body).expect("what is shown is plain JSON");
+    body.push('\n');
+    answer("application/json", body)
+}
+
+fn accept(parts: &Parts) -> &str {
+    parts.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default()
+}
+
+/// A parameter of a query, decoded (`application/x-www-form-urlencoded`).
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| decoded(value))
+}
+
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = escaped.filter(|_| first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(if first == b'+' { b' ' } else { first }));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded() {
+        let query = "host=eu.gateway.example&client=2001%3adb8%3A%3a7&x=a+b%zz%";
+        assert_eq!(parameter(query, "host").as_deref(), Some("eu.gateway.example"));
+        assert_eq!(parameter(query, "client").as_deref(), Some("2001:db8::7"));
+        assert_eq!(parameter(query, "x").as_deref(), Some("a b%zz%"));
+        assert_eq!(parameter(query, "absent"), None);
+    }
+}

@@ -1,0 +1,250 @@
+//! What a node shows of itself, for Prometheus: `GET /metrics`.
+//!
+//! Rendered from the same [`Overview`] as everything else, at the moment of asking, so no registry can disagree with it.
+//! Labels are names from the file and nothing else: no client, path or hostname, so their number is bounded by the file.
+//! The text is valid in the plain format (version 0.0.4) and, where asked for, in OpenMetrics 1.0.
+
+use super::view::{EndpointView, Overview, RegionView};
+use std::fmt::{Display, Write};
+
+/// In which dialect metrics are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' own, version 0.0.4.
+    Plain,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The one that an `Accept` header asks for.
+    #[must_use]
+    pub fn accepted_by(accept: &str) -> Self {
+        if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Plain }
+    }
+
+    /// What goes into `Content-Type`.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Plain => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+const STANDINGS: [&str; 5] = ["up", "strained", "unknown", "ejected", "down"];
+
+/// Writes every metric of a node.
+#[must_use]
+pub fn render(node: &Overview, is_ready: bool, format: Format) -> String {
+    let mut page = Page { text: String::with_capacity(16 << 10), format };
+    page.node(node, is_ready);
+    page.doors(node);
+    page.regions(&node.regions);
+    page.endpoints(&node.regions);
+    if format == Format::OpenMetrics {
+        page.text.push_str("# EOF\n");
+    }
+    page.text
+}
+
+struct Page {
+    text: String,
+    format: Format,
+}
+
+impl Page {
+    /// The head of a metric. `name` is without the `_total` of a counter; a unit is the end of the name.
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let suffix = if kind == "counter" && self.format == Format::Plain { "_total" } else { "" };
+        let _ = writeln!(self.text, "# HELP {name}{suffix} {help}");
+        let _ = writeln!(self.text, "# TYPE {name}{suffix} {kind}");
+        let unit = ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(unit));
+        if let Some(unit) = unit.filter(|_| self.format == Format::OpenMetrics) {
+            let _ = writeln!(self.text, "# UNIT {name} {unit}");
+        }
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.text.push_str(name);
+        for (at, (key, label)) in labels.iter().enumerate() {
+            let _ = write!(self.text, "{}{key}=\"{}\"", if at == 0 { '{' } else { ',' }, escaped(label));
+        }
+        let _ = writeln!(self.text, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.head(name, "gauge", help);
+        self.sample(name, &[], value);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, "counter", help);
+        self.sample(&format!("{name}_total"), &[], value);
+    }
+
+    fn node(&mut self, node: &Overview, is_ready: bool) {
+        self.head("anyfront_build_info", "gauge", "Always 1; which version runs where.");
+        let labels = [("version", &*node.version), ("fleet", &node.fleet), ("site", &node.site)];
+        self.sample("anyfront_build_info", &labels, 1);
+        self.gauge("anyfront_uptime_seconds", "Since the node started.", node.uptime_s);
+        self.gauge("anyfront_ready", "1 if the node wants traffic.", u8::from(is_ready));
+        self.gauge("anyfront_generation", "Number of the snapshot in force.", node.generation);
+        let valid = u8::from(node.problem.is_none());
+        self.gauge("anyfront_config_valid", "0 while the newest regions.toml is refused.", valid);
+        self.head("anyfront_config_info", "gauge", "Always 1; SHA-256 of the regions.toml in force.");
+        self.sample("anyfront_config_info", &[("digest", &node.digest)], 1);
+        let suspect = u8::from(node.suspect);
+        self.gauge("anyfront_node_suspect", "1 while the node suspects its own network.", suspect);
+        self.gauge("anyfront_drains", "Drains in force.", node.drains.len());
+    }
+
+    fn doors(&mut self, node: &Overview) {
+        let totals = &node.counters;
+        self.counter("anyfront_connections", "Client connections accepted.", totals.connections);
+        self.gauge("anyfront_connections_open", "Client connections open now.", totals.open);
+        self.counter(
+            "anyfront_connections_refused",
+            "Client connections refused because a limit was reached.",
+            totals.refused_connections,
+        );
+        self.counter(
+            "anyfront_handshakes_failed",
+            "TLS handshakes with clients that failed.",
+            totals.failed_handshakes,
+        );
+        self.counter("anyfront_requests", "Requests taken.", totals.requests);
+        self.counter(
+            "anyfront_refusals",
+            "Requests refused by the node itself: bad, unknown host, too large, looping.",
+            totals.refusals,
+        );
+        self.counter("anyfront_unserved", "Requests that no region could serve.", totals.unserved);
+        self.counter("anyfront_failovers", "Attempts after the first of a request.", totals.failovers);
+        self.counter("anyfront_cut", "Answers that ended before their end.", totals.cut);
+        self.counter(
+            "anyfront_events_dropped",
+            "Facts about endpoints dropped because the queue was full.",
+            totals.dropped_events,
+        );
+        self.gauge("anyfront_replay_bytes", "Octets kept for possible repetition, now.", totals.replay_bytes);
+    }
+
+    fn regions(&mut self, regions: &[RegionView]) {
+        self.head("anyfront_region_standing", "gauge", "1 for the standing that the region has, 0 for the others.");
+        for region in regions {
+            for standing in STANDINGS {
+                let labels = [("region", &*region.name), ("provider", &region.provider), ("standing", standing)];
+                self.sample("anyfront_region_standing", &labels, u8::from(region.standing == standing));
+            }
+        }
+        self.each_region(regions, "drained", "1 while an operator's drain covers the whole region.", |region| {
+            Some(f64::from(u8::from(region.drained.is_some())))
+        });
+        self.each_region(regions, "share_percent", "How much of its share the region gets.", |region| {
+            Some(f64::from(region.share_percent))
+        });
+        self.each_region(regions, "round_trip_seconds", "How long a probe takes; absent before the first.", |region| {
+            region.round_trip_ms.map(|ms| (ms * 100.0).round() / 100_000.0)
+        });
+        self.each_region(regions, "in_flight", "Requests at the region now.", |region| {
+            Some(f64::from(region.in_flight))
+        });
+        self.each_region(regions, "capacity", "Requests the region may have at once; absent: no limit.", |region| {
+            region.capacity.map(f64::from)
+        });
+    }
+
+    fn each_region(
+        &mut self,
+        regions: &[RegionView],
+        what: &str,
+        help: &str,
+        value: impl Fn(&RegionView) -> Option<f64>,
+    ) {
+        let name = format!("anyfront_region_{what}");
+        self.head(&name, "gauge", help);
+        for region in regions {
+            if let Some(value) = value(region) {
+                self.sample(&name, &[("region", &region.name)], value);
+            }
+        }
+    }
+
+    fn endpoints(&mut self, regions: &[RegionView]) {
+        self.each_endpoint(regions, "up", "gauge", "1 if the endpoint is up or strained.", |endpoint| {
+            u64::from(matches!(&*endpoint.standing, "up" | "strained"))
+        });
+        self.each_endpoint(regions, "in_flight", "gauge", "Requests at the endpoint now.", |endpoint| {
+            u64::from(endpoint.in_flight)
+        });
+        self.each_endpoint(regions, "requests", "counter", "Attempts answered, whatever the status.", |endpoint| {
+            endpoint.requests
+        });
+        self.each_endpoint(regions, "failures", "counter", "Attempts failed.", |endpoint| endpoint.failures);
+    }
+
+    fn each_endpoint(
+        &mut self,
+        regions: &[RegionView],
+        what: &str,
+        kind: &str,
+        help: &str,
+        value: impl Fn(&EndpointView) -> u64,
+    ) {
+        let name = format!("anyfront_endpoint_{what}");
+        self.head(&name, kind, help);
+        let name = if kind == "counter" { format!("{name}_total") } else { name };
+        for region in regions {
+            for endpoint in &region.endpoints {
+                let labels = [("region", &*region.name), ("endpoint", &endpoint.name)];
+                self.sample(&name, &labels, value(endpoint));
+            }
+        }
+    }
+}
+
+/// A label's value, escaped as both formats want it.
+fn escaped(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sample_belongs_to_a_head_in_both_formats() {
+        let region = RegionView {
+            name: "orf".to_owned(),
+            standing: "up".to_owned(),
+            round_trip_ms: Some(76.25),
+            endpoints: vec![EndpointView { name: "orf/a\"b".to_owned(), ..EndpointView::default() }],
+            ..RegionView::default()
+        };
+        let node = Overview { regions: vec![region], ..Overview::default() };
+        for format in [Format::Plain, Format::OpenMetrics] {
+            let text = render(&node, true, format);
+            let mut known = String::new();
+            for line in text.lines() {
+                if let Some(rest) = line.strip_prefix("# TYPE ") {
+                    let (name, kind) = rest.split_once(' ').expect("name and kind");
+                    let suffix = if kind == "counter" && format == Format::OpenMetrics { "_total" } else { "" };
+                    known = format!("{name}{suffix}");
+                } else if !line.starts_with('#') {
+                    let end = line.find(['{', ' ']).expect("a value");
+                    assert_eq!(&line[..end], known, "{line}");
+                    assert!(line.rsplit(' ').next().is_some_and(|value| value.parse::<f64>().is_ok()), "{line}");
+                }
+            }
+            assert!(
+                text.contains("anyfront_region_standing{region=\"orf\",provider=\"\",standing=\"up\"} 1\n"),
+                "{text}"
+            );
+            assert!(text.contains("anyfront_region_round_trip_seconds{region=\"orf\"} 0.07625\n"), "{text}");
+            assert!(text.contains("endpoint=\"orf/a\\\"b\""), "{text}");
+            assert_eq!(text.ends_with("# EOF\n"), format == Format::OpenMetrics);
+        }
+    }
+}

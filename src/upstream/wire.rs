@@ -1,0 +1,112 @@
+//! The bytes of one connection to an endpoint, watched: whether anything of a request has left us.
+//!
+//! A kept connection may have been closed by the endpoint while it was idle. If the close is seen before the first octet
+//! of a request is written, the endpoint cannot have acted on it, and any request may go elsewhere (RFC 9110 §9.2.2).
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// What is known of a connection's bytes.
+#[derive(Debug, Default)]
+pub struct Wire {
+    written: AtomicU64,
+    must_be_alive: AtomicBool,
+    is_tls: bool,
+}
+
+impl Wire {
+    /// A new connection; over TLS an idle endpoint may still have something to say (tickets).
+    #[must_use]
+    pub fn new(is_tls: bool) -> Arc<Self> {
+        Arc::new(Self { is_tls, ..Self::default() })
+    }
+
+    /// Octets given to the kernel so far.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    /// Has the next write look first whether the endpoint has closed.
+    pub fn look_before_writing(&self) {
+        self.must_be_alive.store(true, Relaxed);
+    }
+}
+
+/// A TCP connection with its [`Wire`].
+#[derive(Debug)]
+pub struct Watched {
+    stream: TcpStream,
+    wire: Arc<Wire>,
+}
+
+impl Watched {
+    /// Watches `stream`.
+    #[must_use]
+    pub fn new(stream: TcpStream, wire: Arc<Wire>) -> Self {
+        Self { stream, wire }
+    }
+
+    /// Asks the kernel, not the runtime: what arrived since the last turn of the event loop counts too.
+    fn check_alive(&self) -> io::Result<()> {
+        if !self.wire.must_be_alive.swap(false, Relaxed) {
+            return Ok(());
+        }
+        match socket2::SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]) {
+            Ok(0) => Err(io::ErrorKind::NotConnected.into()),
+            Ok(_) if self.wire.is_tls => Ok(()),
+            Ok(_) => Err(io::ErrorKind::InvalidData.into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(written)) = written {
+            self.wire.written.fetch_add(written as u64, Relaxed);
+        }
+        written
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.check_alive()?;
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.count(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check_alive()?;
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.count(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
