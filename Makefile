@@ -10,11 +10,15 @@ TEST_PACKAGES = curl
 TEST_PROGRAMS = curl
 
 .DEFAULT_GOAL = help
-.PHONY: help test test-needs fuzz bench-machines
+.PHONY: help run lab test test-needs bench bench-machines fuzz geoip
 
 help: ## what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
 	| while IFS="$$(printf '\t')" read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
+
+run: ## a whole world on loopback with the real router in front, ready for curl
+	@$(CARGO) build --quiet --bin anyfront
+	@target/debug/anyfront lab $(LAB)
 
 test: test-needs ## formatting, lints with warnings as errors, all tests
 	@echo "== formatting"
