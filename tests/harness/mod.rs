@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod load;
+
 use anyfront::health::Standing;
 use anyfront::lab::fault::{Aim, Fault};
 use anyfront::lab::plan::CLIENTS;
@@ -202,8 +204,8 @@ impl Client {
     }
 
     /// Whether another request can be sent on it.
-    pub async fn is_open(&mut self) -> bool {
-        self.sender.ready().await.is_ok()
+    pub fn may_go_on(&self) -> bool {
+        !self.sender.is_closed()
     }
 
     pub async fn send(&mut self, ask: &Ask) -> Seen {
