@@ -6,7 +6,8 @@ use super::replay::Source;
 use crate::health::{Fault, Reason, Standing};
 use crate::load::InFlight;
 use crate::names::Hostname;
-use crate::snapshot::{EndpointId, Published, Snapshot};
+use crate::snapshot::{EndpointId, Snapshot};
+use crate::steering::{Client, Query, steer};
 use crate::topology::{EndpointIndex, HostFrom};
 use crate::upstream::body::Outgoing;
 use crate::upstream::pool::Answer;
@@ -32,6 +33,8 @@ pub struct Sending<'a> {
     pub endpoint: EndpointIndex,
     /// For which hostname.
     pub hostname: &'a Hostname,
+    /// By whom.
+    pub client: &'a Client,
     /// The head, made for regions.
     pub parts: &'a Parts,
     /// The body.
@@ -79,7 +82,7 @@ impl Sending<'_> {
         let mut longest = pin!(tokio::time::sleep(longest.saturating_sub(WATCH_AFTER)));
         let mut bell = self.front.published.subscribe();
         loop {
-            if self.is_safe && is_silent(&self.front.published, endpoint) {
+            if self.is_safe && self.is_in_vain(&self.front.published.load(), endpoint) {
                 return None;
             }
             tokio::select! {
@@ -88,6 +91,25 @@ impl Sending<'_> {
                 changed = bell.changed() => if changed.is_err() { return Some(answer.await) },
             }
         }
+    }
+
+    /// Whether a safe request should not wait at `endpoint` any longer: it is out because it fell silent, or nearly
+    /// everything fails but somebody else who may serve it works.
+    fn is_in_vain(&self, snapshot: &Snapshot, endpoint: EndpointId) -> bool {
+        let state = snapshot.endpoints.iter().find(|state| state.id == endpoint);
+        state.is_some_and(|state| match state.reason {
+            Reason::ProbesFail(fault) | Reason::Traffic(fault) => {
+                state.standing >= Standing::Ejected && fault.is_silence()
+            }
+            Reason::SelfSuspicion => self.somebody_works(snapshot),
+            _ => false,
+        })
+    }
+
+    fn somebody_works(&self, snapshot: &Snapshot) -> bool {
+        let route = snapshot.topology.route_by_hostname.get(self.hostname);
+        let best = route.map(|route| steer(snapshot, &Query::first(*route, self.client)));
+        best.is_some_and(|best| best.candidates.first().is_some_and(|best| best.standing < Standing::Unknown))
     }
 
     /// The request for this endpoint; `None` if its name cannot be put into a request.
@@ -113,14 +135,4 @@ impl Sending<'_> {
         request.headers_mut().insert(ATTEMPT, HeaderValue::from(self.number));
         Some(request)
     }
-}
-
-/// Whether `endpoint` is out because it fell silent: what waits there waits in vain.
-fn is_silent(published: &Published, endpoint: EndpointId) -> bool {
-    let snapshot = published.load();
-    let state = snapshot.endpoints.iter().find(|state| state.id == endpoint);
-    state.is_some_and(|state| {
-        state.standing >= Standing::Ejected
-            && matches!(state.reason, Reason::ProbesFail(fault) | Reason::Traffic(fault) if fault.is_silence())
-    })
 }

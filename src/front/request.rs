@@ -139,6 +139,7 @@ impl<'a> Exchange<'a> {
                 snapshot: &self.snapshot,
                 endpoint: target.endpoint,
                 hostname: &self.hostname,
+                client: &self.client,
                 parts,
                 body,
                 number: self.attempts,

@@ -209,12 +209,16 @@ impl Client {
     }
 
     pub async fn send(&mut self, ask: &Ask) -> Seen {
+        self.send_within(ask, BOUND).await
+    }
+
+    pub async fn send_within(&mut self, ask: &Ask, bound: Duration) -> Seen {
         let began = self.clock.now();
-        let mut seen = timeout(BOUND, self.exchange(ask)).await.unwrap_or_else(|_| Seen {
+        let mut seen = timeout(bound, self.exchange(ask)).await.unwrap_or_else(|_| Seen {
             status: None,
             headers: HeaderMap::new(),
-            body: Err(format!("no answer within {BOUND:?}")),
-            elapsed: BOUND,
+            body: Err(format!("no end within {bound:?}")),
+            elapsed: bound,
         });
         seen.elapsed = self.clock.now().since(began);
         seen
@@ -348,15 +352,22 @@ impl Fleet {
         self.until(&format!("everything is {standing}"), within, holds).await
     }
 
-    /// Waits until every region has been asked `count` times since the start, by probes or anybody.
+    /// Waits until every region has been asked `count` times more, by probes or anybody.
     pub async fn until_probed(&self, count: u64) {
-        let asked = |region: &str| self.world.counts(region).begun;
+        for region in self.world.regions() {
+            self.until_begun(region.as_str(), count).await;
+        }
+    }
+
+    /// Waits until a region has begun to process `count` requests more.
+    pub async fn until_begun(&self, region: &str, count: u64) {
+        let enough = self.world.counts(region).begun + count;
         let wait = async {
-            while self.world.regions().iter().any(|region| asked(region.as_str()) < count) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+            while self.world.counts(region).begun < enough {
+                tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        timeout(BOUND, wait).await.expect("probes go on");
+        timeout(BOUND, wait).await.expect("it is asked");
     }
 
     /// How often each request was processed, by its id; and where last.
