@@ -29,6 +29,8 @@ pub struct Pool {
     idle: Mutex<Vec<(Exclusive, Moment)>>,
     shared: Mutex<Vec<Shared>>,
     speaks_http2: AtomicBool,
+    /// Whether a connection may turn out to be one for many: it is TLS, and nobody has got through yet.
+    may_speak_http2: AtomicBool,
     dialling: tokio::sync::Mutex<()>,
 }
 
@@ -83,9 +85,11 @@ impl Pool {
     /// No connection yet.
     #[must_use]
     pub fn new(clock: Clock, way: Way) -> Self {
+        let may_speak_http2 = AtomicBool::new(matches!(way, Way::Tls { .. }));
         Self {
             clock,
             way,
+            may_speak_http2,
             idle: Mutex::new(Vec::new()),
             shared: Mutex::new(Vec::new()),
             speaks_http2: AtomicBool::new(false),
@@ -134,16 +138,24 @@ impl Pool {
         load: &Load,
     ) -> Result<Lease, Fault> {
         let is_for_upgrade = needs == Needs::Upgrade;
-        let _turn = if self.speaks_http2.load(Relaxed) && !is_for_upgrade {
-            let turn = tokio::time::timeout(timeout, self.dialling.lock()).await.map_err(|_| Fault::ConnectTimeout)?;
+        let until = self.clock.now() + timeout;
+        let mut turn = None;
+        // Until we know what is spoken one goes ahead: otherwise all who come first would dial a connection each.
+        if !is_for_upgrade && (self.speaks_http2.load(Relaxed) || self.may_speak_http2.load(Relaxed)) {
+            let waited = tokio::time::timeout(timeout, self.dialling.lock()).await;
+            turn = Some(waited.map_err(|_| Fault::ConnectTimeout)?);
             if let Some(lease) = self.idle(self.clock.now()) {
                 return Ok(lease);
             }
-            Some(turn)
-        } else {
-            None
-        };
-        let dialled = dial(&self.way, addresses, is_for_upgrade, timeout).await?;
+            if !self.speaks_http2.load(Relaxed) && !self.may_speak_http2.load(Relaxed) {
+                turn = None;
+            }
+        }
+        let left = until.since(self.clock.now());
+        let dialled = dial(&self.way, addresses, is_for_upgrade, left).await?;
+        if !is_for_upgrade {
+            self.may_speak_http2.store(false, Relaxed);
+        }
         load.connected();
         let kind = match dialled {
             Dialled::Http1(sender, wire) => {
@@ -160,6 +172,7 @@ impl Pool {
                 kind
             }
         };
+        drop(turn);
         Ok(Lease { pool: Arc::clone(self), kind, was_idle: false, is_kept: !is_for_upgrade })
     }
 
