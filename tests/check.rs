@@ -4,6 +4,8 @@
 //! `# <- error: part of the message | part of the help` (or `warning`). A case begins with `### its name`, and what it
 //! leaves out is added at its end from [`PARTS`], unless its name says `(without PART)`.
 
+#![expect(clippy::panic, reason = "helpers of tests")]
+
 use anyfront::limits::{
     CLASSES_MAX, ENDPOINTS_PER_REGION_MAX, GEO_PLACES_MAX, HOSTNAMES_MAX, LIST_MAX, MISTAKES_MAX, REGIONS_MAX,
     SITES_MAX, TOPOLOGY_BYTES_MAX,
