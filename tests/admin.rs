@@ -132,11 +132,13 @@ fn what_is_not_there_or_not_so_asked_gets_a_sentence() {
 fn a_reload_is_asked_for_once_and_written_down() {
     let (state, mut node) = node();
     assert_eq!(node.ask("POST", "/reload", "", "").0, 202);
-    assert_eq!(node.ask("POST", "/reload", "", "").0, 202);
+    assert_eq!(node.ask("POST", "/reload", "", "{\"who\":\"ada\"}").0, 202);
+    assert_eq!(node.ask("POST", "/reload", "", "{\"whom\":1}").0, 400);
     assert_eq!(node.reloads.try_recv(), Ok(()));
     assert!(node.reloads.try_recv().is_err(), "one is enough");
     let log = std::fs::read_to_string(state.path().join("audit.jsonl")).expect("a log");
     assert_eq!(log.matches("\"action\":\"reload\"").count(), 2, "{log}");
+    assert!(log.contains("\"who\":\"ada\""), "{log}");
 }
 
 #[test]

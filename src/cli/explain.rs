@@ -17,8 +17,8 @@ Examples:
       asks the node on this machine what it would do now
   anyfront explain --host eu.gateway.example --client 81.2.69.142 --config regions.toml
       asks a configuration, without a node: every region is taken to be up
-  anyfront explain --host eu.gateway.example --client 81.2.69.142 --config regions.toml --down lhr --down mad
-      what if London and Madrid were down?";
+  anyfront explain --host eu.gateway.example --client 81.2.69.142 --config regions.toml --down lhr
+      what if London were down?";
 
 /// Say who would answer a client, and why
 ///
