@@ -77,7 +77,7 @@ fn publishing(criterion: &mut Criterion) {
 }
 
 /// `control` after every endpoint has passed probes.
-fn settled(world: World) -> (Control, Vec<anyfront::snapshot::EndpointId>) {
+fn settled(world: &World) -> (Control, Vec<anyfront::snapshot::EndpointId>) {
     let here = world.snapshot.here.clone();
     let topology = Arc::clone(&world.snapshot.topology);
     let mut control = Control::new(Moment::ZERO, topology, common::locator(), here, Arc::from([]));
@@ -92,7 +92,7 @@ fn settled(world: World) -> (Control, Vec<anyfront::snapshot::EndpointId>) {
 
 fn control(criterion: &mut Criterion) {
     for endpoints in [14, 1_000] {
-        let (mut control, ids) = settled(world(endpoints));
+        let (mut control, ids) = settled(&world(endpoints));
         let mut now = Moment::ZERO;
         let mut at = 0;
         criterion.bench_function(&format!("a probe and a tick of control, {endpoints} endpoints"), |bench| {
