@@ -278,7 +278,7 @@ impl Node {
     pub fn stop(self) {
         tracing::info!("stopping");
         self.ready.send_replace(false);
-        self.runtime.block_on(tokio::time::sleep(self.drain_time));
+        self.runtime.block_on(async { tokio::time::sleep(self.drain_time).await });
         self.end_accepting.send_replace(true);
         for worker in self.workers {
             // A panic there has been told already.

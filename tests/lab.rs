@@ -82,11 +82,11 @@ async fn dialled(world: &World, region: &str, http1_only: bool) -> Result<Dialle
 async fn send(connection: &mut Dialled, request: Request<Outgoing>) -> Response<Incoming> {
     let (mut parts, body) = request.into_parts();
     let sent = match connection {
-        Dialled::Http1(sender) => {
+        Dialled::Http1(sender, ..) => {
             parts.headers.insert("host", HeaderValue::from_static("lab"));
             timeout(BOUND, sender.send_request(Request::from_parts(parts, body))).await
         }
-        Dialled::Http2(sender) => {
+        Dialled::Http2(sender, ..) => {
             parts.uri = format!("https://lab{}", parts.uri).parse().expect("a URI");
             timeout(BOUND, sender.send_request(Request::from_parts(parts, body))).await
         }
@@ -291,7 +291,7 @@ async fn a_black_hole_silences_tls_and_may_turn_into_a_refusal() {
     let mut connection = dialled(&world, "mel", false).await.expect("a connection");
     send(&mut connection, request(Method::GET, "/health", Outgoing::Empty)).await;
     world.fault(&Aim::All, Fault::Blackhole).expect("everything breaks");
-    let Dialled::Http2(sender) = &mut connection else { panic!("HTTP/2 was offered") };
+    let Dialled::Http2(sender, ..) = &mut connection else { panic!("HTTP/2 was offered") };
     let asked = Request::get("https://lab/health").body(Outgoing::Empty).expect("a request");
     assert!(timeout(SILENCE, sender.send_request(asked)).await.is_err(), "it should be silent");
     world.fault(&Aim::All, Fault::Refuse).expect("everything breaks otherwise");
@@ -392,7 +392,7 @@ async fn a_bad_certificate_is_noticed_and_a_plain_endpoint_talks_nonsense() {
     let world = plain();
     world.fault(&aim("cpt"), Fault::Tls).expect("it breaks");
     let mut connection = dialled(&world, "cpt", true).await.expect("TCP is well");
-    let Dialled::Http1(sender) = &mut connection else { panic!("in the clear it is HTTP/1.1") };
+    let Dialled::Http1(sender, ..) = &mut connection else { panic!("in the clear it is HTTP/1.1") };
     let asked = Request::get("/health").header("host", "lab").body(Outgoing::Empty).expect("a request");
     assert!(timeout(BOUND, sender.send_request(asked)).await.expect("no hanging").is_err());
 }
@@ -415,7 +415,7 @@ async fn flap_goes_and_comes_again() {
     timeout(BOUND, watch).await.expect("it should change");
     assert_eq!(turns, [false, true, false, true]);
     world.heal(&aim("orf")).expect("it heals");
-    assert_eq!(world.standins("orf")[0].fault(), Fault::None);
+    assert_eq!(world.standins("orf")[0].suffers(), Fault::None);
     assert_eq!(status(&get(orf, "/health").await.expect("an answer")), "200");
 }
 
@@ -503,6 +503,30 @@ async fn faults_are_switched_by_http() {
     }
     assert_eq!(status(&get(control, "/break").await.expect("an answer")), "405");
     assert!(world.serve_control(([192, 0, 2, 1], 0).into()).is_err(), "only loopback");
+}
+
+#[test]
+fn faults_are_switched_from_the_command_line() {
+    let world = plain();
+    let control = world.serve_control(([127, 0, 0, 1], 0).into()).expect("a control listener").to_string();
+    let lab = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_anyfront"));
+        let output = command.arg("lab").args(arguments).args(["--control", &control]).output().expect("it runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let (code, said) = lab(&["break", "orf", "error", "--share", "0.3", "--for", "5m"]);
+    assert_eq!((code, said.as_str()), (Some(0), "region:orf: error (30 % are 503)\n"));
+    let (_, shown) = lab(&["show"]);
+    let row = shown.lines().find(|line| line.starts_with("orf/a")).expect("a row");
+    assert!(row.contains("North Virginia") && row.ends_with("error (30 % are 503)"), "{shown}");
+    assert_eq!(lab(&["heal"]), (Some(0), "all: healed\n".to_owned()));
+    assert_eq!(world.standins("orf")[0].suffers(), Fault::None);
+    let (code, said) = lab(&["break", "mars", "cut"]);
+    assert!(code == Some(1) && said.contains("there is no region:mars"), "{said}");
+    assert_eq!(lab(&["break", "orf", "explode"]).0, Some(2));
+    assert_eq!(lab(&["break", "orf", "slow", "--for", "soon"]).0, Some(2));
+    drop(world);
 }
 
 #[test]

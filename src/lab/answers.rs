@@ -58,7 +58,11 @@ pub(super) async fn answer(
         sleep(wait).await;
     }
     let mut reply = match injected.and_then(|status| StatusCode::from_u16(status).ok()) {
-        Some(status) => asked.whole(status, JSON, openai::error("a fault of the lab", "server_error")),
+        Some(status) => {
+            // Read to the end, so that the answer is not lost in a reset.
+            let _ = digested(request.into_body()).await;
+            asked.whole(status, JSON, openai::error("a fault of the lab", "server_error"))
+        }
         None => asked.by_path(request).await,
     };
     core.log.answer(number, reply.status().as_u16(), injected.is_some());
@@ -111,28 +115,35 @@ impl Asked {
         let path = request.uri().path().to_owned();
         let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(&path);
         let number = |text: &str| text.parse::<u64>().ok();
-        match path.split('/').skip(1).collect::<Vec<_>>()[..] {
+        let parts: Vec<&str> = path.split('/').skip(1).collect();
+        match parts[..] {
+            ["whoami"] => return self.whoami(request).await,
+            ["embeddings"] => return self.api(request, |body| openai::embeddings(body).map(Completion::Whole)).await,
+            ["chat", "completions"] => {
+                let about = &self.core.about;
+                let place = format!("{} ({})", about.place, about.region);
+                return self.api(request, |body| openai::completion(body, &place, self.number)).await;
+            }
+            ["echo"] => return self.echo(request).await,
+            ["status", code] => return self.status(code),
+            ["ws"] => return self.web_socket(request),
+            _ => {}
+        }
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        // Read to the end, so that the answer is not lost in a reset; how it ends does not matter to these.
+        let _ = digested(request.into_body()).await;
+        match parts[..] {
             ["health"] => {
                 let body = json!({"status": "ok", "region": self.core.about.region.as_str()});
                 self.whole(StatusCode::OK, JSON, octets(&body))
             }
-            ["whoami"] => self.whoami(request).await,
             ["models"] => self.whole(StatusCode::OK, JSON, openai::models()),
-            ["embeddings"] => self.api(request, |body| openai::embeddings(body).map(Completion::Whole)).await,
-            ["chat", "completions"] => {
-                let about = &self.core.about;
-                let place = format!("{} ({})", about.place, about.region);
-                self.api(request, |body| openai::completion(body, &place, self.number)).await
-            }
             ["bytes", count] => match number(count).filter(|count| *count <= BYTES_MAX) {
                 Some(count) => self.reply(StatusCode::OK, "application/octet-stream", Source::Zeros(count)),
                 None => self.wrong(400, "it should read /bytes/N, N octets, at most a tebibyte"),
             },
-            ["echo"] => self.echo(request).await,
-            ["status", code] => self.status(code),
-            ["slow"] => self.slow(request).await,
+            ["slow"] => self.slow(&query).await,
             ["trailers"] => self.trailers(),
-            ["ws"] => self.web_socket(request),
             _ => self.wrong(404, "there is /health, /whoami, /v1/models, /v1/embeddings, /v1/chat/completions, /bytes/N, /echo, /status/CODE, /slow?ms=N, /trailers and /ws"),
         }
     }
@@ -161,7 +172,7 @@ impl Asked {
                 "method": head.method.as_str(),
                 "path": head.uri.path_and_query().map_or("", |path| path.as_str()),
                 "version": version(head.version),
-                "authority": head.uri.authority().map(|authority| authority.as_str()).or(host),
+                "authority": head.uri.authority().map(http::uri::Authority::as_str).or(host),
                 "headers": headers,
                 "body_bytes": body_bytes,
                 "body_sha256": body_sha256,
@@ -222,8 +233,7 @@ impl Asked {
         }
     }
 
-    async fn slow(&self, request: Request<Incoming>) -> Reply {
-        let query = request.uri().query().unwrap_or_default();
+    async fn slow(&self, query: &str) -> Reply {
         let ms = query.split('&').find_map(|pair| pair.strip_prefix("ms=")).and_then(|ms| ms.parse::<u64>().ok());
         match ms.filter(|ms| *ms <= SLOW_MS_MAX) {
             Some(ms) => {

@@ -157,7 +157,7 @@ fn shown(inhabitants: &Inhabitants) -> Json {
                 json!({
                     "endpoint": standin.about().endpoint.as_str(),
                     "address": standin.address().to_string(),
-                    "fault": standin.fault().to_string(),
+                    "fault": standin.suffers().to_string(),
                     "counts": counts,
                 })
             })

@@ -17,5 +17,6 @@ mod openai;
 mod answers;
 pub mod standin;
 pub mod plan;
+mod files;
 pub mod world;
 pub mod command;

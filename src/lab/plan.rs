@@ -3,6 +3,7 @@
 //! Pure: text in, text out. Regions, hostnames, classes and probes stay as they are written.
 
 use super::fault::Aim;
+use crate::names::Label;
 use crate::topology::check::check;
 use crate::topology::{Endpoint, Host, HostFrom, Topology};
 use std::net::SocketAddr;
@@ -154,7 +155,7 @@ pub fn front_names(fleet: &Topology) -> Vec<String> {
 #[must_use]
 pub fn nobody(aim: &Aim, fleet: &Topology) -> String {
     let regions: Vec<&str> = fleet.regions.iter().map(|region| region.name.as_str()).collect();
-    let providers: Vec<&str> = fleet.providers.iter().map(|provider| provider.as_str()).collect();
+    let providers: Vec<&str> = fleet.providers.iter().map(Label::as_str).collect();
     format!(
         "there is no {aim} in this world: the regions are {}, the providers {}, the endpoints REGION/a and so on",
         regions.join(", "),

@@ -177,7 +177,7 @@ impl Standin {
 
     /// What it was told to have.
     #[must_use]
-    pub fn fault(&self) -> Fault {
+    pub fn suffers(&self) -> Fault {
         self.core.weather.borrow().told
     }
 

@@ -5,8 +5,9 @@
 use super::certificates::{Authority, MakeError, Pair};
 use super::command;
 use super::fault::{Aim, Fault};
+use super::files::{Folder, Model};
 use super::logbook::{Counts, Logged};
-use super::plan::{self, AUTHORITY_FILE, CONFIG_FILE, Changes, FLEET, FLEET_NAME, PlanError};
+use super::plan::{self, AUTHORITY_FILE, CONFIG_FILE, Changes, PlanError};
 use super::standin::{About, Manner, Standin, Unopened};
 use crate::limits::ENDPOINTS_PER_REGION_MAX;
 use crate::moment::{Clock, mix};
@@ -17,7 +18,6 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -31,6 +31,10 @@ const FIRST_ADDRESS: u32 = u32::from_be_bytes([127, 128, 0, 1]);
 const ADDRESSES_MAX: u32 = 100_000;
 /// The port of stand-ins with TLS and without. Below the ports that the kernel gives to clients.
 const PORTS: (u16, u16) = (7_443, 7_080);
+
+/// The node's own certificate and its key.
+const FRONT_CERTIFICATE_FILE: &str = "front.pem";
+const FRONT_KEY_FILE: &str = "front.key";
 
 /// What a world shall be like.
 #[derive(Clone, Debug)]
@@ -166,12 +170,9 @@ pub struct World {
     runtime: Option<Runtime>,
     inhabitants: Arc<Inhabitants>,
     clock: Clock,
-    folder: PathBuf,
-    owns_folder: bool,
+    folder: Folder,
     site: Label,
-    fleet_source: String,
-    fleet_path: PathBuf,
-    fleet: Topology,
+    model: Model,
     changes: Changes,
 }
 
@@ -180,106 +181,67 @@ impl World {
     ///
     /// # Errors
     /// What stands in the way, with its name and place.
-    pub fn start(settings: Settings) -> Result<Self, LabError> {
+    pub fn start(mut settings: Settings) -> Result<Self, LabError> {
+        proven(&settings)?;
+        let model = Model::read(settings.fleet.as_ref())?;
+        let site = site(&model.topology, settings.site.as_ref())?.clone();
+        let doors = reserve(&model.topology, settings.endpoints_per_region, settings.is_tls)?;
+        let folder = Folder::make(settings.folder.as_ref())?;
+        let authority = Authority::new()?;
+        folder.put(AUTHORITY_FILE, &authority.pem())?;
+        let front = authority.sign(plan::front_names(&model.topology))?;
+        folder.put(FRONT_CERTIFICATE_FILE, front.certificate_pem())?;
+        folder.put(FRONT_KEY_FILE, &front.key_pem())?;
+        let extra = std::mem::take(&mut settings.extra);
+        let changes = Changes { is_tls: settings.is_tls, trusts_loopback: settings.trusts_loopback, extra };
+        let addresses: Vec<Vec<SocketAddr>> =
+            doors.iter().map(|doors| doors.iter().map(Unopened::address).collect()).collect();
+        let topology = model.write(&addresses, &changes, &folder)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.threads.max(1))
             .thread_name("lab")
             .enable_all()
             .build()
             .map_err(|source| LabError::Io { what: "threads of the lab".to_owned(), source })?;
-        let (fleet_path, fleet_source) = match &settings.fleet {
-            Some(path) => (path.clone(), in_file(path, std::fs::read_to_string(path))?),
-            None => (PathBuf::from(FLEET_NAME), FLEET.to_owned()),
+        let clock = Clock::start();
+        let opened = {
+            let _inside = runtime.enter();
+            open(&model.topology, doors, &settings, &site, &authority, clock)
         };
-        let fleet = plan::read(&fleet_source, &fleet_path)?;
-        proven(&settings)?;
-        let site = site(&fleet, settings.site.as_ref())?.clone();
-        let doors = reserve(&fleet, settings.endpoints_per_region, settings.is_tls)?;
-        let owns_folder = settings.folder.is_none();
-        let folder = settings.folder.clone().unwrap_or_else(own_folder);
-        in_file(&folder, std::fs::create_dir_all(&folder))?;
-        let changes = Changes {
-            is_tls: settings.is_tls,
-            trusts_loopback: settings.trusts_loopback,
-            extra: settings.extra.clone(),
-        };
-        // From here on dropping the world cleans up behind it.
-        let mut world = Self {
-            runtime: Some(runtime),
-            inhabitants: Arc::new(Inhabitants {
-                topology: plan::read(FLEET, Path::new(FLEET_NAME))?,
-                standins: Vec::new(),
-            }),
-            clock: Clock::start(),
-            folder,
-            owns_folder,
-            site: site.name.clone(),
-            fleet_source,
-            fleet_path,
-            fleet,
-            changes,
-        };
-        world.populate(&settings, &site, doors)?;
-        Ok(world)
-    }
-
-    fn populate(&mut self, settings: &Settings, site: &Site, doors: Vec<Vec<Unopened>>) -> Result<(), LabError> {
-        let authority = Authority::new()?;
-        self.put(AUTHORITY_FILE, &authority.pem())?;
-        let front = authority.sign(plan::front_names(&self.fleet))?;
-        let (certificate, key) = self.front_pair();
-        in_file(&certificate, std::fs::write(&certificate, front.certificate_pem()))?;
-        in_file(&key, std::fs::write(&key, front.key_pem()))?;
-        let addresses: Vec<Vec<SocketAddr>> =
-            doors.iter().map(|doors| doors.iter().map(Unopened::address).collect()).collect();
-        let text = plan::write(&self.fleet_source, &self.fleet_path, &self.fleet, &addresses, &self.changes)?;
-        let topology = plan::prove(&text, &self.config_path())?;
-        self.put(CONFIG_FILE, &text)?;
-        let right = authority.sign(plan::endpoint_names(&self.fleet))?.server()?;
-        let wrong = Pair::wrong()?.server()?;
-        let tls = settings.is_tls.then_some((right, wrong));
-        let _inside = self.runtime.as_ref().expect("it runs until it is dropped").enter();
-        let mut standins = Vec::new();
-        for (region, doors) in self.fleet.regions.iter().zip(doors) {
-            for (at, door) in doors.into_iter().enumerate() {
-                let about = about(&self.fleet, region, at, site, settings.latency_scale);
-                let manner = Manner {
-                    tls: tls.clone(),
-                    token_pace: settings.token_pace,
-                    log_entries_max: settings.log_entries_max,
-                    seed: mix(settings.seed ^ mix(standins.len() as u64)),
-                };
-                let what = format!("stand-in {} at {}", about.endpoint, door.address());
-                let standin = door.open(about, manner, self.clock);
-                standins.push(standin.map_err(|source| LabError::Io { what, source })?);
+        let standins = match opened {
+            Ok(standins) => standins,
+            Err(error) => {
+                // In the background: this may be inside another runtime.
+                runtime.shutdown_background();
+                return Err(error);
             }
-        }
-        self.inhabitants = Arc::new(Inhabitants { topology, standins });
-        Ok(())
+        };
+        let inhabitants = Arc::new(Inhabitants { topology, standins });
+        Ok(Self { runtime: Some(runtime), inhabitants, clock, folder, site: site.name, model, changes })
     }
 
     /// The node's `regions.toml`.
     #[must_use]
     pub fn config_path(&self) -> PathBuf {
-        self.folder.join(CONFIG_FILE)
+        self.folder.path.join(CONFIG_FILE)
     }
 
     /// The certificate of the authority that signed the stand-ins' certificates and the node's own.
     #[must_use]
     pub fn ca_path(&self) -> PathBuf {
-        self.folder.join(AUTHORITY_FILE)
+        self.folder.path.join(AUTHORITY_FILE)
     }
 
     /// The node's own certificate, for every hostname of the fleet, and its key.
     #[must_use]
     pub fn front_pair(&self) -> (PathBuf, PathBuf) {
-        (self.folder.join("front.pem"), self.folder.join("front.key"))
+        (self.folder.path.join(FRONT_CERTIFICATE_FILE), self.folder.path.join(FRONT_KEY_FILE))
     }
 
     /// The folder of the node's files.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.folder.path
     }
 
     /// The world's clock, by which its log counts.
@@ -359,15 +321,11 @@ impl World {
     /// If the file would have mistakes; it is left as it was.
     pub fn rewrite(&mut self, extra: &str) -> Result<(), LabError> {
         let changes = Changes { extra: extra.to_owned(), ..self.changes.clone() };
-        let addresses: Vec<Vec<SocketAddr>> = self
-            .fleet
-            .regions
-            .iter()
+        let regions = self.model.topology.regions.iter();
+        let addresses: Vec<Vec<SocketAddr>> = regions
             .map(|region| self.standins(region.name.as_str()).iter().map(|standin| standin.address()).collect())
             .collect();
-        let text = plan::write(&self.fleet_source, &self.fleet_path, &self.fleet, &addresses, &changes)?;
-        plan::prove(&text, &self.config_path())?;
-        self.put(CONFIG_FILE, &text)?;
+        self.model.write(&addresses, &changes, &self.folder)?;
         self.changes = changes;
         Ok(())
     }
@@ -382,7 +340,7 @@ impl World {
             http: any.clone(),
             https: any.clone(),
             admin: any,
-            state_dir: self.folder.join("state"),
+            state_dir: self.folder.path.join("state"),
             workers: 2,
             certificates: vec![self.front_pair()],
             certificate_folders: Vec::new(),
@@ -421,14 +379,6 @@ impl World {
         });
         outcome.recv().expect("the work does not panic")
     }
-
-    fn put(&self, name: &str, text: &str) -> Result<(), LabError> {
-        let path = self.folder.join(name);
-        // Under another name first: a node that watches the file never sees half of it.
-        let new = self.folder.join(format!(".{name}.new"));
-        in_file(&new, std::fs::write(&new, text))?;
-        in_file(&path, std::fs::rename(&new, &path))
-    }
 }
 
 impl Drop for World {
@@ -436,10 +386,6 @@ impl Drop for World {
         if let Some(runtime) = self.runtime.take() {
             // In the background: a world may be dropped inside another runtime.
             runtime.shutdown_background();
-        }
-        if self.owns_folder {
-            // What is left there is in a folder for what is left.
-            let _ = std::fs::remove_dir_all(&self.folder);
         }
     }
 }
@@ -483,6 +429,38 @@ fn reserve(fleet: &Topology, count: usize, is_tls: bool) -> Result<Vec<Vec<Unope
     fleet.regions.iter().map(|_| (0..count).map(|_| next()).collect()).collect()
 }
 
+/// Opens every door.
+fn open(
+    fleet: &Topology,
+    doors: Vec<Vec<Unopened>>,
+    settings: &Settings,
+    site: &Site,
+    authority: &Authority,
+    clock: Clock,
+) -> Result<Vec<Standin>, LabError> {
+    let tls = if settings.is_tls {
+        Some((authority.sign(plan::endpoint_names(fleet))?.server()?, Pair::wrong()?.server()?))
+    } else {
+        None
+    };
+    let mut standins = Vec::new();
+    for (region, doors) in fleet.regions.iter().zip(doors) {
+        for (at, door) in doors.into_iter().enumerate() {
+            let about = about(fleet, region, at, site, settings.latency_scale);
+            let manner = Manner {
+                tls: tls.clone(),
+                token_pace: settings.token_pace,
+                log_entries_max: settings.log_entries_max,
+                seed: mix(settings.seed ^ mix(standins.len() as u64)),
+            };
+            let what = format!("stand-in {} at {}", about.endpoint, door.address());
+            let standin = door.open(about, manner, clock);
+            standins.push(standin.map_err(|source| LabError::Io { what, source })?);
+        }
+    }
+    Ok(standins)
+}
+
 fn about(fleet: &Topology, region: &Region, at: usize, site: &Site, latency_scale: f64) -> About {
     let km = site.place.at.distance_km(&region.place.at);
     let round_trip = Duration::from_secs_f64(2.0 * km / LIGHT_IN_GLASS_KM_PER_SECOND) + ROUND_TRIP_BESIDES;
@@ -493,15 +471,4 @@ fn about(fleet: &Topology, region: &Region, at: usize, site: &Site, latency_scal
         place: region.place.city.as_deref().unwrap_or(region.name.as_str()).to_owned(),
         round_trip: round_trip.mul_f64(latency_scale),
     }
-}
-
-/// A folder that no other world has: by process and count.
-fn own_folder() -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Relaxed);
-    std::env::temp_dir().join(format!("anyfront-lab-{}-{count}", std::process::id()))
-}
-
-fn in_file<T>(path: &Path, outcome: io::Result<T>) -> Result<T, LabError> {
-    outcome.map_err(|source| LabError::File { path: path.to_owned(), source })
 }

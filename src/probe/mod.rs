@@ -32,6 +32,11 @@ pub async fn run(
         }
         snapshot = newest;
         schedule.follow(clock.now(), &snapshot);
+        for (endpoint, result) in schedule.overdue(clock.now()) {
+            if events.send(Event::Probed { endpoint, result }).await.is_err() {
+                return;
+            }
+        }
         for launch in schedule.due(clock.now()) {
             let question = check::Question::about(&snapshot, launch.endpoint, &trust);
             probes.spawn(async move { (launch, question.ask(clock).await) });

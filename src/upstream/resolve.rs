@@ -61,7 +61,7 @@ struct Asked {
 /// Keeps the addresses of every endpoint whose name has to be resolved, until `shutdown`. A name that does not resolve
 /// keeps the addresses it had.
 pub async fn run(published: Published, events: mpsc::Sender<Event>, clock: Clock, mut shutdown: watch::Receiver<bool>) {
-    let resolver = match TokioResolver::builder_tokio().and_then(|builder| builder.build()) {
+    let resolver = match TokioResolver::builder_tokio().and_then(hickory_resolver::ResolverBuilder::build) {
         Ok(resolver) => resolver,
         Err(error) => {
             tracing::error!(%error, "the system's resolver cannot be used: endpoints need `connect` addresses");

@@ -1,0 +1,91 @@
+//! The world's files: the fleet it is made after, and what the node in front of it is given.
+
+use super::plan::{self, CONFIG_FILE, Changes, FLEET, FLEET_NAME};
+use super::world::LabError;
+use crate::topology::Topology;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Where the node's files are. Goes when it is dropped, if it is the world's own.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    is_own: bool,
+}
+
+impl Folder {
+    pub(super) fn make(asked: Option<&PathBuf>) -> Result<Self, LabError> {
+        if let Some(path) = asked {
+            in_file(path, std::fs::create_dir_all(path))?;
+            return Ok(Self { path: path.clone(), is_own: false });
+        }
+        // Never one that is there already: it might be a stranger's.
+        loop {
+            let path = own_folder();
+            match std::fs::create_dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return in_file(&path, made).map(|()| Self { path: path.clone(), is_own: true }),
+            }
+        }
+    }
+
+    /// Writes a file whole: whoever watches it never sees half of it.
+    pub(super) fn put(&self, name: &str, text: &str) -> Result<(), LabError> {
+        let (path, new) = (self.path.join(name), self.path.join(format!(".{name}.new")));
+        in_file(&new, std::fs::write(&new, text))?;
+        in_file(&path, std::fs::rename(&new, &path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.is_own {
+            // What is left then is in a folder for what may be lost.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// The fleet that a world is made after.
+#[derive(Debug)]
+pub(super) struct Model {
+    path: PathBuf,
+    source: String,
+    pub(super) topology: Topology,
+}
+
+impl Model {
+    pub(super) fn read(asked: Option<&PathBuf>) -> Result<Self, LabError> {
+        let (path, source) = match asked {
+            Some(path) => (path.clone(), in_file(path, std::fs::read_to_string(path))?),
+            None => (PathBuf::from(FLEET_NAME), FLEET.to_owned()),
+        };
+        Ok(Self { topology: plan::read(&source, &path)?, path, source })
+    }
+
+    /// Writes the node's file into `folder`, and says what it means.
+    pub(super) fn write(
+        &self,
+        addresses: &[Vec<SocketAddr>],
+        changes: &Changes,
+        folder: &Folder,
+    ) -> Result<Topology, LabError> {
+        let text = plan::write(&self.source, &self.path, &self.topology, addresses, changes)?;
+        let topology = plan::prove(&text, &folder.path.join(CONFIG_FILE))?;
+        folder.put(CONFIG_FILE, &text)?;
+        Ok(topology)
+    }
+}
+
+/// A folder that no other world has: by process and count.
+fn own_folder() -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Relaxed);
+    std::env::temp_dir().join(format!("anyfront-lab-{}-{count}", std::process::id()))
+}
+
+fn in_file<T>(path: &Path, outcome: io::Result<T>) -> Result<T, LabError> {
+    outcome.map_err(|source| LabError::File { path: path.to_owned(), source })
+}
