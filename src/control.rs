@@ -3,16 +3,18 @@
 //! Probes, live traffic, the resolver, operators and the file are senders of [`Event`]; [`Control`] is the only thing
 //! that changes what the node believes. It is a machine; [`run`] is its shell.
 
+mod rates;
+
 use crate::geo::database::Locator;
 use crate::health::endpoint::EndpointHealth;
-use crate::health::evidence::Tally;
-use crate::health::suspicion::{self, Witness};
+use crate::health::suspicion::{self, SUSPICION_LINGERS, Witness};
 use crate::health::verdict::Needed;
 use crate::health::{Fault, Reason, Standing};
 use crate::limits::EVENT_BATCH_MAX;
 use crate::load::Load;
 use crate::moment::{Clock, Moment};
 use crate::names::{EndpointName, Label};
+use crate::shutdown::requested;
 use crate::snapshot::{Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot};
 use crate::topology::{EndpointIndex, Probe, RegionIndex, Site, Topology};
 use std::net::SocketAddr;
@@ -22,8 +24,6 @@ use tokio::sync::{mpsc, watch};
 
 /// How often time alone may change something: ramps, ejections, drains that end.
 pub const TICK: Duration = Duration::from_millis(100);
-/// By error rate, at most a quarter of a level is ejected within this time (but always one region).
-pub const RATE_EJECTION_WINDOW: Duration = Duration::from_secs(30);
 
 /// A fact for the writer.
 #[derive(Debug)]
@@ -113,6 +113,8 @@ pub struct Control {
     overrides: Arc<[Override]>,
     problem: Option<Arc<Problem>>,
     rate_ejections: Vec<(Moment, RegionIndex)>,
+    /// Since when failures look like our own, and when they last did.
+    suspected: Option<(Moment, Moment)>,
     next_id: u64,
     last: Option<Arc<Snapshot>>,
     is_dirty: bool,
@@ -136,6 +138,7 @@ impl Control {
             overrides,
             problem: None,
             rate_ejections: Vec::new(),
+            suspected: None,
             next_id: 1,
             last: None,
             is_dirty: true,
@@ -186,10 +189,9 @@ impl Control {
         self.known.iter_mut().for_each(|known| known.catch_up(now));
         self.eject_for_errors(now);
         self.end_drains(wall);
-        let witnesses: Vec<Witness> = self.witnesses();
-        let is_suspect = suspicion::is_suspect(&witnesses);
+        let is_suspect = self.suspect(now);
         let endpoints: Vec<EndpointState> =
-            (0..self.known.len()).map(|at| self.endpoint_state(now, EndpointIndex::of(at), is_suspect)).collect();
+            (0..self.known.len()).map(|at| self.endpoint_state(now, EndpointIndex::of(at))).collect();
         let regions: Vec<RegionState> = (0..self.topology.regions.len())
             .map(|at| self.region_state(now, RegionIndex::of(at), &endpoints))
             .collect();
@@ -260,6 +262,19 @@ impl Control {
         self.is_dirty = true;
     }
 
+    /// Whether the node suspects itself now.
+    fn suspect(&mut self, now: Moment) -> bool {
+        match (suspicion::since(&self.witnesses()), self.suspected) {
+            // What was excused stays excused while the same suspicion lasts.
+            (Some(since), before) => self.suspected = Some((before.map_or(since, |(first, _)| first.min(since)), now)),
+            (None, Some((_, last))) if now.since(last) >= SUSPICION_LINGERS => self.suspected = None,
+            (None, _) => {}
+        }
+        let since = self.suspected.map(|(since, _)| since);
+        self.known.iter_mut().for_each(|known| known.health.suspect(since));
+        since.is_some()
+    }
+
     fn witnesses(&self) -> Vec<Witness> {
         self.known
             .iter()
@@ -271,17 +286,17 @@ impl Control {
             .collect()
     }
 
-    fn endpoint_state(&self, now: Moment, index: EndpointIndex, is_suspect: bool) -> EndpointState {
+    fn endpoint_state(&self, now: Moment, index: EndpointIndex) -> EndpointState {
         let known = &self.known[index.at()];
         let slow_start = self.topology.forward.slow_start;
-        let (standing, reason) = known.health.standing(now, is_suspect, slow_start);
+        let (standing, reason) = known.health.standing(now, slow_start);
         let drained = self
             .overrides
             .iter()
             .filter(|drain| drain.target.covers(&self.topology, index))
             .map(|drain| if drain.is_hard { Drained::Hard } else { Drained::Soft })
             .max();
-        let before = self.last.as_ref().and_then(|last| last.endpoints.iter().find(|state| state.id == known.id));
+        let before = self.last.as_ref().and_then(|last| endpoint_before(last, index, known.id));
         EndpointState {
             id: known.id,
             standing,
@@ -308,10 +323,8 @@ impl Control {
             .expect("a region has an endpoint");
         let equals = || all().filter(speaks).filter(|state| state.standing == best.standing);
         let name = &region.name;
-        let before = self.last.as_ref().and_then(|last| {
-            let at = last.topology.region_named(name.as_str())?;
-            Some(last.region(at)).filter(|state| state.standing == best.standing)
-        });
+        let before = self.last.as_ref().and_then(|last| self.region_before(last, index));
+        let before = before.filter(|state| state.standing == best.standing);
         RegionState {
             standing: best.standing,
             reason: best.reason,
@@ -323,14 +336,23 @@ impl Control {
         }
     }
 
+    /// The region as it was in `last`, by its name.
+    fn region_before<'a>(&self, last: &'a Snapshot, index: RegionIndex) -> Option<&'a RegionState> {
+        if Arc::ptr_eq(&last.topology, &self.topology) {
+            return Some(last.region(index));
+        }
+        let at = last.topology.region_named(self.topology.region(index).name.as_str())?;
+        Some(last.region(at))
+    }
+
     fn changes(&self, endpoints: &[EndpointState], regions: &[RegionState]) -> Vec<Change> {
         let Some(last) = &self.last else { return Vec::new() };
         let mut changes = Vec::new();
-        for (region, state) in self.topology.regions.iter().zip(regions) {
+        for (at, (region, state)) in self.topology.regions.iter().zip(regions).enumerate() {
             let many = region.endpoints.len() > 1;
             for index in region.endpoints.iter().filter(|_| many) {
                 let now = &endpoints[index.at()];
-                let before = last.endpoints.iter().find(|state| state.id == now.id);
+                let before = endpoint_before(last, *index, now.id);
                 if let Some(before) = before.filter(|before| before.standing != now.standing) {
                     changes.push(Change {
                         region: region.name.clone(),
@@ -341,7 +363,7 @@ impl Control {
                     });
                 }
             }
-            let before = last.topology.region_named(region.name.as_str()).map(|at| last.region(at));
+            let before = self.region_before(last, RegionIndex::of(at));
             if let Some(before) = before.filter(|before| before.standing != state.standing) {
                 changes.push(Change {
                     region: region.name.clone(),
@@ -366,53 +388,12 @@ impl Control {
             self.is_dirty = true;
         }
     }
+}
 
-    fn eject_for_errors(&mut self, now: Moment) {
-        self.rate_ejections.retain(|(when, _)| now.since(*when) < RATE_EJECTION_WINDOW);
-        let tallies: Vec<Tally> = self.known.iter().map(|known| known.health.evidence.tally(now)).collect();
-        let all = tallies.iter().fold(Tally::default(), |sum, tally| Tally {
-            requests: sum.requests + tally.requests,
-            failures: sum.failures + tally.failures,
-        });
-        for at in 0..self.known.len() {
-            let others =
-                Tally { requests: all.requests - tallies[at].requests, failures: all.failures - tallies[at].failures };
-            let region = self.topology.endpoints[at].region;
-            if self.known[at].health.evidence.is_damning(now, others) && self.may_eject(now, EndpointIndex::of(at)) {
-                self.known[at].health.eject_for_errors(now);
-                self.rate_ejections.push((now, region));
-            }
-        }
-    }
-
-    /// Whether one more ejection by error rate stays within the caps: half of a region's endpoints while some work, half
-    /// of a level, and a quarter of a level within [`RATE_EJECTION_WINDOW`] (but always one region).
-    fn may_eject(&self, now: Moment, endpoint: EndpointIndex) -> bool {
-        let region = self.topology.endpoint(endpoint).region;
-        let is_out =
-            |at: EndpointIndex| self.known[at.at()].health.standing(now, false, Duration::ZERO).0 >= Standing::Ejected;
-        let siblings = &self.topology.region(region).endpoints;
-        let out = siblings.iter().filter(|sibling| is_out(**sibling)).count();
-        if out + 1 < siblings.len() {
-            return (out + 1) * 2 <= siblings.len();
-        }
-        let region_is_out =
-            |at: RegionIndex| self.topology.region(at).endpoints.iter().all(|endpoint| is_out(*endpoint));
-        self.topology.routes.iter().filter(|route| !route.is_regional).all(|route| {
-            let Some(level) = route.members.iter().find(|member| member.region == region).map(|member| member.level)
-            else {
-                return true;
-            };
-            let members: Vec<RegionIndex> =
-                route.members.iter().filter(|member| member.level == level).map(|member| member.region).collect();
-            let out = members.iter().filter(|member| region_is_out(**member)).count();
-            let lately =
-                members.iter().filter(|member| self.rate_ejections.iter().any(|(_, ejected)| ejected == *member));
-            let lately = lately.count();
-            // A level of one is never emptied by this: the ejected still come before the down.
-            members.len() == 1 || ((out + 1) * 2 <= members.len() && (lately == 0 || (lately + 1) * 4 <= members.len()))
-        })
-    }
+/// The endpoint as it was in `last`: in the same place, unless the file changed in between.
+fn endpoint_before(last: &Snapshot, index: EndpointIndex, id: EndpointId) -> Option<&EndpointState> {
+    let same = last.endpoints.get(index.at()).filter(|state| state.id == id);
+    same.or_else(|| last.endpoints.iter().find(|state| state.id == id))
 }
 
 impl Known {
@@ -469,7 +450,7 @@ pub async fn run(
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tokio::select! {
-            _ = shutdown.wait_for(|asked| *asked) => return,
+            () = requested(&mut shutdown) => return,
             count = events.recv_many(&mut batch, EVENT_BATCH_MAX) => if count == 0 { return },
             _ = tick.tick() => {}
         }

@@ -3,6 +3,7 @@
 //! The modules in floor order: each may use only those declared before it. `tests/tidy.rs` holds them to it.
 
 pub mod moment;
+pub mod shutdown;
 pub mod limits;
 pub mod names;
 pub mod geo;

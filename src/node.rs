@@ -4,12 +4,48 @@
 //! that a request never changes core. The control plane is one small runtime of its own. They meet in the snapshot
 //! pointer, in counters and in bounded channels only.
 
+use crate::control::{self, Control};
 use crate::counters::Counters;
+use crate::front::Front;
+use crate::front::server::{Door, accept};
+use crate::geo::database::{GeoError, Locator};
+use crate::limits::{CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX};
+use crate::moment::{Clock, Dice, mix};
 use crate::names::Label;
+use crate::probe;
+use crate::reload;
+use crate::shutdown::requested;
 use crate::snapshot::Published;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use crate::status::admin::{self, Admin};
+use crate::status::drains::{DrainError, Drains};
+use crate::status::guard::{Token, TokenError};
+use crate::tls::certificates::{CertificateError, Certificates};
+use crate::topology::check::check;
+use crate::topology::mistake::Mistakes;
+use crate::topology::{Site, Topology};
+use crate::upstream::{Upstream, resolve};
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+/// Connections that wait in the kernel to be accepted, at one worker.
+const BACKLOG: i32 = 4_096;
+/// A node is ready when every endpoint was probed once, or after this: with everything silent it serves all the same.
+const READY_WITHIN: Duration = Duration::from_secs(3);
+/// Threads of the control plane.
+const CONTROL_THREADS: usize = 2;
+/// How long the control plane has for its last words.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What differs per node.
 #[derive(Clone, Debug)]
@@ -43,10 +79,58 @@ pub struct Options {
 /// Why a node cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Not written yet.
-    #[error("not there yet")]
-    Unfinished,
+    /// The configuration cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The configuration has mistakes.
+    #[error("the configuration is refused:\n{0}")]
+    Config(Box<Mistakes>),
+    /// Which site this is cannot be told.
+    #[error("{0}")]
+    Site(String),
+    /// The geo database cannot be used.
+    #[error(transparent)]
+    Geo(#[from] GeoError),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    Drains(#[from] DrainError),
+    /// The admin token cannot be used.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// HTTPS without certificates.
+    #[error("--https {0} needs a certificate: give --tls-cert and --tls-key, or --tls-dir")]
+    NoCertificate(SocketAddr),
+    /// An admin address that others can reach, without a token.
+    #[error("--admin {0} is not loopback, so others could reach it: give --admin-token-file")]
+    OpenAdmin(SocketAddr),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system gives no thread or runtime.
+    #[error("cannot start: {0}")]
+    System(io::Error),
 }
+
+/// A part of the node ended although nobody had asked it to: a bug.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} ended by itself")]
+pub struct Failed(&'static str);
 
 /// A running node. Dropping it does not stop it; [`Node::stop`] does.
 #[derive(Debug)]
@@ -61,6 +145,14 @@ pub struct Node {
     pub published: Published,
     /// What it has counted.
     pub counters: Counters,
+    runtime: Runtime,
+    workers: Vec<JoinHandle<()>>,
+    reload: mpsc::Sender<()>,
+    failed: mpsc::Receiver<Failed>,
+    ready: watch::Sender<bool>,
+    end_accepting: watch::Sender<bool>,
+    end_control: watch::Sender<bool>,
+    drain_time: Duration,
 }
 
 impl Node {
@@ -68,13 +160,326 @@ impl Node {
     ///
     /// # Errors
     /// What stands in the way, with its name and place.
-    pub fn start(_options: Options) -> Result<Self, StartError> {
-        Err(StartError::Unfinished)
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        let topology = read_topology(&options.config)?;
+        let here = site(&topology, options.site.as_ref())?;
+        let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())?;
+        let drains = Drains::open(&options.state_dir, clock.wall())?;
+        let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
+        if let Some(open) = options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
+            return Err(StartError::OpenAdmin(*open));
+        }
+        let tls = server_config(&options)?;
+        let sockets = Sockets::bind(&options)?;
+        let addresses = |listeners: &[Vec<TcpListener>]| listeners.iter().map(|workers| local(&workers[0])).collect();
+        let (http, https) = (addresses(&sockets.http), addresses(&sockets.https));
+        let admin_addresses = sockets.admin.iter().map(local).collect();
+
+        let overrides = drains.overrides();
+        let started = clock.now();
+        let mut control = Control::new(started, Arc::new(topology), Arc::new(locator), here, overrides);
+        let (first, _) = control.advance(started, clock.wall()).expect("the first snapshot is always new");
+        let published = Published::new(first);
+        let counters = Counters::new(options.workers);
+        let (events, facts) = mpsc::channel(EVENT_QUEUE_MAX);
+        let (reload, asked) = mpsc::channel(1);
+        let (failures, failed) = mpsc::channel(1);
+        let (ready, is_ready) = watch::channel(false);
+        let (end_accepting, accepting_ends) = watch::channel(false);
+        let (end_control, control_ends) = watch::channel(false);
+
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(CONTROL_THREADS)
+            .thread_name("control")
+            .enable_all()
+            .build()
+            .map_err(StartError::System)?;
+        let listeners = {
+            let _inside = runtime.enter();
+            let turned = sockets.admin.into_iter().map(tokio::net::TcpListener::from_std);
+            turned.collect::<io::Result<Vec<_>>>().map_err(StartError::System)?
+        };
+        let admin = Admin {
+            published: published.clone(),
+            events: events.clone(),
+            counters: counters.clone(),
+            drains,
+            clock,
+            token,
+            ready: is_ready,
+            reload: reload.clone(),
+            started,
+        };
+        let watched = Watched { runtime: &runtime, failures: &failures, ending: &control_ends };
+        let ends = || control_ends.clone();
+        let seed = u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked");
+        watched.spawn("control", control::run(control, facts, published.clone(), clock, ends()));
+        watched.spawn("probes", probe::run(published.clone(), events.clone(), clock, Dice::seeded(seed), ends()));
+        watched.spawn("the resolver", resolve::run(published.clone(), events.clone(), clock, ends()));
+        watched.spawn("reload", reload::run(options.config.clone(), published.clone(), events.clone(), asked, ends()));
+        watched.spawn("the admin address", admin::run(admin, listeners, ends()));
+        runtime.spawn(become_ready(published.clone(), ready.clone()));
+
+        let plan = Plan { clock, published: &published, events: &events, counters: &counters, seed };
+        let workers = plan.start(&options, sockets.http, sockets.https, tls, &accepting_ends, &failures)?;
+        let drain_time = options.drain_time;
+        let admin = admin_addresses;
+        Ok(Self {
+            http,
+            https,
+            admin,
+            published,
+            counters,
+            runtime,
+            workers,
+            reload,
+            failed,
+            ready,
+            end_accepting,
+            end_control,
+            drain_time,
+        })
     }
 
-    /// Has the file read again now, as SIGHUP does.
-    pub fn reload(&self) {}
+    /// Has the file read again now, as SIGHUP does. One that waits already is enough.
+    pub fn reload(&self) {
+        let _ = self.reload.try_send(());
+    }
+
+    /// Runs until SIGTERM or SIGINT, then stops; SIGHUP reads the file again.
+    ///
+    /// # Errors
+    /// If a part of the node ended by itself; everything else is stopped then.
+    pub fn run(mut self) -> Result<(), Failed> {
+        let reload = self.reload.clone();
+        let failed = &mut self.failed;
+        let outcome = self.runtime.block_on(async {
+            let mut hangup = signal(SignalKind::hangup()).expect("signals can be had");
+            let mut terminate = signal(SignalKind::terminate()).expect("signals can be had");
+            let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be had");
+            loop {
+                tokio::select! {
+                    _ = hangup.recv() => drop(reload.try_send(())),
+                    _ = terminate.recv() => return Ok(()),
+                    _ = interrupt.recv() => return Ok(()),
+                    Some(failed) = failed.recv() => return Err(failed),
+                }
+            }
+        });
+        if let Err(failed) = &outcome {
+            tracing::error!("{failed}: stopping the node");
+        }
+        self.stop();
+        outcome
+    }
 
     /// Stops in order: not ready, wait the drain time, stop accepting, finish within the grace period. Blocks.
-    pub fn stop(self) {}
+    pub fn stop(self) {
+        tracing::info!("stopping");
+        self.ready.send_replace(false);
+        self.runtime.block_on(async { tokio::time::sleep(self.drain_time).await });
+        self.end_accepting.send_replace(true);
+        for worker in self.workers {
+            // A panic there has been told already.
+            let _ = worker.join();
+        }
+        self.end_control.send_replace(true);
+        self.runtime.shutdown_timeout(LAST_WORDS);
+    }
+}
+
+fn read_topology(path: &Path) -> Result<Topology, StartError> {
+    let source = std::fs::read_to_string(path).map_err(|source| StartError::Read { path: path.to_owned(), source })?;
+    let checked = check(&source, path).map_err(|mistakes| StartError::Config(Box::new(mistakes)))?;
+    if !checked.warnings.is_empty() {
+        tracing::warn!("the configuration has warnings:\n{}", checked.warnings);
+    }
+    Ok(checked.topology)
+}
+
+fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError> {
+    let names = || topology.sites.iter().map(|site| site.name.as_str()).collect::<Vec<_>>().join(", ");
+    match (wanted, topology.sites.as_slice()) {
+        (None, [only]) => Ok(only.clone()),
+        (None, _) => Err(StartError::Site(format!("which site is this? --site says it; the file has {}", names()))),
+        (Some(wanted), sites) => sites.iter().find(|site| site.name == *wanted).cloned().ok_or_else(|| {
+            StartError::Site(format!("--site {wanted}: the file has no such [[site]]; it has {}", names()))
+        }),
+    }
+}
+
+fn server_config(options: &Options) -> Result<Option<Arc<ArcSwap<ServerConfig>>>, StartError> {
+    let Some(address) = options.https.first() else { return Ok(None) };
+    if options.certificates.is_empty() && options.certificate_folders.is_empty() {
+        return Err(StartError::NoCertificate(*address));
+    }
+    let config = Certificates::load(&options.certificates, &options.certificate_folders)?.into_config()?;
+    Ok(Some(Arc::new(ArcSwap::from(config))))
+}
+
+/// Everything bound: for each address one listener per worker.
+struct Sockets {
+    http: Vec<Vec<TcpListener>>,
+    https: Vec<Vec<TcpListener>>,
+    admin: Vec<TcpListener>,
+}
+
+impl Sockets {
+    fn bind(options: &Options) -> Result<Self, StartError> {
+        let of_workers = |addresses: &[SocketAddr]| {
+            addresses.iter().map(|address| bind_for_workers(*address, options.workers)).collect::<Result<Vec<_>, _>>()
+        };
+        let admin = options.admin.iter().map(|address| bind(*address, false)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { http: of_workers(&options.http)?, https: of_workers(&options.https)?, admin })
+    }
+}
+
+fn bind_for_workers(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, StartError> {
+    // Sockets that share a port would also share it with another program that does: without sharing it must be free.
+    drop(bind(address, false)?);
+    let first = bind(address, true)?;
+    let bound = local(&first);
+    let others = (1..workers).map(|_| bind(bound, true));
+    std::iter::once(Ok(first)).chain(others).collect()
+}
+
+fn bind(address: SocketAddr, is_shared: bool) -> Result<TcpListener, StartError> {
+    let bound = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(is_shared)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        // Connections inherit both: no call for each.
+        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_user_timeout(Some(crate::limits::WRITE_STALL_MAX))?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    bound().map_err(|source| StartError::Bind { address, source })
+}
+
+fn local(listener: &TcpListener) -> SocketAddr {
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+/// Starts tasks of the control plane and notices when one ends too early.
+struct Watched<'a> {
+    runtime: &'a Runtime,
+    failures: &'a mpsc::Sender<Failed>,
+    ending: &'a watch::Receiver<bool>,
+}
+
+impl Watched<'_> {
+    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let (failures, ending) = (self.failures.clone(), self.ending.clone());
+        let task = self.runtime.spawn(task);
+        self.runtime.spawn(async move {
+            let _ = task.await;
+            if !*ending.borrow() {
+                let _ = failures.try_send(Failed(name));
+            }
+        });
+    }
+}
+
+/// Ready once every endpoint has been probed.
+async fn become_ready(published: Published, ready: watch::Sender<bool>) {
+    let mut bell = published.subscribe();
+    let probed = async {
+        while published.load().endpoints.iter().any(|state| state.reason == crate::health::Reason::NotProbed) {
+            if bell.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(READY_WITHIN, probed).await;
+    ready.send_replace(true);
+}
+
+/// What all workers share.
+struct Plan<'a> {
+    clock: Clock,
+    published: &'a Published,
+    events: &'a mpsc::Sender<control::Event>,
+    counters: &'a Counters,
+    seed: u64,
+}
+
+impl Plan<'_> {
+    fn start(
+        &self,
+        options: &Options,
+        http: Vec<Vec<TcpListener>>,
+        https: Vec<Vec<TcpListener>>,
+        tls: Option<Arc<ArcSwap<ServerConfig>>>,
+        ending: &watch::Receiver<bool>,
+        failures: &mpsc::Sender<Failed>,
+    ) -> Result<Vec<JoinHandle<()>>, StartError> {
+        let mut http: Vec<_> = http.into_iter().map(Vec::into_iter).collect();
+        let mut https: Vec<_> = https.into_iter().map(Vec::into_iter).collect();
+        let share = |all: u64| (all / options.workers as u64).max(1);
+        (0..options.workers)
+            .map(|worker| {
+                let plain = http.iter_mut().filter_map(Iterator::next).map(|listener| (listener, None));
+                let secure = https.iter_mut().filter_map(Iterator::next).map(|listener| (listener, tls.clone()));
+                let listeners: Vec<_> = plain.chain(secure).collect();
+                let front = Arc::new(Front {
+                    clock: self.clock,
+                    published: self.published.clone(),
+                    events: self.events.clone(),
+                    upstream: Upstream::new(self.clock),
+                    counters: self.counters.worker(worker),
+                    replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
+                    dice: Mutex::new(Dice::seeded(mix(self.seed ^ worker as u64))),
+                });
+                let connections_max = u32::try_from(share(u64::from(CONNECTIONS_MAX))).expect("a share of it");
+                let (ending, failures, grace) = (ending.clone(), failures.clone(), options.grace);
+                let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::System)?;
+                std::thread::Builder::new()
+                    .name(format!("worker-{worker}"))
+                    .spawn(move || {
+                        runtime.block_on(work(front, listeners, connections_max, ending, failures, grace));
+                        // What still runs is cut: the grace period is over.
+                        runtime.shutdown_background();
+                    })
+                    .map_err(StartError::System)
+            })
+            .collect()
+    }
+}
+
+/// One worker, from its first connection to its last.
+async fn work(
+    front: Arc<Front>,
+    listeners: Vec<(TcpListener, Option<Arc<ArcSwap<ServerConfig>>>)>,
+    connections_max: u32,
+    mut ending: watch::Receiver<bool>,
+    failures: mpsc::Sender<Failed>,
+    grace: Duration,
+) {
+    let (alive, mut all_gone) = mpsc::channel::<()>(1);
+    let mut doors = tokio::task::JoinSet::new();
+    for (listener, tls) in listeners {
+        let listener = tokio::net::TcpListener::from_std(listener).expect("it was bound without blocking");
+        let door = Door { front: Arc::clone(&front), tls, connections_max, alive: alive.clone() };
+        doors.spawn(accept(door, listener, ending.clone()));
+    }
+    drop(alive);
+    tokio::select! {
+        biased;
+        () = requested(&mut ending) => {}
+        Some(_) = doors.join_next() => {
+            let _ = failures.try_send(Failed("a listener"));
+        }
+    }
+    requested(&mut ending).await;
+    while doors.join_next().await.is_some() {}
+    if tokio::time::timeout(grace, all_gone.recv()).await.is_err() {
+        tracing::warn!("the grace period is over: cutting what still runs");
+    }
 }

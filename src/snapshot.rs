@@ -210,9 +210,9 @@ pub struct Published {
 impl Published {
     /// Publishes the first snapshot.
     #[must_use]
-    pub fn new(first: Snapshot) -> Self {
+    pub fn new(first: Arc<Snapshot>) -> Self {
         let bell = watch::Sender::new(first.generation);
-        Self { pointer: Arc::new(ArcSwap::from_pointee(first)), bell: Arc::new(bell) }
+        Self { pointer: Arc::new(ArcSwap::new(first)), bell: Arc::new(bell) }
     }
 
     /// The newest snapshot, for a moment: not to be held across an await.

@@ -38,7 +38,7 @@ impl AdminArgs {
     ///
     /// # Errors
     /// If the token cannot be read or the address is none.
-    pub fn client(&self) -> anyhow::Result<Client> {
+    pub fn client(self) -> anyhow::Result<Client> {
         let token = self.admin_token_file.as_deref().map(Token::read).transpose().context("--admin-token-file")?;
         Client::new(&self.admin, token)
     }

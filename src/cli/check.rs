@@ -174,10 +174,10 @@ impl Page {
     fn meaning(&self, snapshot: &Snapshot, path: &Path, warnings: &Mistakes) -> String {
         let topology = &snapshot.topology;
         let written = topology.routes.iter().filter(|route| !route.is_regional).count();
-        let mut text = self.bold(&format!("{} is right", path.display()));
+        let right = self.bold(&format!("{} is right", path.display()));
+        let mut text = format!("{right}, with {}.\n", counted(warnings, "warning"));
         let summary = format!(
-            ", with {}: the fleet {}, {} site{}, {} provider{}, {} region{}, {} endpoint{}, {} hostname{}.",
-            counted(warnings, "warning"),
+            "The fleet {} has {} site{}, {} provider{}, {} region{}, {} endpoint{}, {} hostname{}.",
             topology.fleet,
             topology.sites.len(),
             plural(topology.sites.len()),
@@ -190,7 +190,7 @@ impl Page {
             written,
             plural(written),
         );
-        self.wrap(&mut text, path.display().to_string().chars().count() + 9, 0, &summary);
+        self.wrap(&mut text, 0, 0, &summary);
         self.regions(&mut text, snapshot);
         let _ = writeln!(text, "\n{}", self.bold("Hostnames"));
         if topology.sites.len() > 1 {

@@ -15,8 +15,8 @@ Examples:
   anyfront drain provider:gcp --reason 'incident 4711' --hard
   anyfront drain endpoint:orf/orf-b.gateway.example --reason 'bad disk'
 
-A drained region gets no new requests; those under way are finished. Its own hostname (CODE.zone) still reaches it, for
-testing, unless --hard. Nothing overrules a drain, not even an outage of everything else.";
+A drained region gets no new requests; those under way are finished. Its own hostname (CODE.zone) \
+still reaches it, for testing, unless --hard. Nothing overrules a drain, not even an outage of everything else.";
 
 const UNDRAIN_EXAMPLES: &str = "\
 Examples:
@@ -51,7 +51,7 @@ pub struct DrainArgs {
 
 /// Let work back where a drain keeps it away
 ///
-/// Returns when it is in force. A recovered target gets its full share at once; its health was watched all the time.
+/// Returns when it is in force. It gets its full share at once, if it is well: its health was watched all the time.
 #[derive(Debug, clap::Args)]
 #[command(after_help = UNDRAIN_EXAMPLES)]
 pub struct UndrainArgs {
@@ -135,8 +135,7 @@ fn in_words(answer: &DrainAnswer) -> String {
             let _ = writeln!(text, "{} is drained no more", answer.target);
         }
     }
-    let (regional, shared): (Vec<&Effect>, Vec<&Effect>) =
-        answer.hostnames.iter().partition(|effect| effect.left.len() + effect.loses.len() + effect.gains.len() == 1);
+    let (regional, shared): (Vec<&Effect>, Vec<&Effect>) = answer.hostnames.iter().partition(|effect| effect.regional);
     for effect in &shared {
         let mut what = Vec::new();
         if !effect.loses.is_empty() {

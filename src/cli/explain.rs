@@ -17,8 +17,8 @@ Examples:
       asks the node on this machine what it would do now
   anyfront explain --host eu.gateway.example --client 81.2.69.142 --config regions.toml
       asks a configuration, without a node: every region is taken to be up
-  anyfront explain --host eu.gateway.example --client 81.2.69.142 --config regions.toml --down lhr --down mad
-      what if London and Madrid were down?";
+  anyfront explain --host eu.gateway.example --client 81.2.69.142 --config regions.toml --down lhr
+      what if London were down?";
 
 /// Say who would answer a client, and why
 ///
@@ -59,10 +59,7 @@ pub struct Args {
 /// # Errors
 /// If the hostname is not served, or the configuration or node cannot be asked.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let answer = match &args.config {
-        Some(config) => offline(&args, config)?,
-        None => live(&args)?,
-    };
+    let answer = if let Some(config) = &args.config { offline(&args, config)? } else { live(args)? };
     plan::print(&answer)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -99,9 +96,8 @@ fn offline(args: &Args, config: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn live(args: &Args) -> anyhow::Result<String> {
-    let admin = AdminArgs { admin: args.admin.clone(), admin_token_file: args.admin_token_file.clone() };
-    let node = admin.client()?;
+fn live(args: Args) -> anyhow::Result<String> {
+    let node = AdminArgs { admin: args.admin, admin_token_file: args.admin_token_file }.client()?;
     let path = format!("/explain?host={}&client={}", encoded(&args.host), encoded(&args.client.to_string()));
     if args.json {
         return Ok(format!("{:#}\n", node.get::<Value>(&path)?));

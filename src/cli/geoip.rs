@@ -1,5 +1,6 @@
 //! Looks addresses up and builds the database.
 
+use super::plan::print;
 use crate::geo::build::{Built, List, build, packed};
 use crate::geo::database::{Found, Locator, Source};
 use crate::limits::{GEO_DATABASE_BYTES_MAX, TOPOLOGY_BYTES_MAX};
@@ -86,7 +87,7 @@ fn lookup(args: &LookupArgs) -> anyhow::Result<ExitCode> {
         let lines: String = found.iter().map(|(address, found)| line(*address, found.as_ref(), width)).collect();
         format!("{lines}\nasked: {}\n       {}\n", locator.facts(), locator.facts().description)
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -136,7 +137,7 @@ fn make(args: &BuildArgs) -> anyhow::Result<ExitCode> {
     let packed = is_packed.then(|| packed(&built.bytes)).transpose()?;
     let bytes = packed.as_ref().unwrap_or(&built.bytes);
     replace(&args.out, bytes).with_context(|| format!("cannot write {}", args.out.display()))?;
-    print!("{}", statistics(&built, &args.out, bytes.len()));
+    print(&statistics(&built, &args.out, bytes.len()))?;
     Ok(ExitCode::SUCCESS)
 }
 

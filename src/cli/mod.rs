@@ -52,3 +52,9 @@ pub fn main() -> ExitCode {
         ExitCode::FAILURE
     })
 }
+
+/// A duration with its unit, as in `regions.toml`: `30s`, `5m`.
+fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    <std::time::Duration as crate::topology::read::Word>::parse(text)
+        .map_err(|wrong| format!("{}: {}", wrong.problem, wrong.help))
+}

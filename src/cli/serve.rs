@@ -1,15 +1,140 @@
-//! Runs a node.
+//! Runs a node until it is told to stop.
 
+use crate::names::Label;
+use crate::node::{Node, Options};
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+use tracing_subscriber::EnvFilter;
 
-/// Runs a node.
+/// Run a node: take HTTP and HTTPS for the fleet's hostnames and forward to the nearest healthy region.
+///
+/// Stops on SIGTERM or Ctrl-C: first not ready, then no new connections, then the requests under way get their time. SIGHUP
+/// reads the configuration again; a changed file is read by itself. A file with mistakes changes nothing.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Examples:
+  anyfront serve --config regions.toml --http 0.0.0.0:80 --https 0.0.0.0:443 --tls-dir /etc/anyfront/tls
+  anyfront serve --config regions.toml --site lon-1 --http 127.0.0.1:8080 --admin 127.0.0.1:9900")]
+pub struct Args {
+    /// The fleet: the same file on every node
+    #[arg(long, value_name = "FILE", default_value = "regions.toml")]
+    config: PathBuf,
+    /// Which [[site]] of the file this node is; not needed when there is one
+    #[arg(long, value_name = "NAME", value_parser = parse_label)]
+    site: Option<Label>,
+    /// Take HTTP/1.1 here; repeatable, port 0 is any
+    #[arg(long, value_name = "ADDR")]
+    http: Vec<SocketAddr>,
+    /// Take HTTPS here: HTTP/2 and HTTP/1.1; repeatable
+    #[arg(long, value_name = "ADDR")]
+    https: Vec<SocketAddr>,
+    /// Serve operators here; repeatable. Loopback only, unless --admin-token-file is given
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
+    admin: Vec<SocketAddr>,
+    /// Admin requests must carry the token in this file
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+    /// Where drains and the audit log are kept
+    #[arg(long, value_name = "DIR", default_value = ".anyfront")]
+    state_dir: PathBuf,
+    /// A certificate chain in PEM form; the n-th goes with the n-th --tls-key
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Vec<PathBuf>,
+    /// The key of a --tls-cert
+    #[arg(long, value_name = "FILE")]
+    tls_key: Vec<PathBuf>,
+    /// A folder of pairs NAME.pem (or .crt) and NAME.key, chosen by SNI; repeatable
+    #[arg(long, value_name = "DIR")]
+    tls_dir: Vec<PathBuf>,
+    /// Threads that carry requests [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// From "not ready" to the end of accepting, so that others learn of it first
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = super::parse_duration)]
+    drain_time: Duration,
+    /// How long requests under way may take after that
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = super::parse_duration)]
+    grace: Duration,
+    /// How log lines are written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, or a filter such as info,anyfront::front=debug
+    #[arg(long, value_name = "FILTER", env = "ANYFRONT_LOG", default_value = "info")]
+    log: String,
+}
 
-/// Does it.
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Runs the node.
 ///
 /// # Errors
-/// What went wrong, for people.
-pub fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not there yet")
+/// What stands in the way of starting, or what ended by itself.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    start_logging(&args.log, args.log_format)?;
+    let options = options(args)?;
+    let node = Node::start(options)?;
+    for (kind, addresses) in [("http", &node.http), ("https", &node.https), ("admin", &node.admin)] {
+        for address in addresses {
+            println!("{kind} {address}");
+            tracing::info!("listening for {kind} on {address}");
+        }
+    }
+    node.run()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn options(args: Args) -> anyhow::Result<Options> {
+    if args.http.is_empty() && args.https.is_empty() {
+        bail!("nothing to serve: give --http ADDR, --https ADDR or both");
+    }
+    if args.tls_cert.len() != args.tls_key.len() {
+        let (certs, keys) = (args.tls_cert.len(), args.tls_key.len());
+        bail!("{certs} of --tls-cert and {keys} of --tls-key: each certificate needs its key");
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Ok(Options {
+        config: args.config,
+        site: args.site,
+        http: args.http,
+        https: args.https,
+        admin: args.admin,
+        state_dir: args.state_dir,
+        workers: args.workers.map_or(cores, usize::from),
+        certificates: args.tls_cert.into_iter().zip(args.tls_key).collect(),
+        certificate_folders: args.tls_dir,
+        admin_token_file: args.admin_token_file,
+        drain_time: args.drain_time,
+        grace: args.grace,
+    })
+}
+
+/// Writes what is logged to standard error.
+///
+/// # Errors
+/// If `filter` is none.
+pub fn start_logging(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter).with_context(|| format!("--log {filter:?} is no filter"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => {
+            let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            log.with_target(false).with_ansi(is_terminal).init();
+        }
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+fn parse_label(text: &str) -> Result<Label, String> {
+    Label::parse(text).map_err(|error| format!("{text:?} {error}"))
 }

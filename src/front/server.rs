@@ -9,6 +9,7 @@ use crate::limits::{
     CONNECTION_BUFFER_BYTES_MAX, HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, STREAM_BUFFER_BYTES_MAX,
     STREAMS_PENDING_RESET_MAX, STREAMS_PER_CONNECTION_MAX,
 };
+use crate::shutdown::requested;
 use crate::tls::ALPN_HTTP2;
 use arc_swap::ArcSwap;
 use hyper::server::conn::{http1, http2};
@@ -50,7 +51,7 @@ pub struct Door {
 /// Accepts on `listener` until `shutdown`. Connections go on after that; they end between requests.
 pub async fn accept(door: Door, listener: TcpListener, mut shutdown: watch::Receiver<bool>) {
     let ending = shutdown.clone();
-    let mut asked = pin!(asked(&mut shutdown));
+    let mut asked = pin!(requested(&mut shutdown));
     loop {
         let accepted = tokio::select! {
             () = &mut asked => return,
@@ -64,11 +65,6 @@ pub async fn accept(door: Door, listener: TcpListener, mut shutdown: watch::Rece
             }
         }
     }
-}
-
-/// Waits until the end is asked for.
-async fn asked(ending: &mut watch::Receiver<bool>) {
-    let _ = ending.wait_for(|asked| *asked).await;
 }
 
 fn admit(door: &Door, stream: TcpStream, peer: SocketAddr, ending: &watch::Receiver<bool>) {
@@ -139,7 +135,7 @@ where
     tokio::select! {
         // How it ended is known to those whom it concerns.
         _ = serving.as_mut() => {}
-        () = asked(&mut ending) => {
+        () = requested(&mut ending) => {
             serving.as_mut().graceful_shutdown();
             let _ = serving.await;
         }
@@ -167,7 +163,7 @@ where
     let mut serving = pin!(serving);
     tokio::select! {
         _ = serving.as_mut() => {}
-        () = asked(&mut ending) => {
+        () = requested(&mut ending) => {
             serving.as_mut().graceful_shutdown();
             let _ = serving.await;
         }

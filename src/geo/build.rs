@@ -15,7 +15,7 @@ use std::time::UNIX_EPOCH;
 
 /// Records are 24 bits wide, and the data stands behind the nodes.
 const NODES_MAX: usize = (1 << 24) - (1 << 16);
-/// Networks that a reader may meet for each node, or it takes the tree for a broken one (maxminddb's own check).
+/// Networks that a reader may meet for each node, or strict ones take the tree for a broken one (maxminddb's `verify`).
 const NETWORKS_PER_NODE_MAX: u64 = 3;
 /// Octets between the tree and the data.
 const SEPARATOR: [u8; 16] = [0; 16];

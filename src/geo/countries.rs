@@ -208,7 +208,7 @@ pub const POINTS: [(&str, f64, f64); 250] = [
     ("MV", 4.18, 73.51),     // Malé
     ("MW", -13.96, 33.77),   // Lilongwe
     ("MX", 19.43, -99.13),   // Mexico City
-    ("MY", 3.14, 101.69),    // Kuala Lumpur
+    ("MY", 3.15, 101.70),    // Kuala Lumpur
     ("MZ", -25.97, 32.57),   // Maputo
     ("NA", -22.56, 17.08),   // Windhoek
     ("NC", -22.27, 166.46),  // Nouméa

@@ -12,13 +12,14 @@ use crate::limits::GEO_DATABASE_BYTES_MAX;
 use flate2::read::GzDecoder;
 use ipnet::IpNet;
 use maxminddb::{Reader, WithinOptions};
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The database in the box: countries, made by `anyfront geoip build`. Under CC BY-SA 4.0, see `geoip/`.
 const BOX: &[u8] = include_bytes!("../../geoip/country.mmdb.gz");
@@ -26,8 +27,8 @@ const BOX: &[u8] = include_bytes!("../../geoip/country.mmdb.gz");
 const BOX_NAME: &str = "the database in the box";
 /// How a file compressed by gzip begins.
 const GZIP_MARK: [u8; 2] = [0x1F, 0x8B];
-/// Networks that are looked at before a database counts as one that tells no places.
-const NETWORKS_TRIED_MAX: usize = 10_000;
+/// Networks that a tree may have for each of its nodes. One without shared parts has about one.
+const NETWORKS_PER_NODE_MAX: usize = 16;
 /// The end of the year 9999, seconds since 1970: later dates cannot be written.
 const DATE_SECONDS_MAX: u64 = 253_402_300_799;
 
@@ -197,7 +198,8 @@ fn carried_v4(address: IpAddr) -> Option<Ipv4Addr> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     bytes: u64,
-    changed: Option<SystemTime>,
+    /// Since 1970.
+    changed: Option<Duration>,
 }
 
 impl Stamp {
@@ -208,7 +210,8 @@ impl Stamp {
 
 impl From<&std::fs::Metadata> for Stamp {
     fn from(metadata: &std::fs::Metadata) -> Self {
-        Self { bytes: metadata.len(), changed: metadata.modified().ok() }
+        let changed = metadata.modified().ok().and_then(|changed| changed.duration_since(UNIX_EPOCH).ok());
+        Self { bytes: metadata.len(), changed }
     }
 }
 
@@ -253,13 +256,25 @@ impl Database {
         Ok(Self { reader, countries: Countries::new(), facts, stamp })
     }
 
-    /// That the whole tree and all its records can be read, and that there are places among them.
+    /// That the whole tree and all its records can be read, and that there are places among them. Not maxminddb's own
+    /// `verify`: that one refuses databases for what they do not say of themselves.
     fn prove(&self, path: &Path) -> Result<(), GeoError> {
-        self.reader.verify().map_err(|error| damaged(path, &error))?;
-        let networks = self.reader.networks(WithinOptions::default()).map_err(|error| damaged(path, &error))?;
-        let mut first = networks.take(NETWORKS_TRIED_MAX).filter_map(Result::ok);
-        let tells = |record: Record<'_>| record.place(&self.countries).is_some();
-        if first.any(|network| network.decode().is_ok_and(|record| record.is_some_and(tells))) {
+        let networks_max = usize::try_from(self.reader.metadata().node_count).unwrap_or(usize::MAX);
+        let networks_max = networks_max.saturating_mul(NETWORKS_PER_NODE_MAX);
+        let every = WithinOptions::default().include_networks_without_data();
+        let mut seen = HashSet::new();
+        let mut tells_places = false;
+        for (count, network) in self.reader.networks(every).map_err(|error| damaged(path, &error))?.enumerate() {
+            if count == networks_max {
+                return Err(damaged(path, &"more networks than its tree can have: it turns in circles"));
+            }
+            let network = network.map_err(|error| damaged(path, &error))?;
+            if network.offset().is_some_and(|offset| seen.insert(offset)) {
+                let record = network.decode::<Record<'_>>().map_err(|error| damaged(path, &error))?;
+                tells_places |= record.is_some_and(|record| record.place(&self.countries).is_some());
+            }
+        }
+        if tells_places {
             return Ok(());
         }
         Err(GeoError::Placeless { path: path.to_owned(), kind: self.facts.kind.clone() })

@@ -23,6 +23,7 @@ pub struct Ejection {
     times: u32,
     until: Moment,
     reason: Option<Reason>,
+    has_fallen: bool,
 }
 
 impl Ejection {
@@ -51,7 +52,18 @@ impl Ejection {
         self.times = self.times.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX)) + 1;
         self.until = now + (EJECTION_STEP * self.times).min(EJECTION_MAX);
         self.reason = Some(reason);
+        self.has_fallen = false;
         self.in_a_row = 0;
+    }
+
+    /// Probes took it down. The first time this holds it back like any ejection; if it comes back and falls again while
+    /// it is still held back, the time starts anew and grows: whatever flaps is left alone until it has been quiet.
+    pub fn fell(&mut self, now: Moment) {
+        if self.has_fallen && self.active(now).is_some() {
+            self.reason = None;
+        }
+        self.eject(now, Reason::HeldBack);
+        self.has_fallen = true;
     }
 
     /// Why traffic stays away now, if it does.
@@ -109,5 +121,18 @@ mod tests {
         now = now + Duration::from_secs(3_600);
         ejection.eject(now, Reason::ErrorRate);
         assert_eq!(ejection.ends(now).expect("it runs").since(now), EJECTION_STEP);
+    }
+
+    #[test]
+    fn falling_again_while_held_back_starts_the_time_anew() {
+        let mut ejection = Ejection::default();
+        ejection.fell(at(100));
+        assert_eq!(ejection.ends(at(100)), Some(at(105)));
+        ejection.fell(at(104));
+        assert_eq!(ejection.ends(at(104)), Some(at(114)));
+        let mut traffic = Ejection::default();
+        traffic.eject(at(100), Reason::Traffic(Fault::Refused));
+        traffic.fell(at(101));
+        assert_eq!(traffic.ends(at(101)), Some(at(105)), "one outage, seen by traffic and by probes, counts once");
     }
 }

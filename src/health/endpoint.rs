@@ -19,6 +19,9 @@ pub const ALARM_LASTS: Duration = Duration::from_secs(2);
 pub struct EndpointHealth {
     needed: Needed,
     verdict: Verdict,
+    /// What was believed when a probe last passed: to go back to if what came after was our own fault.
+    at_last_pass: Option<(Verdict, Ejection, Option<Moment>)>,
+    is_excused: bool,
     /// What live traffic met lately.
     pub evidence: Evidence,
     ejection: Ejection,
@@ -38,6 +41,8 @@ impl EndpointHealth {
         Self {
             needed,
             verdict: Verdict::default(),
+            at_last_pass: None,
+            is_excused: false,
             evidence: Evidence::default(),
             ejection: Ejection::default(),
             latency: Latency::default(),
@@ -57,7 +62,12 @@ impl EndpointHealth {
                 self.latency.observe(elapsed);
                 self.has_passed = true;
                 self.failing_since = None;
+                if let Some(before) = self.at_last_pass.take().filter(|_| self.is_excused) {
+                    (self.verdict, self.ejection, self.recovered) = before;
+                }
+                self.is_excused = false;
                 self.conclude(now, Outcome::Passed);
+                self.at_last_pass = Some((self.verdict, self.ejection.clone(), self.recovered));
             }
             Err(fault) => {
                 self.last_fault = fault;
@@ -103,7 +113,7 @@ impl EndpointHealth {
         match (was_down, self.verdict.is_down()) {
             (false, true) => {
                 // Comes and goes: held back for longer each time it falls.
-                self.ejection.eject(now, Reason::HeldBack);
+                self.ejection.fell(now);
                 self.recovered = None;
             }
             (true, false) => self.recovered = Some(now),
@@ -111,10 +121,16 @@ impl EndpointHealth {
         }
     }
 
-    /// Its standing, and why; `suspect`: the node suspects itself.
+    /// The node suspects itself of failures `since` then, or of none. What is so excused is unknown, is forgiven with the
+    /// first pass, and has nothing to recover from; what failed before is not excused.
+    pub fn suspect(&mut self, since: Option<Moment>) {
+        self.is_excused = since.is_some_and(|since| self.failing_since().is_some_and(|failing| failing >= since));
+    }
+
+    /// Its standing, and why.
     #[must_use]
-    pub fn standing(&self, now: Moment, suspect: bool, slow_start: Duration) -> (Standing, Reason) {
-        if suspect && self.failing_since().is_some() {
+    pub fn standing(&self, now: Moment, slow_start: Duration) -> (Standing, Reason) {
+        if self.is_excused {
             return (Standing::Unknown, Reason::SelfSuspicion);
         }
         match self.verdict {
@@ -140,6 +156,8 @@ impl EndpointHealth {
     #[must_use]
     pub fn pace(&self, now: Moment) -> Pace {
         match self.verdict.pace() {
+            // Our own network may be back any moment.
+            _ if self.is_excused => Pace::Fast,
             Pace::Steady if now < self.alarmed_until || self.ejection.active(now).is_some() => Pace::Fast,
             pace => pace,
         }
@@ -181,7 +199,7 @@ mod tests {
     }
 
     fn standing(health: &EndpointHealth, ms: u64) -> (Standing, Reason) {
-        health.standing(at(ms), false, SLOW_START)
+        health.standing(at(ms), SLOW_START)
     }
 
     #[test]
@@ -229,9 +247,25 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_suspects_itself_calls_nothing_down() {
+    fn a_node_that_suspects_itself_calls_nothing_down_and_nothing_has_to_recover() {
         let mut health = health();
         (0..3).for_each(|n| health.probed(at(1_000 + n), Err(Fault::Silent)));
-        assert_eq!(health.standing(at(1_010), true, SLOW_START), (Standing::Unknown, Reason::SelfSuspicion));
+        health.suspect(Some(at(1_000)));
+        assert_eq!(standing(&health, 1_010), (Standing::Unknown, Reason::SelfSuspicion));
+        assert_eq!(health.pace(at(1_010)), Pace::Fast);
+        health.probed(at(9_000), Ok(Duration::from_millis(10)));
+        assert_eq!(standing(&health, 9_000), (Standing::Up, Reason::ProbesPass));
+        assert_eq!(health.share_percent(at(9_000), SLOW_START), 100);
+    }
+
+    #[test]
+    fn what_was_down_before_is_not_excused() {
+        let mut health = health();
+        (0..3).for_each(|n| health.probed(at(1_000 + n), Err(Fault::Silent)));
+        health.suspect(Some(at(5_000)));
+        assert_eq!(standing(&health, 5_010).0, Standing::Down);
+        health.suspect(Some(at(1_000)));
+        health.suspect(None);
+        assert_eq!(standing(&health, 5_020).0, Standing::Down, "nor is what still fails when suspicion ends");
     }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// Failures that begin within this time of each other may have one cause.
 pub const SUSPICION_WINDOW: Duration = Duration::from_secs(2);
+/// How long suspicion outlives its grounds: until every endpoint has had a probe that could pass again.
+pub const SUSPICION_LINGERS: Duration = Duration::from_secs(4);
 
 /// What is known of one endpoint.
 #[derive(Clone, Copy, Debug)]
@@ -19,32 +21,35 @@ pub struct Witness {
     pub failing_since: Option<Moment>,
 }
 
-/// Whether the failures of these endpoints look like our own.
+/// Since when the failures of these endpoints look like our own, if they do. What began to fail before that is not
+/// excused by it.
 ///
-/// True when there are two providers or more, every one of them has a failing endpoint, and more than half of all
+/// They do when there are two providers or more, every one of them has a failing endpoint, and more than half of all
 /// endpoints began to fail within one [`SUSPICION_WINDOW`].
 #[must_use]
-pub fn is_suspect(witnesses: &[Witness]) -> bool {
+pub fn since(witnesses: &[Witness]) -> Option<Moment> {
     let mut began: Vec<(Moment, u16)> =
         witnesses.iter().filter_map(|witness| Some((witness.failing_since?, witness.provider))).collect();
     if began.len() * 2 <= witnesses.len() {
-        return false;
+        return None;
     }
     began.sort_unstable();
     let mut providers: Vec<u16> = witnesses.iter().map(|witness| witness.provider).collect();
     providers.sort_unstable();
     providers.dedup();
     if providers.len() < 2 {
-        return false;
+        return None;
     }
-    began.iter().enumerate().any(|(first, (start, _))| {
-        let together = began[first..].iter().take_while(|(moment, _)| moment.since(*start) <= SUSPICION_WINDOW);
+    let mut starts = began.iter().enumerate();
+    let first_of_many = starts.find(|(first, (start, _))| {
+        let together = began[*first..].iter().take_while(|(moment, _)| moment.since(*start) <= SUSPICION_WINDOW);
         let mut hit: Vec<u16> = together.map(|(_, provider)| *provider).collect();
         let many = hit.len() * 2 > witnesses.len();
         hit.sort_unstable();
         hit.dedup();
         many && hit.len() == providers.len()
-    })
+    });
+    first_of_many.map(|(_, (start, _))| *start)
 }
 
 #[cfg(test)]
@@ -66,8 +71,9 @@ mod tests {
 
     #[test]
     fn nearly_everything_at_once_is_our_own_fault() {
-        assert!(is_suspect(&witnesses("a0 a5 b10 b15 c19 c-")));
-        assert!(is_suspect(&witnesses("a900 a905 b910 b915 c3 c905")), "an old failure does not hide a new one");
+        let tenths = |tenths: u64| Some(Moment::at(Duration::from_millis(tenths * 100)));
+        assert_eq!(since(&witnesses("a0 a5 b10 b15 c19 c-")), tenths(0));
+        assert_eq!(since(&witnesses("a900 a905 b910 b915 c3 c905")), tenths(900), "an old failure hides no new one");
     }
 
     #[test]
@@ -81,8 +87,8 @@ mod tests {
             "a0 a0 a0",              // one provider in all
             "a- b- c-",
         ] {
-            assert!(!is_suspect(&witnesses(outage)), "{outage}");
+            assert_eq!(since(&witnesses(outage)), None, "{outage}");
         }
-        assert!(!is_suspect(&[]));
+        assert_eq!(since(&[]), None);
     }
 }

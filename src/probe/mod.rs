@@ -5,6 +5,7 @@ pub mod schedule;
 
 use crate::control::Event;
 use crate::moment::{Clock, Dice};
+use crate::shutdown::requested;
 use crate::snapshot::Published;
 use crate::tls::trust::Trust;
 use schedule::Schedule;
@@ -31,12 +32,17 @@ pub async fn run(
         }
         snapshot = newest;
         schedule.follow(clock.now(), &snapshot);
+        for (endpoint, result) in schedule.overdue(clock.now()) {
+            if events.send(Event::Probed { endpoint, result }).await.is_err() {
+                return;
+            }
+        }
         for launch in schedule.due(clock.now()) {
             let question = check::Question::about(&snapshot, launch.endpoint, &trust);
             probes.spawn(async move { (launch, question.ask(clock).await) });
         }
         tokio::select! {
-            _ = shutdown.wait_for(|asked| *asked) => return,
+            () = requested(&mut shutdown) => return,
             changed = bell.changed() => if changed.is_err() { return },
             () = tokio::time::sleep_until(clock.instant(schedule.wake_at(clock.now()))) => {}
             Some(Ok((launch, result))) = probes.join_next() => {

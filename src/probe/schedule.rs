@@ -2,7 +2,7 @@
 //!
 //! A steady endpoint is asked once an interval, one in doubt more often. A probe that takes longer than usual raises the
 //! doubt before it times out: further probes are sent beside it, and when the first times out, the late ones fail with
-//! it, so that silence is believed after one timeout and not after three.
+//! it, as do those that become late after it, so that silence is believed after one timeout and not after three.
 
 use crate::health::Fault;
 use crate::health::verdict::Pace;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// A probe is late after this many times its usual time (and never before the fast interval).
 pub const LATE_AFTER_TIMES: f64 = 1.25;
-/// Intervals vary by this share to either side, so that nodes do not ask in step.
+/// Intervals are shorter by up to this share, so that nodes do not ask in step. Never longer: an interval is a promise.
 pub const JITTER: f64 = 0.1;
 /// Weight of a new sample in what is usual.
 const SMOOTHING: f64 = 0.2;
@@ -47,8 +47,11 @@ struct Watched {
     probe: Arc<Probe>,
     pace: Pace,
     usual: Option<f64>,
+    launched: Moment,
     next: Moment,
     flights: Vec<Flight>,
+    /// How the last probe failed, if nobody answered it and nobody answered since.
+    silence: Option<Fault>,
 }
 
 /// When to ask whom.
@@ -91,8 +94,10 @@ impl Schedule {
                         probe,
                         pace: state.pace,
                         usual: None,
+                        launched: now,
                         next: now,
                         flights: Vec::new(),
+                        silence: None,
                     },
                 }
             })
@@ -109,7 +114,8 @@ impl Schedule {
             }
             self.serial += 1;
             watched.flights.push(Flight { serial: self.serial, started: now, is_late: false });
-            watched.next = now + self.dice.jittered(watched.interval(), JITTER);
+            watched.launched = now;
+            watched.next = now + watched.interval().mul_f64(1.0 - JITTER * self.dice.fraction());
             launches.push(Launch { endpoint: watched.endpoint, id: watched.id, serial: self.serial });
         }
         launches
@@ -129,17 +135,26 @@ impl Schedule {
         let Some(at) = watched.flights.iter().position(|flight| flight.serial == serial) else { return Vec::new() };
         watched.flights.remove(at);
         let mut learnt = vec![(id, result)];
+        watched.silence = result.err().filter(|fault| fault.is_silence());
         match result {
             Ok(elapsed) => {
                 let sample = elapsed.as_secs_f64();
                 watched.usual = Some(watched.usual.map_or(sample, |usual| usual + (sample - usual) * SMOOTHING));
             }
-            Err(fault) if fault.is_silence() => {
-                let before = watched.flights.len();
-                watched.flights.retain(|flight| !flight.is_late);
-                learnt.extend((watched.flights.len()..before).map(|_| (id, result)));
+            Err(_) => learnt.extend(watched.give_up_late()),
+        }
+        learnt
+    }
+
+    /// What is learnt from waiting alone: after a probe that nobody answered, those that become late fail as well.
+    pub fn overdue(&mut self, now: Moment) -> Vec<(EndpointId, Result<Duration, Fault>)> {
+        let mut learnt = Vec::new();
+        for watched in &mut self.watched {
+            watched.notice_lateness(now);
+            // One that is down is given its time: it may come back slow.
+            if watched.pace != Pace::Down {
+                learnt.extend(watched.give_up_late());
             }
-            Err(_) => {}
         }
         learnt
     }
@@ -156,8 +171,17 @@ impl Watched {
     fn follow(&mut self, now: Moment, pace: Pace) {
         if self.pace != pace {
             self.pace = pace;
-            self.next = self.next.min(now + self.interval());
+            // Counted from the last probe, not from its answer: the round trip is no part of the interval.
+            self.next = self.next.min((self.launched + self.interval()).max(now));
         }
+    }
+
+    /// The late ones fail in the way of the last, if that was silence.
+    fn give_up_late(&mut self) -> Vec<(EndpointId, Result<Duration, Fault>)> {
+        let Some(fault) = self.silence else { return Vec::new() };
+        let before = self.flights.len();
+        self.flights.retain(|flight| !flight.is_late);
+        (self.flights.len()..before).map(|_| (self.id, Err(fault))).collect()
     }
 
     fn interval(&self) -> Duration {

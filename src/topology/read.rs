@@ -4,7 +4,7 @@
 //! is read and what editors are told can never differ. Reading goes on after a mistake: all of them are wanted.
 
 use super::mistake::Mistake;
-use crate::limits::LIST_MAX;
+use crate::limits::{GEO_PLACES_MAX, LIST_MAX};
 use serde_json::{Value as Json, json};
 use std::ops::{Deref, Range};
 use toml::Spanned;
@@ -197,9 +197,12 @@ impl<T: Written> Written for Vec<At<T>> {
                 return None;
             }
         };
-        if array.len() > LIST_MAX.max(crate::limits::GEO_PLACES_MAX) {
+        // Tables have limits of their own, below that of the longest.
+        let has_tables = array.iter().any(|element| element.get_ref().is_table());
+        let most = if has_tables { GEO_PLACES_MAX } else { LIST_MAX };
+        if array.len() > most {
             let title = format!("{key} has {} elements", array.len());
-            mistakes.push(Mistake::error(value.span(), title, "too many", "shorten the list"));
+            mistakes.push(Mistake::error(value.span(), title, "too many", format!("there may be at most {most}")));
             return None;
         }
         Some(array.iter().filter_map(|element| at(key, element, mistakes)).collect())
@@ -348,7 +351,7 @@ pub fn wrong_type(key: &str, value: &Spanned<DeValue<'_>>, what: &str) -> Mistak
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     };
-    Mistake::error(value.span(), format!("{key} is {kind}"), format!("{kind}"), format!("{key} should be {what}"))
+    Mistake::error(value.span(), format!("{key} is {kind}"), kind, format!("{key} should be {what}"))
 }
 
 /// `text` in quotes, shortened if it is long.

@@ -3,6 +3,7 @@
 use crate::control::Event;
 use crate::moment::{Clock, Moment};
 use crate::names::Hostname;
+use crate::shutdown::requested;
 use crate::snapshot::{EndpointId, Published, Snapshot};
 use crate::topology::Host;
 use hickory_resolver::TokioResolver;
@@ -60,11 +61,11 @@ struct Asked {
 /// Keeps the addresses of every endpoint whose name has to be resolved, until `shutdown`. A name that does not resolve
 /// keeps the addresses it had.
 pub async fn run(published: Published, events: mpsc::Sender<Event>, clock: Clock, mut shutdown: watch::Receiver<bool>) {
-    let resolver = match TokioResolver::builder_tokio().and_then(|builder| builder.build()) {
+    let resolver = match TokioResolver::builder_tokio().and_then(hickory_resolver::ResolverBuilder::build) {
         Ok(resolver) => resolver,
         Err(error) => {
             tracing::error!(%error, "the system's resolver cannot be used: endpoints need `connect` addresses");
-            let _ = shutdown.wait_for(|asked| *asked).await;
+            requested(&mut shutdown).await;
             return;
         }
     };
@@ -85,7 +86,7 @@ pub async fn run(published: Published, events: mpsc::Sender<Event>, clock: Clock
         }
         let next = names.values().map(|asked| asked.next).min().unwrap_or(now + RESOLVE_EVERY_MAX);
         tokio::select! {
-            _ = shutdown.wait_for(|asked| *asked) => return,
+            () = requested(&mut shutdown) => return,
             changed = bell.changed() => if changed.is_err() { return },
             () = tokio::time::sleep_until(clock.instant(next)) => {}
             Some(Ok((id, name, answer))) = questions.join_next() => {

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 pub mod invariants;
+pub mod virtual_time;
 pub mod worlds;
 
 /// The repository's own file.

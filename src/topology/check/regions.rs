@@ -75,36 +75,7 @@ impl Proof<'_> {
         endpoints: &mut Vec<Endpoint>,
     ) {
         let named = region.name.as_ref().map_or_else(|| "a region".to_owned(), |name| format!("region {}", name.value));
-        match (&region.endpoints, &region.endpoint) {
-            (Some(short), Some(long)) => {
-                let first = long.value.first().map_or(&long.span, |endpoint| &endpoint.span);
-                let title = format!("{named} has both endpoints and [[region.endpoint]]");
-                let mistake = Mistake::error(
-                    short.span.clone(),
-                    title,
-                    "here",
-                    "move these URLs into tables of [[region.endpoint]]",
-                );
-                self.mistakes.push(mistake.and(first.clone(), "and here"));
-            }
-            (None, None) => {
-                let help = "add a line such as endpoints = [\"https://orf.gateway.example\"]";
-                self.error(span, format!("{named} has no endpoints"), "endpoints is missing", help);
-            }
-            (Some(At { value, span }), None) if value.is_empty() => {
-                let help = "name at least one URL, such as \"https://orf.gateway.example\"";
-                self.error(span, format!("{named} has no usable endpoint"), "no good URL in it", help);
-            }
-            (None, Some(At { value, span })) if value.is_empty() => {
-                self.error(
-                    span,
-                    format!("{named} has no endpoint"),
-                    "nothing in it",
-                    "add a [[region.endpoint]] with a url",
-                );
-            }
-            _ => {}
-        }
+        self.endpoints_are_written_once(&named, region, span);
         let short = region.endpoints.iter().flat_map(|list| &list.value).map(|url| (Some(url), None));
         let long = region
             .endpoint
@@ -138,6 +109,40 @@ impl Proof<'_> {
                 self.repeated("connect", Some(connect), ToString::to_string);
             }
             endpoints.push(endpoint);
+        }
+    }
+
+    /// In one of the two ways, and not in neither or both.
+    fn endpoints_are_written_once(&mut self, named: &str, region: &file::Region, span: &Range<usize>) {
+        match (&region.endpoints, &region.endpoint) {
+            (Some(short), Some(long)) => {
+                let first = long.value.first().map_or(&long.span, |endpoint| &endpoint.span);
+                let title = format!("{named} has both endpoints and [[region.endpoint]]");
+                let mistake = Mistake::error(
+                    short.span.clone(),
+                    title,
+                    "here",
+                    "move these URLs into tables of [[region.endpoint]]",
+                );
+                self.mistakes.push(mistake.and(first.clone(), "and here"));
+            }
+            (None, None) => {
+                let help = "add a line such as endpoints = [\"https://orf.gateway.example\"]";
+                self.error(span, format!("{named} has no endpoints"), "endpoints is missing", help);
+            }
+            (Some(At { value, span }), None) if value.is_empty() => {
+                let help = "name at least one URL, such as \"https://orf.gateway.example\"";
+                self.error(span, format!("{named} has no usable endpoint"), "no good URL in it", help);
+            }
+            (None, Some(At { value, span })) if value.is_empty() => {
+                self.error(
+                    span,
+                    format!("{named} has no endpoint"),
+                    "nothing in it",
+                    "add a [[region.endpoint]] with a url",
+                );
+            }
+            _ => {}
         }
     }
 

@@ -1,0 +1,67 @@
+# What a person does here. `make` alone tells. Everything works from a fresh clone with Rust, make and a C compiler.
+
+SHELL = /bin/sh
+CARGO ?= cargo
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS = regions_toml hostname authority target steer geo_file geo_list
+
+# What tests run besides Rust: Debian's packages, and the programs by which they are known.
+TEST_PACKAGES = curl
+TEST_PROGRAMS = curl
+
+.DEFAULT_GOAL = help
+.PHONY: help run lab test test-needs bench bench-machines fuzz geoip
+
+help: ## what there is to do
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
+	| while IFS="$$(printf '\t')" read -r name about; do printf '  make %-16s %s\n' "$$name" "$$about"; done
+
+run: ## a whole world on loopback with the real router in front, ready for curl
+	@$(CARGO) build --quiet --bin anyfront
+	@target/debug/anyfront lab $(LAB)
+
+test: test-needs ## formatting, lints with warnings as errors, all tests
+	@echo "== formatting"
+	@$(CARGO) fmt --all --check
+	@echo "== lints"
+	@$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
+	@echo "== tests"
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --workspace --no-fail-fast --status-level fail --final-status-level slow; \
+	else \
+		$(CARGO) test --workspace --quiet --no-fail-fast; \
+	fi
+	@if [ -s target/test-skipped ]; then \
+		echo; echo "!! SKIPPED, because a program is missing:"; sed 's/^/!!   /' target/test-skipped; \
+	else \
+		echo "== nothing was skipped"; \
+	fi
+
+# Installs what is missing where that is possible; notes what stays missing, so that nobody takes silence for proof.
+test-needs:
+	@mkdir -p target && : > target/test-skipped
+	@missing=; for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null 2>&1 || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+			echo "== installing$$missing"; \
+			(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $(TEST_PACKAGES)) >/dev/null || true; \
+		fi; \
+		for program in $$missing; do \
+			command -v $$program >/dev/null 2>&1 || echo "tests that need $$program" >> target/test-skipped; \
+		done; \
+	fi
+
+# Sanitizers need a nightly compiler and find nothing in a crate that forbids unsafe code: coverage alone guides.
+# New inputs are kept in fuzz/corpus on this machine; the seeds in fuzz/seeds are small and everybody's.
+fuzz: ## throws things at the parsers, FUZZ_SECONDS (60) for each target
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-fuzz
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/corpus/$$target; \
+		echo "== $$target, $(FUZZ_SECONDS) s"; \
+		RUSTC_BOOTSTRAP=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+			$(CARGO) fuzz run -s none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=16384 -verbosity=0 -print_final_stats=1 || exit 1; \
+	done
+
+bench-machines: ## what steering, geography and control cost, quickly
+	@$(CARGO) bench --bench machines -- --quick

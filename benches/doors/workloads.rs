@@ -1,0 +1,358 @@
+//! What the doors are made to do, and the one way of measuring it.
+
+use super::clients::Client;
+use super::doors::{Door, Surroundings};
+use super::machine;
+use super::process::{Core, Running, command};
+use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Idle connections whose memory is measured.
+pub const IDLE: usize = 5_000;
+
+/// One kind of work.
+#[derive(Debug)]
+pub struct Workload {
+    /// As in arguments and reports.
+    pub name: &'static str,
+    /// What one of it is; costs are told per unit.
+    pub unit: &'static str,
+    /// In words.
+    pub what: &'static str,
+    load: Load,
+}
+
+/// Who makes the load, and over what.
+#[derive(Clone, Copy, Debug)]
+enum Load {
+    Wrk { tls: bool, post: bool },
+    H2load,
+    Own { client: Client, name: &'static str, tls: bool },
+}
+
+/// All there are, in the order of the report.
+pub const WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "get",
+        unit: "us/request",
+        what: "HTTP/1.1, 64 connections kept, GET of 1 KiB",
+        load: Load::Wrk { tls: false, post: false },
+    },
+    Workload {
+        name: "tls",
+        unit: "us/request",
+        what: "the same over TLS 1.3",
+        load: Load::Wrk { tls: true, post: false },
+    },
+    Workload {
+        name: "h2",
+        unit: "us/request",
+        what: "HTTP/2 over TLS, 8 connections of 16 streams, GET of 1 KiB, HTTP/1.1 to the endpoint",
+        load: Load::H2load,
+    },
+    Workload {
+        name: "post",
+        unit: "us/request",
+        what: "HTTP/1.1, 64 connections kept, POST of 16 KiB answered by 1 KiB",
+        load: Load::Wrk { tls: false, post: true },
+    },
+    Workload {
+        name: "sse",
+        unit: "us/event",
+        what: "200 streams of 20 events a second each",
+        load: own(Client::Sse, "sse", false),
+    },
+    Workload { name: "sse-tls", unit: "us/event", what: "the same over TLS 1.3", load: own(Client::Sse, "sse", true) },
+    Workload {
+        name: "handshakes",
+        unit: "us/connection",
+        what: "new TLS 1.3 connection, GET of 1 KiB, close; 16 at once, no resumption",
+        load: own(Client::Handshakes, "handshakes", true),
+    },
+    Workload {
+        name: "download",
+        unit: "us/MiB",
+        what: "64 MiB answers on 4 connections",
+        load: own(Client::Download, "download", false),
+    },
+    Workload {
+        name: "download-tls",
+        unit: "us/MiB",
+        what: "the same over TLS 1.3",
+        load: own(Client::Download, "download", true),
+    },
+    Workload {
+        name: "idle",
+        unit: "KiB/connection",
+        what: "5,000 connections kept after one request each",
+        load: own(Client::Idle, "idle", false),
+    },
+    Workload {
+        name: "idle-tls",
+        unit: "KiB/connection",
+        what: "the same over TLS 1.3",
+        load: own(Client::Idle, "idle", true),
+    },
+];
+
+const fn own(client: Client, name: &'static str, tls: bool) -> Load {
+    Load::Own { client, name, tls }
+}
+
+/// What one door did in one round.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// From 1.
+    pub round: usize,
+    /// Which proxy.
+    pub door: String,
+    /// Whether it is one of those to be compared with.
+    pub is_peer: bool,
+    /// Which workload.
+    pub workload: String,
+    /// CPU of all its processes, or memory, by the unit.
+    pub cost: f64,
+    /// Of what.
+    pub unit: String,
+    /// Requests, events, connections or MiB done.
+    pub count: f64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Share of its core that the door used.
+    pub core_share: f64,
+    /// Share of its CPU spent in the kernel, sampled by ticks.
+    pub system_share: f64,
+    /// Time that it was ready but another had its core, as a share of the whole.
+    pub waited_share: f64,
+    /// Share of one core used by processes that have nothing to do with the run.
+    pub others_share: f64,
+    /// From an event's stamp to its arrival, microseconds, where there are events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p50_us: Option<f64>,
+    /// The same for the slowest hundredth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p99_us: Option<f64>,
+    /// Resident with idle connections, MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resident_mib: Option<f64>,
+}
+
+/// What a load tells of itself.
+#[derive(Debug, Default, Deserialize)]
+struct Told {
+    count: f64,
+    p50_us: Option<f64>,
+    p99_us: Option<f64>,
+}
+
+/// A measurement under way.
+struct Stopwatch {
+    since: Instant,
+    door: machine::Usage,
+    helpers: Vec<u32>,
+    own_us: f64,
+    busy_us: f64,
+}
+
+/// What a measurement needs to know.
+#[derive(Debug)]
+pub struct Course<'a> {
+    /// The surroundings of all doors.
+    pub around: &'a Surroundings,
+    /// The endpoint's process.
+    pub endpoint: u32,
+    /// How long each workload runs.
+    pub secs: u64,
+}
+
+impl Workload {
+    /// The workload of that name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        WORKLOADS.iter().find(|workload| workload.name == name)
+    }
+
+    /// Whether it measures memory: once is enough, of a fresh process.
+    pub fn is_memory(&self) -> bool {
+        matches!(self.load, Load::Own { client: Client::Idle, .. })
+    }
+
+    /// The program that makes the load, if it is not ours.
+    pub fn needs(&self) -> Option<&'static str> {
+        match self.load {
+            Load::Wrk { .. } => Some("wrk"),
+            Load::H2load => Some("h2load"),
+            Load::Own { .. } => None,
+        }
+    }
+
+    /// Puts the load on a door and measures what it costs.
+    pub fn run(&self, course: &Course<'_>, door: &Door) -> anyhow::Result<Measured> {
+        let mut measured = match self.load {
+            Load::Wrk { tls, post } => course.wrk(door, tls, post),
+            Load::H2load => course.h2load(door),
+            Load::Own { client: Client::Idle, tls, .. } => course.idle(door, tls),
+            Load::Own { name, tls, .. } => course.own(door, name, tls),
+        }?;
+        self.unit.clone_into(&mut measured.unit);
+        self.name.clone_into(&mut measured.workload);
+        Ok(measured)
+    }
+}
+
+impl Course<'_> {
+    fn wrk(&self, door: &Door, tls: bool, post: bool) -> anyhow::Result<Measured> {
+        let mut wrk = command(Core::Load, "KILL", "wrk");
+        wrk.args(["-t1", "-c64", &format!("-d{}s", self.secs)]);
+        if post {
+            let script = self.around.dir.join("post.lua");
+            std::fs::write(&script, include_str!("post.lua"))?;
+            wrk.arg("-s").arg(script);
+        }
+        let path = if post { "post" } else { "1k" };
+        wrk.arg(match tls {
+            true => format!("https://localhost:{}/{path}", door.https),
+            false => format!("http://localhost:{}/{path}", door.http),
+        });
+        let watch = self.begin(door, &[]);
+        let text = output(wrk)?;
+        ensure!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
+        let count = number_before(&text, " requests in").context("wrk tells no count")?;
+        Ok(Self::end(&watch, door, &Told { count, ..Told::default() }))
+    }
+
+    fn h2load(&self, door: &Door) -> anyhow::Result<Measured> {
+        let mut h2load = command(Core::Load, "KILL", "h2load");
+        h2load.args(["-t1", "-c8", "-m16", "-D", &self.secs.to_string()]);
+        h2load.arg(format!("--connect-to=127.0.0.1:{}", door.https));
+        h2load.arg(format!("https://localhost:{}/1k", door.https));
+        let watch = self.begin(door, &[]);
+        let text = output(h2load)?;
+        ensure!(text.contains("Application protocol: h2"), "{text}");
+        let count = number_before(&text, " succeeded").context("h2load tells no count")?;
+        let failed = number_before(&text, " failed").unwrap_or(0.0);
+        ensure!(count > 0.0 && failed == 0.0, "{text}");
+        Ok(Self::end(&watch, door, &Told { count, ..Told::default() }))
+    }
+
+    fn own(&self, door: &Door, client: &str, tls: bool) -> anyhow::Result<Measured> {
+        let mut client = self.client(door, client, tls)?;
+        client.line()?;
+        let watch = self.begin(door, &[client.process.pid()]);
+        let told = client.told()?;
+        Ok(Self::end(&watch, door, &told))
+    }
+
+    fn idle(&self, door: &Door, tls: bool) -> anyhow::Result<Measured> {
+        ensure!(machine::files_max() > 2 * IDLE + 100, "needs a limit of {} open files", 2 * IDLE + 100);
+        let before = machine::memory(door.pid());
+        let watch = self.begin(door, &[]);
+        let mut client = self.client(door, "idle", tls)?;
+        client.line()?;
+        // What a proxy gives back when a connection is idle, it gives back soon.
+        std::thread::sleep(Duration::from_secs(2));
+        let with = machine::memory(door.pid());
+        drop(client.process.child().stdin.take());
+        let told = client.told()?;
+        let cost = (with.anonymous_kib - before.anonymous_kib) / told.count;
+        let measured = Self::end(&watch, door, &told);
+        Ok(Measured { cost, resident_mib: Some(with.resident_kib / 1_024.0), others_share: 0.0, ..measured })
+    }
+
+    fn client(&self, door: &Door, client: &str, tls: bool) -> anyhow::Result<OwnClient> {
+        let mut command = command(Core::Load, "KILL", std::env::current_exe()?);
+        command.args(["client", client, "--secs", &self.secs.to_string(), "--count", &IDLE.to_string()]);
+        if tls {
+            command.arg("--trust").arg(&self.around.certificate);
+        }
+        command.args(["--port", &if tls { door.https } else { door.http }.to_string()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = Running::start(command)?;
+        let output = process.child().stdout.take().context("a client without output")?;
+        Ok(OwnClient { process, output: BufReader::new(output) })
+    }
+
+    /// Starts the clock. `clients` are processes of the load that will still run when it stops.
+    fn begin(&self, door: &Door, clients: &[u32]) -> Stopwatch {
+        let helpers: Vec<u32> = clients.iter().copied().chain([self.endpoint]).collect();
+        Stopwatch {
+            busy_us: machine::busy_us(),
+            own_us: machine::own_us() + cpu_us(&helpers),
+            helpers,
+            door: machine::usage(door.pid()),
+            since: Instant::now(),
+        }
+    }
+
+    fn end(watch: &Stopwatch, door: &Door, told: &Told) -> Measured {
+        let wall_us = watch.since.elapsed().as_secs_f64() * 1e6;
+        let after = machine::usage(door.pid());
+        let door_us = after.cpu_us - watch.door.cpu_us;
+        let own_us = machine::own_us() + cpu_us(&watch.helpers) - watch.own_us;
+        let (user_us, system_us) = (after.user_us - watch.door.user_us, after.system_us - watch.door.system_us);
+        let others_us = machine::busy_us() - watch.busy_us - door_us - own_us;
+        Measured {
+            round: 0,
+            door: door.name.clone(),
+            is_peer: false,
+            workload: String::new(),
+            cost: door_us / told.count,
+            unit: String::new(),
+            count: told.count,
+            seconds: wall_us / 1e6,
+            core_share: door_us / wall_us,
+            system_share: system_us / (user_us + system_us).max(1.0),
+            waited_share: (after.waited_us - watch.door.waited_us) / wall_us,
+            others_share: others_us / wall_us,
+            p50_us: told.p50_us,
+            p99_us: told.p99_us,
+            resident_mib: None,
+        }
+    }
+}
+
+fn cpu_us(processes: &[u32]) -> f64 {
+    processes.iter().map(|pid| machine::usage(*pid).cpu_us).sum()
+}
+
+/// Runs a load to its end and gives what it wrote.
+fn output(mut command: Command) -> anyhow::Result<String> {
+    let output = command.output().with_context(|| format!("{command:?} does not start"))?;
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{command:?} ended with {}: {text}", output.status);
+    Ok(text)
+}
+
+/// The number right before a word in a load's report.
+fn number_before(text: &str, word: &str) -> Option<f64> {
+    let (before, _) = text.split_once(word)?;
+    before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// A client of ours.
+#[derive(Debug)]
+struct OwnClient {
+    process: Running,
+    output: BufReader<ChildStdout>,
+}
+
+impl OwnClient {
+    /// Its next line; if there is none, what it says of its failure is the error.
+    fn line(&mut self) -> anyhow::Result<String> {
+        let mut line = String::new();
+        if self.output.read_line(&mut line)? == 0 {
+            let mut failure = String::new();
+            if let Some(stderr) = &mut self.process.child().stderr {
+                stderr.read_to_string(&mut failure)?;
+            }
+            bail!("the load failed: {}", failure.trim());
+        }
+        Ok(line)
+    }
+
+    fn told(&mut self) -> anyhow::Result<Told> {
+        Ok(serde_json::from_str(&self.line()?)?)
+    }
+}

@@ -1,0 +1,110 @@
+//! What the machines cost: steering, geography, publishing, and a tick of control.
+//!
+//! `cargo bench --bench machines`, or `make bench-machines` for a quick look.
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use anyfront::control::{Control, Event};
+use anyfront::moment::{Dice, Moment};
+use anyfront::snapshot::Published;
+use anyfront::steering::{Client, Query, steer};
+use common::worlds::{Plan, RegionPlan, World};
+use criterion::{Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// So many regions all over the world, all up, asked for by a client somewhere else.
+fn world(regions: usize) -> World {
+    let mut dice = Dice::seeded(1);
+    let mut region = || RegionPlan {
+        latitude: (dice.roll() % 120) as i8 - 60,
+        longitude: (dice.roll() % 360) as i16 - 180,
+        country: 0,
+        weight: 100,
+        level: Some(0),
+        standing: 0,
+        share_percent: 100,
+        round_trip_ms: Some((dice.roll() % 300) as u16),
+        drained: 0,
+    };
+    let regions = (0..regions).map(|_| region()).collect();
+    let plan = Plan {
+        regions,
+        steering: 0,
+        refuses: false,
+        residency: 0,
+        regional: None,
+        client: 0x5102_458e << 1,
+        latitude: 51,
+        longitude: 0,
+        tried: 0,
+        full: 0,
+    };
+    plan.build()
+}
+
+fn steering(criterion: &mut Criterion) {
+    for regions in [14, 1_000] {
+        let world = world(regions);
+        criterion.bench_function(&format!("steer, {regions} regions"), |bench| {
+            bench.iter(|| steer(&world.snapshot, &black_box(world.query())));
+        });
+    }
+}
+
+fn geography(criterion: &mut Criterion) {
+    let world = world(14);
+    let mut dice = Dice::seeded(2);
+    criterion.bench_function("place a client by its address", |bench| {
+        bench.iter(|| Client::locate(&world.snapshot, IpAddr::V4(Ipv4Addr::from(dice.roll() as u32))));
+    });
+}
+
+fn publishing(criterion: &mut Criterion) {
+    let world = world(14);
+    let route = world.route;
+    let client = world.client.clone();
+    let published = Published::new(world.snapshot);
+    let next = published.load_full();
+    criterion.bench_function("load the snapshot", |bench| bench.iter(|| published.load().generation));
+    criterion.bench_function("load the snapshot and steer, 14 regions", |bench| {
+        bench.iter(|| steer(&published.load(), &Query::first(route, &client)));
+    });
+    criterion.bench_function("store a snapshot", |bench| bench.iter(|| published.store(Arc::clone(&next))));
+}
+
+/// `control` after every endpoint has passed probes.
+fn settled(world: World) -> (Control, Vec<anyfront::snapshot::EndpointId>) {
+    let here = world.snapshot.here.clone();
+    let topology = Arc::clone(&world.snapshot.topology);
+    let mut control = Control::new(Moment::ZERO, topology, common::locator(), here, Arc::from([]));
+    let (snapshot, _) = control.advance(Moment::ZERO, Duration::ZERO).expect("the first is always new");
+    let ids: Vec<_> = snapshot.endpoints.iter().map(|state| state.id).collect();
+    for id in &ids {
+        control.apply(Moment::ZERO, Event::Probed { endpoint: *id, result: Ok(Duration::from_millis(20)) });
+    }
+    drop(control.advance(Moment::ZERO, Duration::ZERO));
+    (control, ids)
+}
+
+fn control(criterion: &mut Criterion) {
+    for endpoints in [14, 1_000] {
+        let (mut control, ids) = settled(world(endpoints));
+        let mut now = Moment::ZERO;
+        let mut at = 0;
+        criterion.bench_function(&format!("a probe and a tick of control, {endpoints} endpoints"), |bench| {
+            bench.iter(|| {
+                now = now + Duration::from_millis(1);
+                at = (at + 1) % ids.len();
+                control.apply(now, Event::Probed { endpoint: ids[at], result: Ok(Duration::from_millis(20)) });
+                control.advance(now, Duration::ZERO)
+            });
+        });
+    }
+}
+
+criterion_group!(benches, steering, geography, publishing, control);
+criterion_main!(benches);

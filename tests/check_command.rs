@@ -1,0 +1,121 @@
+//! `anyfront check`: what a person sees of a configuration.
+
+mod operator;
+
+use operator::{FLEET, anyfront, complaint, output};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(text.as_bytes()).expect("written");
+    file
+}
+
+fn path(file: &tempfile::NamedTempFile) -> &str {
+    file.path().to_str().expect("a path")
+}
+
+#[test]
+fn every_mistake_is_drawn_at_its_line() {
+    let wrong =
+        FLEET.replace("fallback = [\"yyz\"]", "fallback = [\"yzy\"]").replace("provider = \"azure\"", "provder = 1");
+    let file = file(&wrong);
+    let text = complaint(&anyfront(&["check", path(&file)]));
+    for part in ["yzy", "did you mean \"yyz\"", "provder", "fallback = [\"yzy\"]", "mistakes", path(&file)] {
+        assert!(text.contains(part), "{part:?} is missing in\n{text}");
+    }
+    let told = anyfront(&["check", path(&file), "--json"]);
+    assert_eq!(told.status.code(), Some(1));
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).expect("JSON");
+    assert_eq!(told["ok"], false);
+    let mistakes = told["mistakes"].as_array().expect("a list");
+    assert!(mistakes.len() >= 2 && mistakes.iter().all(|mistake| mistake["line"].as_u64().is_some()), "{told}");
+}
+
+#[test]
+fn the_meaning_of_a_right_file_is_told() {
+    let file = file(FLEET);
+    let text = output(&anyfront(&["check", path(&file)]));
+    for part in [
+        "is right, with no warnings",
+        "The fleet example",
+        "4 regions, 5 endpoints",
+        "orf   aws       North Virginia, US  https://192.0.2.1, https://192.0.2.2",
+        "us.gateway.example",
+        "primaries   orf, sfo",
+        "fallback 1  yyz",
+        "residency   US: nowhere else, whatever breaks",
+        "San Francisco sfo, then orf",
+        "London        lhr, then",
+        "CODE.gateway.example",
+    ] {
+        assert!(text.contains(part), "{part:?} is missing in\n{text}");
+    }
+    assert!(!text.contains('\u{1b}'), "colours although NO_COLOR is set");
+}
+
+#[test]
+fn pages_fit_the_terminal() {
+    for columns in ["80", "120"] {
+        let told = Command::new(env!("CARGO_BIN_EXE_anyfront"))
+            .args(["check", "regions.toml"])
+            .env("COLUMNS", columns)
+            .output()
+            .expect("ran");
+        let width: usize = columns.parse().expect("a number");
+        for line in output(&told).lines() {
+            assert!(line.chars().count() <= width, "{columns} columns: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_fleet_in_this_repository_is_right() {
+    let told: serde_json::Value =
+        serde_json::from_str(&output(&anyfront(&["check", "regions.toml", "--json"]))).expect("JSON");
+    assert_eq!(told["ok"], true);
+    let eu =
+        told["hostnames"].as_array().expect("a list").iter().find(|name| name["name"] == "eu.gateway.truefoundry.ai");
+    let london = eu.expect("there")["from"].as_array().expect("a list").iter().find(|from| from["city"] == "London");
+    assert_eq!(london.expect("there")["order"], serde_json::json!(["lhr", "mad", "gvx", "dia"]));
+}
+
+#[test]
+fn shares_are_told_where_steering_is_by_weight() {
+    let weighted = FLEET.replace("fallback = [\"yyz\"]", "steering = \"weighted\"");
+    let text = output(&anyfront(&["check", path(&file(&weighted))]));
+    assert!(text.contains("shares      orf 50 %, sfo 50 %"), "{text}");
+}
+
+#[test]
+fn standard_input_is_a_file_too() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_anyfront"))
+        .args(["check", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    child.stdin.take().expect("piped").write_all(FLEET.as_bytes()).expect("sent");
+    assert!(output(&child.wait_with_output().expect("ended")).contains("standard input is right"));
+}
+
+#[test]
+fn the_schema_knows_the_keys() {
+    let schema: serde_json::Value = serde_json::from_str(&output(&anyfront(&["check", "--schema"]))).expect("JSON");
+    let text = schema.to_string();
+    for key in ["failover_timeout", "residency", "expect_json"] {
+        assert!(text.contains(key), "{key} is missing");
+    }
+}
+
+#[test]
+fn what_is_no_configuration_is_named() {
+    assert!(complaint(&anyfront(&["check", "/absent/regions.toml"])).contains("/absent/regions.toml cannot be read"));
+    let mut binary = tempfile::NamedTempFile::new().expect("a file");
+    binary.write_all(b"[fleet]\nname = \"\xff\"\n").expect("written");
+    assert!(complaint(&anyfront(&["check", path(&binary)])).contains("line 2 is no UTF-8 text"));
+    assert!(complaint(&anyfront(&["check", path(&file(FLEET)), "--site", "par-1"])).contains("there are lon-1"));
+    assert_eq!(anyfront(&["check"]).status.code(), Some(2));
+}
