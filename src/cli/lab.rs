@@ -209,7 +209,8 @@ fn start(args: Start) -> anyhow::Result<()> {
     let (Some(http), Some(https), Some(admin)) = (node.http.first(), node.https.first(), node.admin.first()) else {
         bail!("the router has no addresses");
     };
-    let told = greeting(&world, &Addresses { http: *http, https: *https, admin: *admin, control });
+    let program = std::env::args_os().next().map_or_else(|| "anyfront".to_owned(), |name| name.display().to_string());
+    let told = greeting(&world, &program, &Addresses { http: *http, https: *https, admin: *admin, control });
     print!("{told}");
     // Whoever closed the pipe does not want to read it.
     let _ = std::io::stdout().flush();
@@ -278,7 +279,7 @@ struct Addresses {
 }
 
 /// What is printed at the start: where everything is, what to try, how to break it.
-fn greeting(world: &World, Addresses { http, https, admin, control }: &Addresses) -> String {
+fn greeting(world: &World, program: &str, Addresses { http, https, admin, control }: &Addresses) -> String {
     let topology = world.topology();
     let authority = world.ca_path();
     let authority = authority.display();
@@ -318,7 +319,7 @@ fn greeting(world: &World, Addresses { http, https, admin, control }: &Addresses
     }
     let _ = writeln!(
         told,
-        "\nBreak something, and ask again:\n\n  anyfront lab break {first} refuse{with_control}\n  anyfront lab break provider:{} blackhole --for 30s{with_control}\n  anyfront lab show{with_control}\n  anyfront lab heal{with_control}\n  anyfront status{with_admin}\n\nCtrl-C stops everything.\n",
+        "\nBreak something, and ask again:\n\n  {program} lab break {first} refuse{with_control}\n  {program} lab break provider:{} blackhole --for 30s{with_control}\n  {program} lab show{with_control}\n  {program} lab heal{with_control}\n  {program} status{with_admin}\n\nCtrl-C stops everything.\n",
         topology.providers.first().map_or("aws", |provider| provider.as_str()),
     );
     told
@@ -399,13 +400,17 @@ mod tests {
     fn the_greeting_can_be_pasted() {
         let world = World::start(Settings::default()).expect("a world");
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let told = greeting(&world, &Addresses { http: at(8_080), https: at(1_443), admin: at(9_900), control: at(7) });
+        let told = greeting(
+            &world,
+            "./anyfront",
+            &Addresses { http: at(8_080), https: at(1_443), admin: at(9_900), control: at(7) },
+        );
         assert!(told.contains(
             "curl --interface 127.61.0.1 --connect-to ::127.0.0.1:8080 http://gateway.truefoundry.ai/whoami\n"
         ));
         assert!(told.contains("--connect-to ::127.0.0.1:1443 https://eu.gateway.truefoundry.ai/whoami\n"));
         assert!(told.contains("https://orf.gateway.truefoundry.ai/whoami\n"));
-        assert!(told.contains("anyfront lab break orf refuse --control 127.0.0.1:7\n"));
-        assert!(told.contains("anyfront status\n"));
+        assert!(told.contains("  ./anyfront lab break orf refuse --control 127.0.0.1:7\n"));
+        assert!(told.contains("  ./anyfront status\n"));
     }
 }
