@@ -3,11 +3,11 @@
 SHELL = /bin/sh
 CARGO ?= cargo
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS = regions_toml hostname authority target steer
+FUZZ_TARGETS = regions_toml hostname authority target steer geo_file geo_list
 
 # What tests run besides Rust: Debian's packages, and the programs by which they are known.
-TEST_PACKAGES = curl
-TEST_PROGRAMS = curl
+TEST_PACKAGES = curl bsdutils
+TEST_PROGRAMS = curl script
 
 .DEFAULT_GOAL = help
 .PHONY: help run lab test test-needs bench bench-machines fuzz geoip

@@ -67,7 +67,7 @@ fn publishing(criterion: &mut Criterion) {
     let world = world(14);
     let route = world.route;
     let client = world.client.clone();
-    let published = Published::new(world.snapshot);
+    let published = Published::new(Arc::new(world.snapshot));
     let next = published.load_full();
     criterion.bench_function("load the snapshot", |bench| bench.iter(|| published.load().generation));
     criterion.bench_function("load the snapshot and steer, 14 regions", |bench| {
