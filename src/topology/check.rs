@@ -101,7 +101,7 @@ struct Proof<'a> {
 impl<'a> Proof<'a> {
     /// Looking for what was meant costs a walk over all names: not for thousands of mistakes, of which most are not told.
     fn may_suggest(&self) -> bool {
-        self.mistakes.len() < 10 * MISTAKES_MAX
+        self.mistakes.len() < MISTAKES_MAX
     }
 
     fn is_refused(&self) -> bool {
