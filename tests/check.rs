@@ -4,6 +4,8 @@
 //! `# <- error: part of the message | part of the help` (or `warning`). A case begins with `### its name`, and what it
 //! leaves out is added at its end from [`PARTS`], unless its name says `(without PART)`.
 
+#![expect(clippy::panic, reason = "helpers of tests")]
+
 use anyfront::limits::{
     CLASSES_MAX, ENDPOINTS_PER_REGION_MAX, GEO_PLACES_MAX, HOSTNAMES_MAX, LIST_MAX, MISTAKES_MAX, REGIONS_MAX,
     SITES_MAX, TOPOLOGY_BYTES_MAX,
@@ -334,6 +336,18 @@ fn a_refused_file_costs_little_however_it_is_made() {
     let lines = TOPOLOGY_BYTES_MAX / 8;
     let mistakes = told(&"bad = 1\n".repeat(lines - 1));
     drop(mistakes.render(false));
+    // A hundred thousand references to nothing, among a thousand long names that each might be the one meant.
+    let long = "x".repeat(58);
+    let regions: String = (0..1_000)
+        .map(|n| {
+            let name = format!("{long}{n}");
+            format!("[[region]]\nname=\"{name}\"\nprovider=\"p\"\ncountry=\"GB\"\nlatitude=1\nlongitude=1\nendpoints=[\"http://192.0.2.1\"]\n")
+        })
+        .collect();
+    let hostnames: String = (0..100)
+        .map(|n| format!("[[hostname]]\nname=\"h{n}.example\"\nregions=[{}]\n", "\"nowhere\",".repeat(700)))
+        .collect();
+    assert_eq!(told(&whole("without region, without hostname", &(regions + &hostnames))).len(), MISTAKES_MAX);
     let took = began.now().since(anyfront::moment::Moment::ZERO);
     assert!(took < Duration::from_secs(20), "{took:?}");
 }
