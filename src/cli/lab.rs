@@ -1,11 +1,12 @@
 //! A whole world on loopback: starts it with a real node in front, and switches its faults.
 
+use super::serve::{LogFormat, start_logging};
+use super::{parse_duration, status};
 use crate::lab::command::{Break, Heal};
 use crate::lab::fault::{Aim, Fault};
 use crate::lab::world::{Settings, World};
 use crate::names::Label;
 use crate::node::{Node, Options};
-use crate::topology::read::Word;
 use anyhow::{Context, bail};
 use clap::{Subcommand, ValueHint};
 use serde_json::Value as Json;
@@ -86,7 +87,7 @@ struct Start {
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     latency_scale: f64,
     /// Time between the tokens of a streamed completion
-    #[arg(long, value_name = "TIME", default_value = "40ms", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "40ms", value_parser = parse_duration)]
     token_pace: Duration,
     /// Stand-ins in each region
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -145,7 +146,7 @@ struct BreakArgs {
     #[arg(long, value_name = "X")]
     times: Option<f64>,
     /// Heal by itself after this time, such as 30s or 5m
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     lasts: Option<Duration>,
     /// Where the running lab is controlled
     #[arg(long, value_name = "ADDR", default_value_t = CONTROL)]
@@ -214,46 +215,22 @@ fn start(args: Start) -> anyhow::Result<()> {
     print!("{told}");
     // Whoever closed the pipe does not want to read it.
     let _ = std::io::stdout().flush();
-    let outcome = if args.view { view(*admin) } else { until_asked_to_stop() };
-    println!("\nstopping");
-    node.stop();
-    drop(world);
-    outcome
+    if args.view {
+        let outcome = status::watch(&admin.to_string(), None);
+        node.stop();
+        return outcome;
+    }
+    // Until Ctrl-C or SIGTERM. The world is dropped after the node, so that what still runs is answered.
+    node.run()?;
+    Ok(())
 }
 
-/// The terminal view, as a process of its own: it owns the terminal while it runs.
-fn view(admin: SocketAddr) -> anyhow::Result<()> {
-    let program = std::env::current_exe().context("where this program is")?;
-    let view = std::process::Command::new(program).args(["status", "--admin", &admin.to_string()]).status();
-    let view = view.context("the terminal view cannot start")?;
-    if view.success() { Ok(()) } else { bail!("the terminal view ended with {view}") }
-}
-
-fn until_asked_to_stop() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    runtime.block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            pressed = tokio::signal::ctrl_c() => pressed?,
-            _ = terminate.recv() => {}
-        }
-        anyhow::Ok(())
-    })
-}
-
-/// Log lines to standard error, or to a file.
+/// Log lines to standard error, or to a file while the terminal view has the screen.
 fn log(file: Option<&Path>) -> anyhow::Result<()> {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
-    // If there is a subscriber already, it is as good.
-    let _ = match file {
-        None => subscriber.with_writer(std::io::stderr).try_init(),
-        Some(path) => {
-            let file = File::create(path).with_context(|| path.display().to_string())?;
-            subscriber.with_ansi(false).with_writer(std::sync::Mutex::new(file)).try_init()
-        }
-    };
+    let Some(path) = file else { return start_logging("info", LogFormat::Text) };
+    let file = File::create(path).with_context(|| path.display().to_string())?;
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_target(false).with_ansi(false);
+    log.with_writer(std::sync::Mutex::new(file)).init();
     Ok(())
 }
 
@@ -370,9 +347,9 @@ fn table(shown: &Json) -> String {
                 text(endpoint, "endpoint"),
                 text(region, "provider"),
                 text(region, "place"),
-                region["round_trip_ms"],
+                region["round_trip_ms"].to_string(),
                 text(endpoint, "address"),
-                endpoint["counts"]["begun"],
+                endpoint["counts"]["begun"].to_string(),
             );
         }
     }
@@ -386,10 +363,6 @@ fn label(text: &str) -> Result<Label, String> {
 /// A target that can be one; whether it is there, the lab knows.
 fn target(text: &str) -> Result<String, String> {
     Aim::parse(text).map(|aim| aim.to_string())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    <Duration as Word>::parse(text).map_err(|_| "a time is a whole number and a unit: 250ms, 30s, 5m or 1h".to_owned())
 }
 
 #[cfg(test)]
