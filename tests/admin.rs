@@ -209,9 +209,7 @@ fn status_prints_a_page_where_there_is_no_terminal() {
     }
     node.until("the outage", |node| node.json("/regions")["regions"][1]["standing"] == "down");
     let text = output(&node.command(&["status"]));
-    for part in
-        ["example at lon-1", "? unknown", "○ down", "probes fail: no answer", "192.0.2.1", "orf→sfo", "203.0.113.0/24"]
-    {
+    for part in ["example at lon-1", "? unknown", "○ down", "probes fail: no answer", "orf→sfo", "203.0.113.0/24"] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
     assert!(!text.contains('\u{1b}'), "{text:?}");

@@ -55,8 +55,11 @@ const GATES: &[Gate] = &[
 /// Machines: facts in, actions out. A file or a folder; it need not exist yet.
 const MACHINES: &[&str] = &[
     "src/front/affinity.rs",
+    "src/front/client.rs",
     "src/front/failover.rs",
+    "src/front/framing.rs",
     "src/front/headers.rs",
+    "src/front/journey.rs",
     "src/geo/build.rs",
     "src/geo/countries.rs",
     "src/geo/overrides.rs",
@@ -105,8 +108,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Files that outgrew [`FILE_LINES_MAX`]: how long they may be, and why. Shrink a file and its number must follow.
 const LONG_FILES: &[(&str, usize, &str)] = &[];
 /// Functions that outgrew [`FUNCTION_LINES_MAX`], as `file::function`.
-const LONG_FUNCTIONS: &[(&str, usize, &str)] =
-    &[("src/node.rs::start", 81, "everything is bound before anything starts, in one place")];
+const LONG_FUNCTIONS: &[(&str, usize, &str)] = &[];
 /// How far below its number something long may be before the number must follow.
 const SLACK_LINES: usize = 25;
 

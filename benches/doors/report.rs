@@ -7,12 +7,10 @@ pub const OTHERS_SHARE_MAX: f64 = 0.2;
 
 /// The table of a run.
 pub fn render(measured: &[Measured]) -> String {
-    let mut doors: Vec<&str> = Vec::new();
-    for one in measured {
-        if !doors.contains(&one.door.as_str()) {
-            doors.push(&one.door);
-        }
-    }
+    let mut doors: Vec<(bool, &str)> = measured.iter().map(|one| (!one.is_peer, one.door.as_str())).collect();
+    doors.sort_unstable();
+    doors.dedup();
+    let doors: Vec<&str> = doors.into_iter().map(|(_, door)| door).collect();
     let mut text = String::from(
         "\nCost, median over the rounds (best); of anyfront also in the same round over the better peer's\n\n",
     );
@@ -53,7 +51,7 @@ pub fn render(measured: &[Measured]) -> String {
 }
 
 fn row(title: &str, cells: impl Iterator<Item = String>, last: &str) -> String {
-    let cells: String = cells.map(|cell| format!("{cell:<28}")).collect();
+    let cells: String = cells.map(|cell| format!("{cell:<30}")).collect();
     format!("{title:<24}{cells}{last}\n")
 }
 

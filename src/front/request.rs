@@ -60,6 +60,16 @@ struct Exchange<'a> {
     attempts: u32,
 }
 
+/// What an attempt came to.
+enum Outcome {
+    /// The client is to have this answer.
+    Served(Response<Answer>),
+    /// Another region should be asked, though this answer is there to fall back on.
+    Declined(AttemptError, Response<Answer>),
+    /// There is no answer.
+    Failed(AttemptError),
+}
+
 impl<'a> Exchange<'a> {
     async fn run(
         connection: &'a Connection,
@@ -149,8 +159,9 @@ impl<'a> Exchange<'a> {
             };
             let result = sending.run().await;
             let (error, declined) = match self.judge(&state, result) {
-                Ok(answer) => return Ok((target, answer)),
-                Err(failed) => failed,
+                Outcome::Served(answer) => return Ok((target, answer)),
+                Outcome::Declined(error, answer) => (error, Some(answer)),
+                Outcome::Failed(error) => (error, None),
             };
             if body.failed().is_some() && declined.is_none() {
                 return Err(Some(error));
@@ -186,19 +197,18 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Whether the client is to have this answer; else what went wrong, and the answer to fall back on if there is one.
-    fn judge(
-        &self,
-        state: &EndpointState,
-        result: Result<Response<Answer>, AttemptError>,
-    ) -> Result<Response<Answer>, (AttemptError, Option<Response<Answer>>)> {
-        let answer = result.map_err(|error| (error, None))?;
+    /// What an attempt came to.
+    fn judge(&self, state: &EndpointState, result: Result<Response<Answer>, AttemptError>) -> Outcome {
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(error) => return Outcome::Failed(error),
+        };
         state.load.answered();
         match self.reason_to_go_on(&answer) {
-            Some(error) => Err((error, Some(answer))),
+            Some(error) => Outcome::Declined(error, answer),
             None => {
                 self.notice_status(state, answer.status());
-                Ok(answer)
+                Outcome::Served(answer)
             }
         }
     }
