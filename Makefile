@@ -3,11 +3,11 @@
 SHELL = /bin/sh
 CARGO ?= cargo
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS = regions_toml hostname authority target steer
+FUZZ_TARGETS = regions_toml hostname authority target steer geo_file geo_list
 
 # What tests run besides Rust: Debian's packages, and the programs by which they are known.
-TEST_PACKAGES = curl
-TEST_PROGRAMS = curl
+TEST_PACKAGES = curl bsdutils
+TEST_PROGRAMS = curl script
 
 .DEFAULT_GOAL = help
 .PHONY: help run lab test test-needs bench bench-machines fuzz geoip
@@ -63,5 +63,17 @@ fuzz: ## throws things at the parsers, FUZZ_SECONDS (60) for each target
 			-max_total_time=$(FUZZ_SECONDS) -max_len=16384 -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
 
+BENCH_PACKAGES = nginx-light haproxy wrk nghttp2-client
+bench: ## CPU per request beside Debian's nginx and HAProxy (BENCH="--rounds 3 --only get,tls")
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		for program in nginx haproxy wrk h2load; do command -v $$program >/dev/null 2>&1 || { \
+			DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(BENCH_PACKAGES) >/dev/null; break; }; done; fi
+	@$(CARGO) bench --bench doors -- $(BENCH)
+
 bench-machines: ## what steering, geography and control cost, quickly
 	@$(CARGO) bench --bench machines -- --quick
+
+geoip: ## the database in the box anew, from Debian's tor-geoipdb
+	@test -r /usr/share/tor/geoip || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends tor-geoipdb; }
+	@$(CARGO) run --quiet -- geoip build --from /usr/share/tor --out geoip/country.mmdb.gz

@@ -67,7 +67,7 @@ fn publishing(criterion: &mut Criterion) {
     let world = world(14);
     let route = world.route;
     let client = world.client.clone();
-    let published = Published::new(world.snapshot);
+    let published = Published::new(Arc::new(world.snapshot));
     let next = published.load_full();
     criterion.bench_function("load the snapshot", |bench| bench.iter(|| published.load().generation));
     criterion.bench_function("load the snapshot and steer, 14 regions", |bench| {
@@ -77,7 +77,7 @@ fn publishing(criterion: &mut Criterion) {
 }
 
 /// `control` after every endpoint has passed probes.
-fn settled(world: World) -> (Control, Vec<anyfront::snapshot::EndpointId>) {
+fn settled(world: &World) -> (Control, Vec<anyfront::snapshot::EndpointId>) {
     let here = world.snapshot.here.clone();
     let topology = Arc::clone(&world.snapshot.topology);
     let mut control = Control::new(Moment::ZERO, topology, common::locator(), here, Arc::from([]));
@@ -92,7 +92,7 @@ fn settled(world: World) -> (Control, Vec<anyfront::snapshot::EndpointId>) {
 
 fn control(criterion: &mut Criterion) {
     for endpoints in [14, 1_000] {
-        let (mut control, ids) = settled(world(endpoints));
+        let (mut control, ids) = settled(&world(endpoints));
         let mut now = Moment::ZERO;
         let mut at = 0;
         criterion.bench_function(&format!("a probe and a tick of control, {endpoints} endpoints"), |bench| {

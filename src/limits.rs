@@ -71,7 +71,7 @@ pub const TOPOLOGY_BYTES_MAX: usize = 1 << 20;
 pub const MISTAKES_MAX: usize = 100;
 /// Most sites: one row in every report, and no anycast network has so many.
 pub const SITES_MAX: usize = 256;
-/// Most regions: steering ranks all of them for each request, which stays below 100 µs.
+/// Most regions: steering ranks all of them for each request, which takes some 200 µs.
 pub const REGIONS_MAX: usize = 1_024;
 /// Most endpoints of a region: with [`REGIONS_MAX`] regions they still fit an index of 16 bits.
 pub const ENDPOINTS_PER_REGION_MAX: usize = 32;

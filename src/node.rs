@@ -4,13 +4,15 @@
 //! that a request never changes core. The control plane is one small runtime of its own. They meet in the snapshot
 //! pointer, in counters and in bounded channels only.
 
+mod sockets;
+
 use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::front::Front;
 use crate::front::server::{Door, accept};
 use crate::geo::database::{GeoError, Locator};
 use crate::limits::{CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX};
-use crate::moment::{Clock, Dice, mix};
+use crate::moment::{Clock, Dice, Moment, mix};
 use crate::names::Label;
 use crate::probe;
 use crate::reload;
@@ -26,20 +28,20 @@ use crate::topology::{Site, Topology};
 use crate::upstream::{Upstream, resolve};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use socket2::{Domain, Protocol, Socket, Type};
+use sockets::{Sockets, local};
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
-/// Connections that wait in the kernel to be accepted, at one worker.
-const BACKLOG: i32 = 4_096;
 /// A node is ready when every endpoint was probed once, or after this: with everything silent it serves all the same.
 const READY_WITHIN: Duration = Duration::from_secs(3);
 /// Threads of the control plane.
@@ -171,14 +173,11 @@ impl Node {
             return Err(StartError::OpenAdmin(*open));
         }
         let tls = server_config(&options)?;
-        let sockets = Sockets::bind(&options)?;
-        let addresses = |listeners: &[Vec<TcpListener>]| listeners.iter().map(|workers| local(&workers[0])).collect();
-        let (http, https) = (addresses(&sockets.http), addresses(&sockets.https));
-        let admin_addresses = sockets.admin.iter().map(local).collect();
+        let Sockets { http, https, workers, admin } = Sockets::bind(&options)?;
+        let admin_addresses = admin.iter().map(local).collect();
 
-        let overrides = drains.overrides();
         let started = clock.now();
-        let mut control = Control::new(started, Arc::new(topology), Arc::new(locator), here, overrides);
+        let mut control = Control::new(started, Arc::new(topology), Arc::new(locator), here, drains.overrides());
         let (first, _) = control.advance(started, clock.wall()).expect("the first snapshot is always new");
         let published = Published::new(first);
         let counters = Counters::new(options.workers);
@@ -188,47 +187,17 @@ impl Node {
         let (ready, is_ready) = watch::channel(false);
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
-
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(CONTROL_THREADS)
-            .thread_name("control")
-            .enable_all()
-            .build()
-            .map_err(StartError::System)?;
-        let listeners = {
-            let _inside = runtime.enter();
-            let turned = sockets.admin.into_iter().map(tokio::net::TcpListener::from_std);
-            turned.collect::<io::Result<Vec<_>>>().map_err(StartError::System)?
-        };
-        let admin = Admin {
-            published: published.clone(),
-            events: events.clone(),
-            counters: counters.clone(),
-            drains,
-            clock,
-            token,
-            ready: is_ready,
-            reload: reload.clone(),
-            started,
-        };
-        let watched = Watched { runtime: &runtime, failures: &failures, ending: &control_ends };
-        let ends = || control_ends.clone();
         let seed = u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked");
-        watched.spawn("control", control::run(control, facts, published.clone(), clock, ends()));
-        watched.spawn("probes", probe::run(published.clone(), events.clone(), clock, Dice::seeded(seed), ends()));
-        watched.spawn("the resolver", resolve::run(published.clone(), events.clone(), clock, ends()));
-        watched.spawn("reload", reload::run(options.config.clone(), published.clone(), events.clone(), asked, ends()));
-        watched.spawn("the admin address", admin::run(admin, listeners, ends()));
-        runtime.spawn(become_ready(published.clone(), ready.clone()));
+        let common = Common { clock, published: published.clone(), events, counters: counters.clone(), failures, seed };
 
-        let plan = Plan { clock, published: &published, events: &events, counters: &counters, seed };
-        let workers = plan.start(&options, sockets.http, sockets.https, tls, &accepting_ends, &failures)?;
-        let drain_time = options.drain_time;
-        let admin = admin_addresses;
+        let desk = (drains, token, is_ready, reload.clone(), started);
+        let runtime = common.start_control((control, facts), desk, admin, (options.config, asked), &control_ends)?;
+        runtime.spawn(become_ready(published.clone(), ready.clone()));
+        let workers = common.start_workers(workers, tls.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
             http,
             https,
-            admin,
+            admin: admin_addresses,
             published,
             counters,
             runtime,
@@ -238,7 +207,7 @@ impl Node {
             ready,
             end_accepting,
             end_control,
-            drain_time,
+            drain_time: options.drain_time,
         })
     }
 
@@ -318,72 +287,118 @@ fn server_config(options: &Options) -> Result<Option<Arc<ArcSwap<ServerConfig>>>
     Ok(Some(Arc::new(ArcSwap::from(config))))
 }
 
-/// Everything bound: for each address one listener per worker.
-struct Sockets {
-    http: Vec<Vec<TcpListener>>,
-    https: Vec<Vec<TcpListener>>,
-    admin: Vec<TcpListener>,
+/// What every part of the node gets.
+struct Common {
+    clock: Clock,
+    published: Published,
+    events: mpsc::Sender<control::Event>,
+    counters: Counters,
+    failures: mpsc::Sender<Failed>,
+    seed: u64,
 }
 
-impl Sockets {
-    fn bind(options: &Options) -> Result<Self, StartError> {
-        let of_workers = |addresses: &[SocketAddr]| {
-            addresses.iter().map(|address| bind_for_workers(*address, options.workers)).collect::<Result<Vec<_>, _>>()
+/// What the admin address gets besides.
+type Desk = (Drains, Option<Token>, watch::Receiver<bool>, mpsc::Sender<()>, Moment);
+
+impl Common {
+    fn start_control(
+        &self,
+        (control, facts): (Control, mpsc::Receiver<control::Event>),
+        (drains, token, ready, reload, started): Desk,
+        admin: Vec<TcpListener>,
+        (config, asked): (PathBuf, mpsc::Receiver<()>),
+        ending: &watch::Receiver<bool>,
+    ) -> Result<Runtime, StartError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(CONTROL_THREADS)
+            .thread_name("control")
+            .enable_all()
+            .build()
+            .map_err(StartError::System)?;
+        let listeners = {
+            let _inside = runtime.enter();
+            let turned = admin.into_iter().map(tokio::net::TcpListener::from_std);
+            turned.collect::<io::Result<Vec<_>>>().map_err(StartError::System)?
         };
-        let admin = options.admin.iter().map(|address| bind(*address, false)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { http: of_workers(&options.http)?, https: of_workers(&options.https)?, admin })
+        let (published, events, clock) = (&self.published, &self.events, self.clock);
+        let admin = Admin {
+            published: published.clone(),
+            events: events.clone(),
+            counters: self.counters.clone(),
+            drains,
+            clock,
+            token,
+            ready,
+            reload,
+            started,
+        };
+        let ends = || ending.clone();
+        let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());
+        spawn("control", Box::pin(control::run(control, facts, published.clone(), clock, ends())));
+        let dice = Dice::seeded(self.seed);
+        spawn("probing", Box::pin(probe::run(published.clone(), events.clone(), clock, dice, ends())));
+        spawn("the resolver", Box::pin(resolve::run(published.clone(), events.clone(), clock, ends())));
+        spawn("reload", Box::pin(reload::run(config, published.clone(), events.clone(), asked, ends())));
+        spawn("the admin address", Box::pin(admin::run(admin, listeners, ends())));
+        Ok(runtime)
     }
-}
 
-fn bind_for_workers(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, StartError> {
-    // Sockets that share a port would also share it with another program that does: without sharing it must be free.
-    drop(bind(address, false)?);
-    let first = bind(address, true)?;
-    let bound = local(&first);
-    let others = (1..workers).map(|_| bind(bound, true));
-    std::iter::once(Ok(first)).chain(others).collect()
-}
-
-fn bind(address: SocketAddr, is_shared: bool) -> Result<TcpListener, StartError> {
-    let bound = || -> io::Result<TcpListener> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(is_shared)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_nonblocking(true)?;
-        // Connections inherit both: no call for each.
-        socket.set_tcp_nodelay(true)?;
-        socket.set_tcp_user_timeout(Some(crate::limits::WRITE_STALL_MAX))?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(socket.into())
-    };
-    bound().map_err(|source| StartError::Bind { address, source })
-}
-
-fn local(listener: &TcpListener) -> SocketAddr {
-    listener.local_addr().expect("a bound socket has an address")
-}
-
-/// Starts tasks of the control plane and notices when one ends too early.
-struct Watched<'a> {
-    runtime: &'a Runtime,
-    failures: &'a mpsc::Sender<Failed>,
-    ending: &'a watch::Receiver<bool>,
-}
-
-impl Watched<'_> {
-    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let (failures, ending) = (self.failures.clone(), self.ending.clone());
-        let task = self.runtime.spawn(task);
-        self.runtime.spawn(async move {
+    /// Starts a task and notices when it ends too early.
+    fn watch(
+        &self,
+        runtime: &Runtime,
+        name: &'static str,
+        task: Pin<Box<dyn Future<Output = ()> + Send>>,
+        ending: watch::Receiver<bool>,
+    ) {
+        let failures = self.failures.clone();
+        let task = runtime.spawn(task);
+        runtime.spawn(async move {
             let _ = task.await;
             if !*ending.borrow() {
                 let _ = failures.try_send(Failed(name));
             }
         });
+    }
+
+    fn start_workers(
+        &self,
+        workers: Vec<Vec<(TcpListener, bool)>>,
+        tls: Option<&Arc<ArcSwap<ServerConfig>>>,
+        grace: Duration,
+        ending: &watch::Receiver<bool>,
+    ) -> Result<Vec<JoinHandle<()>>, StartError> {
+        let count = workers.len() as u64;
+        let share = |all: u64| (all / count).max(1);
+        let start = |(number, listeners): (usize, Vec<(TcpListener, bool)>)| {
+            let front = Arc::new(Front {
+                clock: self.clock,
+                published: self.published.clone(),
+                events: self.events.clone(),
+                upstream: Upstream::new(self.clock),
+                counters: self.counters.worker(number),
+                replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
+                dice: Mutex::new(Dice::seeded(mix(self.seed ^ number as u64))),
+            });
+            let worker = Worker {
+                front,
+                listeners,
+                tls: tls.cloned(),
+                connections_max: u32::try_from(share(u64::from(CONNECTIONS_MAX))).expect("a share of it"),
+                grace,
+                ending: ending.clone(),
+                failures: self.failures.clone(),
+            };
+            let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::System)?;
+            let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+            let run = move || {
+                runtime.block_on(worker.run());
+                // What still runs is cut: the grace period is over.
+                runtime.shutdown_background();
+            };
+            thread.spawn(run).map_err(StartError::System)
+        };
+        workers.into_iter().enumerate().map(start).collect()
     }
 }
 
@@ -401,85 +416,40 @@ async fn become_ready(published: Published, ready: watch::Sender<bool>) {
     ready.send_replace(true);
 }
 
-/// What all workers share.
-struct Plan<'a> {
-    clock: Clock,
-    published: &'a Published,
-    events: &'a mpsc::Sender<control::Event>,
-    counters: &'a Counters,
-    seed: u64,
-}
-
-impl Plan<'_> {
-    fn start(
-        &self,
-        options: &Options,
-        http: Vec<Vec<TcpListener>>,
-        https: Vec<Vec<TcpListener>>,
-        tls: Option<Arc<ArcSwap<ServerConfig>>>,
-        ending: &watch::Receiver<bool>,
-        failures: &mpsc::Sender<Failed>,
-    ) -> Result<Vec<JoinHandle<()>>, StartError> {
-        let mut http: Vec<_> = http.into_iter().map(Vec::into_iter).collect();
-        let mut https: Vec<_> = https.into_iter().map(Vec::into_iter).collect();
-        let share = |all: u64| (all / options.workers as u64).max(1);
-        (0..options.workers)
-            .map(|worker| {
-                let plain = http.iter_mut().filter_map(Iterator::next).map(|listener| (listener, None));
-                let secure = https.iter_mut().filter_map(Iterator::next).map(|listener| (listener, tls.clone()));
-                let listeners: Vec<_> = plain.chain(secure).collect();
-                let front = Arc::new(Front {
-                    clock: self.clock,
-                    published: self.published.clone(),
-                    events: self.events.clone(),
-                    upstream: Upstream::new(self.clock),
-                    counters: self.counters.worker(worker),
-                    replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
-                    dice: Mutex::new(Dice::seeded(mix(self.seed ^ worker as u64))),
-                });
-                let connections_max = u32::try_from(share(u64::from(CONNECTIONS_MAX))).expect("a share of it");
-                let (ending, failures, grace) = (ending.clone(), failures.clone(), options.grace);
-                let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::System)?;
-                std::thread::Builder::new()
-                    .name(format!("worker-{worker}"))
-                    .spawn(move || {
-                        runtime.block_on(work(front, listeners, connections_max, ending, failures, grace));
-                        // What still runs is cut: the grace period is over.
-                        runtime.shutdown_background();
-                    })
-                    .map_err(StartError::System)
-            })
-            .collect()
-    }
-}
-
-/// One worker, from its first connection to its last.
-async fn work(
+/// One thread of the data plane.
+struct Worker {
     front: Arc<Front>,
-    listeners: Vec<(TcpListener, Option<Arc<ArcSwap<ServerConfig>>>)>,
+    listeners: Vec<(TcpListener, bool)>,
+    tls: Option<Arc<ArcSwap<ServerConfig>>>,
     connections_max: u32,
-    mut ending: watch::Receiver<bool>,
-    failures: mpsc::Sender<Failed>,
     grace: Duration,
-) {
-    let (alive, mut all_gone) = mpsc::channel::<()>(1);
-    let mut doors = tokio::task::JoinSet::new();
-    for (listener, tls) in listeners {
-        let listener = tokio::net::TcpListener::from_std(listener).expect("it was bound without blocking");
-        let door = Door { front: Arc::clone(&front), tls, connections_max, alive: alive.clone() };
-        doors.spawn(accept(door, listener, ending.clone()));
-    }
-    drop(alive);
-    tokio::select! {
-        biased;
-        () = requested(&mut ending) => {}
-        Some(_) = doors.join_next() => {
-            let _ = failures.try_send(Failed("a listener"));
+    ending: watch::Receiver<bool>,
+    failures: mpsc::Sender<Failed>,
+}
+
+impl Worker {
+    /// From the first connection to the last.
+    async fn run(mut self) {
+        let (alive, mut all_gone) = mpsc::channel::<()>(1);
+        let mut doors = JoinSet::new();
+        for (listener, is_tls) in self.listeners {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("it was bound without blocking");
+            let tls = self.tls.clone().filter(|_| is_tls);
+            let (front, connections_max, alive) = (Arc::clone(&self.front), self.connections_max, alive.clone());
+            doors.spawn(accept(Door { front, tls, connections_max, alive }, listener, self.ending.clone()));
         }
-    }
-    requested(&mut ending).await;
-    while doors.join_next().await.is_some() {}
-    if tokio::time::timeout(grace, all_gone.recv()).await.is_err() {
-        tracing::warn!("the grace period is over: cutting what still runs");
+        drop(alive);
+        tokio::select! {
+            biased;
+            () = requested(&mut self.ending) => {}
+            Some(_) = doors.join_next() => {
+                let _ = self.failures.try_send(Failed("a listener"));
+            }
+        }
+        requested(&mut self.ending).await;
+        while doors.join_next().await.is_some() {}
+        if tokio::time::timeout(self.grace, all_gone.recv()).await.is_err() {
+            tracing::warn!("the grace period is over: cutting what still runs");
+        }
     }
 }

@@ -102,8 +102,19 @@ fn read_again(path: &Path, site: &Label, locator: &Locator) -> Result<(Topology,
     if !topology.sites.iter().any(|known| known.name == *site) {
         return Err(format!("{}: has no [[site]] {site} any more, and this node is it", path.display()));
     }
-    let locator = locator
-        .reopen(topology.geo.places.clone(), topology.geo.database.as_deref())
-        .map_err(|error| error.to_string())?;
+    let locator =
+        locator.reopen(topology.geo.places.clone(), topology.geo.database.as_deref()).map_err(|error| told(&error))?;
     Ok((topology, locator))
+}
+
+/// An error with everything that caused it.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
 }

@@ -4,6 +4,8 @@
 //! `# <- error: part of the message | part of the help` (or `warning`). A case begins with `### its name`, and what it
 //! leaves out is added at its end from [`PARTS`], unless its name says `(without PART)`.
 
+#![expect(clippy::panic, reason = "helpers of tests")]
+
 use anyfront::limits::{
     CLASSES_MAX, ENDPOINTS_PER_REGION_MAX, GEO_PLACES_MAX, HOSTNAMES_MAX, LIST_MAX, MISTAKES_MAX, REGIONS_MAX,
     SITES_MAX, TOPOLOGY_BYTES_MAX,
@@ -328,12 +330,38 @@ fn line_ends_of_windows_and_a_byte_order_mark_change_nothing() {
 }
 
 #[test]
-fn a_refused_file_costs_little_however_it_is_made() {
-    // Not a benchmark: a bound far above what it takes and far below what a quadratic walk would.
-    let began = anyfront::moment::Clock::start();
-    let lines = TOPOLOGY_BYTES_MAX / 8;
-    let mistakes = told(&"bad = 1\n".repeat(lines - 1));
-    drop(mistakes.render(false));
-    let took = began.now().since(anyfront::moment::Moment::ZERO);
-    assert!(took < Duration::from_secs(20), "{took:?}");
+fn a_refused_file_costs_no_more_than_its_length_however_it_is_made() {
+    // Not a benchmark: four times the file may cost about four times as much, and a quadratic walk would cost sixteen.
+    let lines = |share: usize| "bad = 1\n".repeat(1_000 * share);
+    assert_grows_gently(|share| drop(told(&lines(share)).render(false)));
+    // References to nothing, among long names that each might be the one meant.
+    let long = "x".repeat(58);
+    let region = |n| {
+        let name = format!("{long}{n}");
+        format!(
+            "[[region]]\nname=\"{name}\"\nprovider=\"p\"\ncountry=\"GB\"\nlatitude=1\nlongitude=1\nendpoints=[\"http://192.0.2.1\"]\n"
+        )
+    };
+    let hostname = |n| format!("[[hostname]]\nname=\"h{n}.example\"\nregions=[{}]\n", "\"nowhere\",".repeat(300));
+    let regions: String = (0..100).map(region).collect();
+    let file = |share: usize| {
+        let hostnames: String = (0..4 * share).map(hostname).collect();
+        whole("without region, without hostname", &format!("{regions}{hostnames}"))
+    };
+    assert_eq!(told(&file(1)).len(), MISTAKES_MAX);
+    assert_grows_gently(|share| drop(told(&file(share))));
+}
+
+/// Costs of one and of four shares, each the least of several runs: what else the machine does only adds.
+fn assert_grows_gently(cost: impl Fn(usize)) {
+    let least = |share| {
+        let once = |_| {
+            let began = anyfront::moment::Clock::start();
+            cost(share);
+            began.now().since(anyfront::moment::Moment::ZERO)
+        };
+        (0..2).map(once).min().expect("two runs")
+    };
+    let (one, four) = (least(1), least(4));
+    assert!(four < one * 10, "{four:?} for four times what takes {one:?}");
 }

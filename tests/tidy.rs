@@ -26,6 +26,7 @@ const GATES: &[Gate] = &[
             "src/upstream/dial.rs",
             "src/upstream/mod.rs",
             "src/upstream/pool.rs",
+            "src/upstream/wire.rs",
         ],
     },
     Gate {
@@ -54,9 +55,16 @@ const GATES: &[Gate] = &[
 /// Machines: facts in, actions out. A file or a folder; it need not exist yet.
 const MACHINES: &[&str] = &[
     "src/front/affinity.rs",
+    "src/front/client.rs",
     "src/front/failover.rs",
+    "src/front/framing.rs",
     "src/front/headers.rs",
-    "src/geo/",
+    "src/front/journey.rs",
+    "src/geo/build.rs",
+    "src/geo/countries.rs",
+    "src/geo/overrides.rs",
+    "src/geo/place.rs",
+    "src/geo/record.rs",
     "src/health/",
     "src/limits.rs",
     "src/load.rs",
@@ -100,7 +108,8 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Files that outgrew [`FILE_LINES_MAX`]: how long they may be, and why. Shrink a file and its number must follow.
 const LONG_FILES: &[(&str, usize, &str)] = &[];
 /// Functions that outgrew [`FUNCTION_LINES_MAX`], as `file::function`.
-const LONG_FUNCTIONS: &[(&str, usize, &str)] = &[];
+const LONG_FUNCTIONS: &[(&str, usize, &str)] =
+    &[("src/front/request.rs::carry", 77, "one request from its start to its end, in the order in which it happens")];
 /// How far below its number something long may be before the number must follow.
 const SLACK_LINES: usize = 25;
 

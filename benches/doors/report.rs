@@ -11,8 +11,11 @@ pub fn render(measured: &[Measured]) -> String {
     doors.sort_unstable();
     doors.dedup();
     let doors: Vec<&str> = doors.into_iter().map(|(_, door)| door).collect();
-    let mut text = String::from("\nCost, median over the rounds (best); of anyfront also in the same round over the better peer's\n\n");
-    text += &row("", doors.iter().map(|door| (*door).to_owned()), "anyfront over the better peer: median (least to most)");
+    let mut text = String::from(
+        "\nCost, median over the rounds (best); of anyfront also in the same round over the better peer's\n\n",
+    );
+    text +=
+        &row("", doors.iter().map(|door| (*door).to_owned()), "anyfront over the better peer: median (least to most)");
     for workload in WORKLOADS {
         let of = |door: &str| -> Vec<&Measured> {
             measured.iter().filter(|one| one.door == door && one.workload == workload.name).collect()
@@ -81,9 +84,8 @@ fn notes(these: &[&Measured], workload: &Workload) -> String {
 /// What each build of anyfront costs over the peer that is the better one over all rounds, round by round.
 fn ratios(measured: &[Measured], workload: &Workload) -> String {
     let these: Vec<&Measured> = measured.iter().filter(|one| one.workload == workload.name).collect();
-    let middle = |door: &str| {
-        median(&these.iter().filter(|one| one.door == door).map(|one| one.cost).collect::<Vec<_>>())
-    };
+    let middle =
+        |door: &str| median(&these.iter().filter(|one| one.door == door).map(|one| one.cost).collect::<Vec<_>>());
     let peers = these.iter().filter(|one| one.is_peer).map(|one| one.door.as_str());
     let Some(better) = peers.min_by(|a, b| middle(a).partial_cmp(&middle(b)).unwrap_or(std::cmp::Ordering::Equal))
     else {

@@ -6,6 +6,8 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 
+use anyfront::geo::build::{List, build};
+use anyfront::geo::database::Locator;
 use anyfront::geo::place::{Coordinates, Place};
 use anyfront::names::{HOSTNAME_BYTES_MAX, Hostname, LABEL_BYTES_MAX, Label};
 use anyfront::snapshot::Target;
@@ -14,18 +16,21 @@ use anyfront::topology::RouteIndex;
 use anyfront::topology::check::check;
 use common::invariants;
 use common::worlds::Bytes;
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 
 /// A target: its name, which is that of its seeds' folder, and what it does with some bytes.
 pub type NamedTarget = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [NamedTarget; 5] = [
+pub const TARGETS: [NamedTarget; 7] = [
     ("regions_toml", regions_toml),
     ("hostname", hostname),
     ("authority", authority),
     ("target", target),
     ("steer", steering),
+    ("geo_file", geo_file),
+    ("geo_list", geo_list),
 ];
 
 /// A configuration: told what is wrong with it, at places that exist; or a topology that steering can use.
@@ -106,4 +111,46 @@ pub fn target(data: &[u8]) {
 /// A world and a question: everything that must hold for a decision, and the second opinion agrees.
 pub fn steering(data: &[u8]) {
     invariants::hold(&Bytes(data).plan().build());
+}
+
+/// A database of countries or cities: refused with a reason, or one that can be asked about any address.
+pub fn geo_file(data: &[u8]) {
+    let file = Scratch::with(data);
+    let Ok(locator) = Locator::open(Vec::new(), Some(&file.0)) else { return };
+    drop(locator.facts().to_string());
+    for bits in [0, 0x0100_0001, 0x7F00_0001, 0xC000_0201, u32::MAX] {
+        drop(locator.locate(IpAddr::V4(Ipv4Addr::from(bits))));
+    }
+    for bits in [0, 1, 0x2001_0DB8 << 96, 0x2002 << 112, u128::MAX] {
+        drop(locator.locate(IpAddr::V6(Ipv6Addr::from(bits))));
+    }
+}
+
+/// Lists of ranges: refused at a line, or made into a database that can be opened and knows the same.
+pub fn geo_list(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(built) = build(&[List { name: "list", text }]) else { return };
+    let file = Scratch::with(&built.bytes);
+    let locator = Locator::open(Vec::new(), Some(&file.0)).expect("what was built can be opened");
+    assert_eq!(locator.facts().bytes, built.bytes.len());
+}
+
+/// A file that is there as long as this is.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn with(data: &[u8]) -> Self {
+        use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let name = format!("anyfront-fuzz-{}-{}", std::process::id(), SERIAL.fetch_add(1, Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, data).expect("the temporary folder is writable");
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
 }

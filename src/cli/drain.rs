@@ -6,6 +6,7 @@ use crate::snapshot::Target;
 use crate::status::answer::{DrainAnswer, DrainBody, Effect};
 use crate::topology::read::Word;
 use std::fmt::Write;
+use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ Examples:
   anyfront drain provider:gcp --reason 'incident 4711' --hard
   anyfront drain endpoint:orf/orf-b.gateway.example --reason 'bad disk'
 
-A drained region gets no new requests; those under way are finished. Its own hostname (CODE.zone) still reaches it, for
-testing, unless --hard. Nothing overrules a drain, not even an outage of everything else.";
+A drained region gets no new requests; those under way are finished. Its own hostname (CODE.zone) \
+still reaches it, for testing, unless --hard. Nothing overrules a drain, not even an outage of everything else.";
 
 const UNDRAIN_EXAMPLES: &str = "\
 Examples:
@@ -51,7 +52,7 @@ pub struct DrainArgs {
 
 /// Let work back where a drain keeps it away
 ///
-/// Returns when it is in force. A recovered target gets its full share at once; its health was watched all the time.
+/// Returns when it is in force. It gets its full share at once, if it is well: its health was watched all the time.
 #[derive(Debug, clap::Args)]
 #[command(after_help = UNDRAIN_EXAMPLES)]
 pub struct UndrainArgs {
@@ -116,7 +117,9 @@ fn tell(node: &Client, path: &str, body: &DrainBody, json: bool) -> anyhow::Resu
 /// Who sits here, for the audit log.
 fn who() -> String {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user = variable("SUDO_USER").or_else(|| variable("USER")).unwrap_or_else(|| "somebody".to_owned());
+    let owner = || std::fs::metadata("/proc/self").map(|about| format!("uid-{}", about.uid())).ok();
+    let user = variable("SUDO_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME")).or_else(owner);
+    let user = user.unwrap_or_else(|| "somebody".to_owned());
     let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let machine = machine.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
     let machine = machine.or_else(|| variable("HOSTNAME")).unwrap_or_else(|| "unknown machine".to_owned());

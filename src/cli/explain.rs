@@ -7,24 +7,31 @@ use crate::steering::{Client, Query, steer};
 use crate::topology::check::check;
 use anyhow::bail;
 use serde_json::Value;
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// What is asked if no node runs and no file is named.
+const DEFAULT_FILE: &str = "regions.toml";
+/// How long a node on this machine is looked for.
+const LOOK_FOR: Duration = Duration::from_millis(300);
 
 const EXAMPLES: &str = "\
 Examples:
   anyfront explain --host eu.gateway.example --client 81.2.69.142
-      asks the node on this machine what it would do now
+      asks the node on this machine what it would do now; if none runs, regions.toml in this folder
   anyfront explain --host eu.gateway.example --client 81.2.69.142 --config regions.toml
       asks a configuration, without a node: every region is taken to be up
-  anyfront explain --host eu.gateway.example --client 81.2.69.142 --config regions.toml --down lhr --down mad
-      what if London and Madrid were down?";
+  anyfront explain --host eu.gateway.example --client 81.2.69.142 --config regions.toml --down lhr
+      what if London were down?";
 
 /// Say who would answer a client, and why
 ///
 /// Shows every region of the hostname in the order in which it would be tried, with its standing, its distance from the
 /// client, and the reason; and the regions that must not be used. This is the decision itself, not a retelling: the same
-/// code steers requests. Without --config a running node is asked.
+/// code steers requests. With --admin a running node is asked, with --config a file; with neither the node on this machine,
+/// and if none runs there, regions.toml in this folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -37,18 +44,18 @@ pub struct Args {
     /// Ask this configuration, without a node (- is standard input)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["admin", "admin_token_file"])]
     config: Option<PathBuf>,
-    /// With --config: as a node at this site; needed if there are several
-    #[arg(long, value_name = "NAME", requires = "config")]
+    /// Of a file: as a node at this site; needed if there are several
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["admin", "admin_token_file"])]
     site: Option<String>,
-    /// With --config: take this region to be down (repeatable)
-    #[arg(long, value_name = "REGION", requires = "config")]
+    /// Of a file: take this region to be down (repeatable)
+    #[arg(long, value_name = "REGION", conflicts_with_all = ["admin", "admin_token_file"])]
     down: Vec<String>,
     /// Print the decision as JSON
     #[arg(long)]
     json: bool,
     /// The running node's admin address
-    #[arg(long, value_name = "ADDR", default_value = DEFAULT_ADDRESS)]
-    admin: String,
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
     /// File with the node's admin token
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
@@ -59,9 +66,22 @@ pub struct Args {
 /// # Errors
 /// If the hostname is not served, or the configuration or node cannot be asked.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let answer = if let Some(config) = &args.config { offline(&args, config)? } else { live(args)? };
+    let here = Path::new(DEFAULT_FILE);
+    let answer = match &args.config {
+        Some(config) => offline(&args, config)?,
+        None if asks_of_file(&args) && here.exists() => offline(&args, here)?,
+        None => live(args)?,
+    };
     plan::print(&answer)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether nothing that was said speaks of a node, and none listens where one would.
+fn asks_of_file(args: &Args) -> bool {
+    let speaks_of_node = args.admin.is_some() || args.admin_token_file.is_some();
+    let speaks_of_file = args.site.is_some() || !args.down.is_empty();
+    let default = DEFAULT_ADDRESS.parse().expect("it is an address");
+    !speaks_of_node && (speaks_of_file || TcpStream::connect_timeout(&default, LOOK_FOR).is_err())
 }
 
 fn offline(args: &Args, config: &Path) -> anyhow::Result<String> {
@@ -97,7 +117,11 @@ fn offline(args: &Args, config: &Path) -> anyhow::Result<String> {
 }
 
 fn live(args: Args) -> anyhow::Result<String> {
-    let node = AdminArgs { admin: args.admin, admin_token_file: args.admin_token_file }.client()?;
+    let node = AdminArgs {
+        admin: args.admin.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned()),
+        admin_token_file: args.admin_token_file,
+    }
+    .client()?;
     let path = format!("/explain?host={}&client={}", encoded(&args.host), encoded(&args.client.to_string()));
     if args.json {
         return Ok(format!("{:#}\n", node.get::<Value>(&path)?));

@@ -1,11 +1,12 @@
 //! A whole world on loopback: starts it with a real node in front, and switches its faults.
 
+use super::serve::{LogFormat, start_logging};
+use super::{parse_duration, status};
 use crate::lab::command::{Break, Heal};
 use crate::lab::fault::{Aim, Fault};
 use crate::lab::world::{Settings, World};
 use crate::names::Label;
 use crate::node::{Node, Options};
-use crate::topology::read::Word;
 use anyhow::{Context, bail};
 use clap::{Subcommand, ValueHint};
 use serde_json::Value as Json;
@@ -86,7 +87,7 @@ struct Start {
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     latency_scale: f64,
     /// Time between the tokens of a streamed completion
-    #[arg(long, value_name = "TIME", default_value = "40ms", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "40ms", value_parser = parse_duration)]
     token_pace: Duration,
     /// Stand-ins in each region
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -145,7 +146,7 @@ struct BreakArgs {
     #[arg(long, value_name = "X")]
     times: Option<f64>,
     /// Heal by itself after this time, such as 30s or 5m
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     lasts: Option<Duration>,
     /// Where the running lab is controlled
     #[arg(long, value_name = "ADDR", default_value_t = CONTROL)]
@@ -209,50 +210,27 @@ fn start(args: Start) -> anyhow::Result<()> {
     let (Some(http), Some(https), Some(admin)) = (node.http.first(), node.https.first(), node.admin.first()) else {
         bail!("the router has no addresses");
     };
-    let told = greeting(&world, &Addresses { http: *http, https: *https, admin: *admin, control });
+    let program = std::env::args_os().next().map_or_else(|| "anyfront".to_owned(), |name| name.display().to_string());
+    let told = greeting(&world, &program, &Addresses { http: *http, https: *https, admin: *admin, control });
     print!("{told}");
     // Whoever closed the pipe does not want to read it.
     let _ = std::io::stdout().flush();
-    let outcome = if args.view { view(*admin) } else { until_asked_to_stop() };
-    println!("\nstopping");
-    node.stop();
-    drop(world);
-    outcome
+    if args.view {
+        let outcome = status::watch(&admin.to_string(), None);
+        node.stop();
+        return outcome;
+    }
+    // Until Ctrl-C or SIGTERM. The world is dropped after the node, so that what still runs is answered.
+    node.run()?;
+    Ok(())
 }
 
-/// The terminal view, as a process of its own: it owns the terminal while it runs.
-fn view(admin: SocketAddr) -> anyhow::Result<()> {
-    let program = std::env::current_exe().context("where this program is")?;
-    let view = std::process::Command::new(program).args(["status", "--admin", &admin.to_string()]).status();
-    let view = view.context("the terminal view cannot start")?;
-    if view.success() { Ok(()) } else { bail!("the terminal view ended with {view}") }
-}
-
-fn until_asked_to_stop() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    runtime.block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            pressed = tokio::signal::ctrl_c() => pressed?,
-            _ = terminate.recv() => {}
-        }
-        anyhow::Ok(())
-    })
-}
-
-/// Log lines to standard error, or to a file.
+/// Log lines to standard error, or to a file while the terminal view has the screen.
 fn log(file: Option<&Path>) -> anyhow::Result<()> {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
-    // If there is a subscriber already, it is as good.
-    let _ = match file {
-        None => subscriber.with_writer(std::io::stderr).try_init(),
-        Some(path) => {
-            let file = File::create(path).with_context(|| path.display().to_string())?;
-            subscriber.with_ansi(false).with_writer(std::sync::Mutex::new(file)).try_init()
-        }
-    };
+    let Some(path) = file else { return start_logging("info", LogFormat::Text) };
+    let file = File::create(path).with_context(|| path.display().to_string())?;
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_target(false).with_ansi(false);
+    log.with_writer(std::sync::Mutex::new(file)).init();
     Ok(())
 }
 
@@ -278,7 +256,7 @@ struct Addresses {
 }
 
 /// What is printed at the start: where everything is, what to try, how to break it.
-fn greeting(world: &World, Addresses { http, https, admin, control }: &Addresses) -> String {
+fn greeting(world: &World, program: &str, Addresses { http, https, admin, control }: &Addresses) -> String {
     let topology = world.topology();
     let authority = world.ca_path();
     let authority = authority.display();
@@ -318,7 +296,7 @@ fn greeting(world: &World, Addresses { http, https, admin, control }: &Addresses
     }
     let _ = writeln!(
         told,
-        "\nBreak something, and ask again:\n\n  anyfront lab break {first} refuse{with_control}\n  anyfront lab break provider:{} blackhole --for 30s{with_control}\n  anyfront lab show{with_control}\n  anyfront lab heal{with_control}\n  anyfront status{with_admin}\n\nCtrl-C stops everything.\n",
+        "\nBreak something, and ask again:\n\n  {program} lab break {first} refuse{with_control}\n  {program} lab break provider:{} blackhole --for 30s{with_control}\n  {program} lab show{with_control}\n  {program} lab heal{with_control}\n  {program} status{with_admin}\n\nCtrl-C stops everything.\n",
         topology.providers.first().map_or("aws", |provider| provider.as_str()),
     );
     told
@@ -369,9 +347,9 @@ fn table(shown: &Json) -> String {
                 text(endpoint, "endpoint"),
                 text(region, "provider"),
                 text(region, "place"),
-                region["round_trip_ms"],
+                region["round_trip_ms"].to_string(),
                 text(endpoint, "address"),
-                endpoint["counts"]["begun"],
+                endpoint["counts"]["begun"].to_string(),
             );
         }
     }
@@ -387,10 +365,6 @@ fn target(text: &str) -> Result<String, String> {
     Aim::parse(text).map(|aim| aim.to_string())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    <Duration as Word>::parse(text).map_err(|_| "a time is a whole number and a unit: 250ms, 30s, 5m or 1h".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -399,13 +373,17 @@ mod tests {
     fn the_greeting_can_be_pasted() {
         let world = World::start(Settings::default()).expect("a world");
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let told = greeting(&world, &Addresses { http: at(8_080), https: at(1_443), admin: at(9_900), control: at(7) });
+        let told = greeting(
+            &world,
+            "./anyfront",
+            &Addresses { http: at(8_080), https: at(1_443), admin: at(9_900), control: at(7) },
+        );
         assert!(told.contains(
             "curl --interface 127.61.0.1 --connect-to ::127.0.0.1:8080 http://gateway.truefoundry.ai/whoami\n"
         ));
         assert!(told.contains("--connect-to ::127.0.0.1:1443 https://eu.gateway.truefoundry.ai/whoami\n"));
         assert!(told.contains("https://orf.gateway.truefoundry.ai/whoami\n"));
-        assert!(told.contains("anyfront lab break orf refuse --control 127.0.0.1:7\n"));
-        assert!(told.contains("anyfront status\n"));
+        assert!(told.contains("  ./anyfront lab break orf refuse --control 127.0.0.1:7\n"));
+        assert!(told.contains("  ./anyfront status\n"));
     }
 }

@@ -40,7 +40,8 @@ Examples:
   anyfront status --once
   anyfront status --json | jq '.regions[] | select(.standing != \"up\")'
 
-Keys: arrows or j k select a region, Enter its endpoints, d details, s sort, p pause, ? help, q quit.";
+Keys: arrows or j k select a region, Enter its endpoints, d details, s sort, p pause, ? all keys, \
+q quit.";
 
 /// Show a node live in the terminal
 ///

@@ -112,6 +112,6 @@ mod tests {
         let mut latency = Latency::default();
         observe(&mut latency, 80, 10);
         observe(&mut latency, 160, 20);
-        assert!(latency.round_trip().is_some_and(|time| time > Duration::from_millis(140)));
+        assert!(latency.round_trip().is_some_and(|time| time > Duration::from_millis(138)));
     }
 }

@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn nearly_everything_at_once_is_our_own_fault() {
-        let tenths = |tenths| Some(Moment::at(Duration::from_millis(tenths * 100)));
+        let tenths = |tenths: u64| Some(Moment::at(Duration::from_millis(tenths * 100)));
         assert_eq!(since(&witnesses("a0 a5 b10 b15 c19 c-")), tenths(0));
         assert_eq!(since(&witnesses("a900 a905 b910 b915 c3 c905")), tenths(900), "an old failure hides no new one");
     }

@@ -19,10 +19,10 @@ pub const WRONG_NAME: &str = "somebody-else.invalid";
 #[derive(Debug, thiserror::Error)]
 pub enum MakeError {
     /// A name that no certificate can carry, or no randomness.
-    #[error("no certificate can be made: {0}")]
+    #[error("no certificate can be made")]
     Certificate(#[from] rcgen::Error),
     /// The pair is not accepted by TLS.
-    #[error("the certificate cannot be used: {0}")]
+    #[error("the certificate cannot be used")]
     Unusable(#[from] rustls::Error),
 }
 

@@ -140,7 +140,10 @@ async fn suffer(inhabitants: &Inhabitants, aim: &Aim, fault: Fault, lasts: Optio
     match inhabitants.suffer(aim, fault, lasts).await {
         Ok(count) => Ok(json!({"target": aim.to_string(), "fault": fault.to_string(), "endpoints": count})),
         Err(error @ LabError::Nobody(_)) => Err(bad(error.to_string())),
-        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
+            Err((StatusCode::INTERNAL_SERVER_ERROR, format!("{error}{cause}")))
+        }
     }
 }
 

@@ -75,6 +75,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Error { share, status } => write!(f, "error ({:.0} % are {status})", share * 100.0),
+            Self::Slow { by, times: 1.0 } => write!(f, "slow ({by:?} longer)"),
             Self::Slow { by, times } => write!(f, "slow ({by:?} longer, {times} times as far)"),
             Self::Flap { period } => write!(f, "flap (every {period:?})"),
             _ => f.write_str(self.kind()),

@@ -103,8 +103,9 @@ pub(super) fn error(message: &str, kind: &str) -> Bytes {
     octets(&json!({"error": {"message": message, "type": kind, "param": null, "code": null}}))
 }
 
+/// JSON with a line's end, for terminals.
 pub(super) fn octets(json: &Json) -> Bytes {
-    Bytes::from(json.to_string())
+    Bytes::from(format!("{json}\n"))
 }
 
 /// One event of a stream (Server-Sent Events, §9.2 of the HTML standard).

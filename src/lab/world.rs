@@ -89,7 +89,7 @@ impl Default for Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
     /// A file or folder.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     File {
         /// Which.
         path: PathBuf,
@@ -106,9 +106,7 @@ pub enum LabError {
     #[error("{0}")]
     Setting(String),
     /// No loopback address is to be had.
-    #[error(
-        "no loopback address for a stand-in, from {from} on: {source}; all of 127.0.0.0/8 is needed, as Linux has it"
-    )]
+    #[error("no loopback address for a stand-in, from {from} on (all of 127.0.0.0/8 is needed, as Linux has it)")]
     Address {
         /// The first one tried.
         from: Ipv4Addr,
@@ -116,7 +114,7 @@ pub enum LabError {
         source: io::Error,
     },
     /// Something a stand-in or the control listener needs.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Io {
         /// What was tried.
         what: String,

@@ -133,12 +133,13 @@ impl Schedule {
         let Some(watched) = self.watched.iter_mut().find(|watched| watched.id == id) else { return Vec::new() };
         watched.notice_lateness(now);
         let Some(at) = watched.flights.iter().position(|flight| flight.serial == serial) else { return Vec::new() };
-        watched.flights.remove(at);
+        let flight = watched.flights.remove(at);
         let mut learnt = vec![(id, result)];
         watched.silence = result.err().filter(|fault| fault.is_silence());
         match result {
-            Ok(elapsed) => {
-                let sample = elapsed.as_secs_f64();
+            Ok(_) => {
+                // The whole flight, from the first packet on: what is late is measured by that too.
+                let sample = now.since(flight.started).as_secs_f64();
                 watched.usual = Some(watched.usual.map_or(sample, |usual| usual + (sample - usual) * SMOOTHING));
             }
             Err(_) => learnt.extend(watched.give_up_late()),

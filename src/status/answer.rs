@@ -45,7 +45,7 @@ anyfront: the admin address of this node
   GET  /metrics                        for Prometheus
   POST /drain                          {\"target\":\"region:NAME\",\"reason\":\"...\",\"for_s\":1800,\"hard\":false,\"who\":\"...\"}
   POST /undrain                        {\"target\":\"region:NAME\",\"who\":\"...\"}
-  POST /reload                         reads regions.toml again
+  POST /reload                         reads regions.toml again ({\"who\":\"...\"}, or nothing)
 
 The commands `anyfront status`, `explain`, `drain` and `undrain` use these.
 ";
@@ -92,6 +92,14 @@ pub struct DrainBody {
     /// Who says so.
     #[serde(default)]
     pub who: String,
+}
+
+/// What `POST /reload` may be given.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ReloadBody {
+    reason: String,
+    who: String,
 }
 
 /// What `POST /drain` and `POST /undrain` answer, once it is in force.
@@ -215,18 +223,15 @@ impl Desk {
 
     async fn posted(&self, path: &str, peer: IpAddr, body: &[u8]) -> Result<Answer, Refused> {
         if path == "/reload" {
-            let operator = Operator { who: String::new(), from: peer, reason: String::new() };
-            self.ask(Wish::Reload, operator).await?;
+            self.ask(Wish::Reload, reloader(peer, body)?).await?;
             let mut answer = json_answer(&json!({ "reload": "asked", "see": "/regions: problem, generation, digest" }));
             *answer.status_mut() = StatusCode::ACCEPTED;
             return Ok(answer);
         }
-        let body: DrainBody = serde_json::from_slice(body)
-            .map_err(|error| Refused::new(400, format!("the body is not as GET / shows it: {error}")))?;
+        let body: DrainBody = parsed(body)?;
         let target = Target::parse(&body.target).map_err(|text| Refused::new(400, text))?;
-        for (what, text) in [("reason", &body.reason), ("who", &body.who)] {
-            check_text(what, text)?;
-        }
+        check_text("reason", &body.reason)?;
+        check_text("who", &body.who)?;
         let operator = Operator { who: body.who.clone(), from: peer, reason: body.reason.clone() };
         let wish = if path == "/drain" { self.drain_of(target.clone(), &body)? } else { Wish::Lift(target.clone()) };
         let granted = self.ask(wish, operator).await?;
@@ -380,6 +385,19 @@ fn some(names: impl Iterator<Item = String>) -> String {
     let names: Vec<String> = names.collect();
     let told = names.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > TOLD { format!("{told} and {} more", names.len() - TOLD) } else { told }
+}
+
+fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
+    let wrong = |error| Refused::new(400, format!("the body is not as GET / shows it: {error}"));
+    serde_json::from_slice(body).map_err(wrong)
+}
+
+/// Who wants the file read again; they need not say.
+fn reloader(from: IpAddr, body: &[u8]) -> Result<Operator, Refused> {
+    let ReloadBody { reason, who } = if body.is_empty() { ReloadBody::default() } else { parsed(body)? };
+    check_text("reason", &reason)?;
+    check_text("who", &who)?;
+    Ok(Operator { who, from, reason })
 }
 
 fn check_text(what: &str, text: &str) -> Result<(), Refused> {

@@ -16,7 +16,7 @@ use super::mistake::{Gravity, Mistake, Mistakes};
 use super::read::{At, Degrees, May, Must, Whole, Written, quoted};
 use super::{Forward, Geo, Region, RegionIndex, Site, Topology};
 use crate::geo::place::{Coordinates, Country, Place};
-use crate::limits::{GEO_PLACES_MAX, SITES_MAX, TOPOLOGY_BYTES_MAX};
+use crate::limits::{GEO_PLACES_MAX, MISTAKES_MAX, SITES_MAX, TOPOLOGY_BYTES_MAX};
 use crate::names::{Hostname, Label};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -99,6 +99,11 @@ struct Proof<'a> {
 }
 
 impl<'a> Proof<'a> {
+    /// Looking for what was meant costs a walk over all names: not for thousands of mistakes, of which most are not told.
+    fn may_suggest(&self) -> bool {
+        self.mistakes.len() < MISTAKES_MAX
+    }
+
     fn is_refused(&self) -> bool {
         self.mistakes.iter().any(|mistake| mistake.gravity == Gravity::Error)
     }

@@ -368,8 +368,10 @@ pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     if text.len() > 64 {
         return None;
     }
-    let tolerated = (text.chars().count() / 3).clamp(1, 3);
-    let near = known.into_iter().map(|name| (edits(text, name), name)).filter(|(distance, _)| *distance <= tolerated);
+    let length = text.chars().count();
+    let tolerated = (length / 3).clamp(1, 3);
+    let known = known.into_iter().filter(|name| name.chars().count().abs_diff(length) <= tolerated);
+    let near = known.map(|name| (edits(text, name), name)).filter(|(distance, _)| *distance <= tolerated);
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 

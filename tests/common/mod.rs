@@ -1,6 +1,7 @@
 //! What tests of the machines share: small fleets, the node's first snapshot, clients.
 
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::panic, reason = "a test that cannot go on says why")]
 
 use anyfront::control::Control;
 use anyfront::geo::database::Locator;

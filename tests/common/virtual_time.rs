@@ -247,16 +247,16 @@ impl Node {
         self.probes += 1;
         let endpoint = launch.endpoint.at();
         let (network, timeout) = (self.round_trips[endpoint], self.timeout(endpoint));
-        // TCP, TLS, HTTP: three round trips.
+        // TCP, TLS, HTTP: three round trips, of which a probe reports the last.
         let whole = network * 3;
         let silent = (timeout, Err(Fault::Silent));
         let (after, result) = match self.behaviours[endpoint] {
-            Behaviour::Works => (whole, Ok(whole)),
+            Behaviour::Works => (whole, Ok(network)),
             Behaviour::Refuses => (network, Err(Fault::Refused)),
             Behaviour::Silent => silent,
-            Behaviour::Slow(times) => (whole.mul_f64(times), Ok(whole.mul_f64(times))),
+            Behaviour::Slow(times) => (whole.mul_f64(times), Ok(network.mul_f64(times))),
             Behaviour::Lossy(share) if self.dice.fraction() < share => silent,
-            Behaviour::Lossy(_) => (whole, Ok(whole)),
+            Behaviour::Lossy(_) => (whole, Ok(network)),
             Behaviour::Answers(status) => (whole, Err(Fault::Status(status))),
         };
         let (after, result) = if after > timeout { silent } else { (after, result) };

@@ -119,7 +119,7 @@ impl Node {
         let drains = Drains::open(state, clock.wall()).expect("drains");
         let mut control = Control::new(clock.now(), Arc::new(topology), locator, here, drains.overrides());
         let (first, _) = control.advance(clock.now(), clock.wall()).expect("the first is new");
-        let published = publish(&first);
+        let published = Published::new(first);
         let (events, received) = mpsc::channel(64);
         let (reload, reloads) = mpsc::channel(1);
         let (ready, is_ready) = watch::channel(true);
@@ -218,21 +218,6 @@ impl Drop for Node {
             self.end();
         }
     }
-}
-
-/// The pointer wants a snapshot of its own.
-fn publish(first: &anyfront::snapshot::Snapshot) -> Published {
-    Published::new(anyfront::snapshot::Snapshot {
-        generation: first.generation,
-        topology: Arc::clone(&first.topology),
-        locator: Arc::clone(&first.locator),
-        here: first.here.clone(),
-        endpoints: first.endpoints.clone(),
-        regions: first.regions.clone(),
-        is_suspect: first.is_suspect,
-        overrides: Arc::clone(&first.overrides),
-        problem: first.problem.clone(),
-    })
 }
 
 /// Runs the real command.

@@ -57,7 +57,7 @@ fn region_rows<'a>(model: &'a Model, view: &View) -> Vec<Line<'a>> {
     let mut rows = Vec::new();
     for region in view.sorted(model) {
         rows.push(Line::Region(region));
-        let is_open = view.opened.contains(&region.name) || (view.is_page && region.endpoints.len() > 1);
+        let is_open = view.opened.contains(&region.name) || (view.is_page && is_mixed(region));
         if is_open {
             let last = region.endpoints.len().saturating_sub(1);
             rows.extend(region.endpoints.iter().enumerate().map(|(at, one)| Line::Endpoint(one, at == last)));
@@ -178,7 +178,7 @@ impl Canvas<'_> {
             column("standing", 10, 0),
             number("since", 5, 2),
             number("share", 5, 7),
-            number("rtt", 6, 3),
+            number("probe", 6, 3),
             number("active", 6, 5),
             number("req/s", 7, 0),
             column("trend", 10, 8),
@@ -458,11 +458,22 @@ fn because(reason: &str, standing: &str, share_percent: u8, drained: Option<&str
     }
 }
 
-/// The way a request took: the regions that failed, then the one that answered.
+/// Whether a region's endpoints do not stand as it does, so that they have something to say of their own.
+fn is_mixed(region: &RegionView) -> bool {
+    region.endpoints.iter().any(|one| (&one.standing, &one.drained) != (&region.standing, &region.drained))
+}
+
+/// The way a request took: the regions that failed, then the one that answered. `orf×2`: two endpoints there failed.
 fn path_of(decision: &DecisionView) -> String {
-    let end = decision.region.as_deref().unwrap_or("nobody");
-    let steps = decision.tried.iter().map(String::as_str).chain([end]);
-    steps.collect::<Vec<_>>().join("→")
+    let mut path = String::new();
+    for tries in decision.tried.chunk_by(|a, b| a == b) {
+        path.push_str(&tries[0]);
+        if tries.len() > 1 {
+            path.push_str(&format!("×{}", tries.len()));
+        }
+        path.push('→');
+    }
+    path + decision.region.as_deref().unwrap_or("nobody")
 }
 
 fn bold() -> Style {

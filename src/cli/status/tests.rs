@@ -82,7 +82,7 @@ fn sample(uptime_s: f64, requests: u64) -> Sample {
         decisions: vec![
             decision(Some("yyz"), &["orf"], 200),
             decision(None, &["orf", "yyz"], 503),
-            decision(Some("yyz"), &[], 404),
+            decision(Some("yyz"), &["orf", "orf"], 404),
         ],
     }
 }
@@ -118,6 +118,7 @@ fn a_wide_terminal_shows_everything() {
         "us.gateway.example",
         "orf→yyz",
         "orf→yyz→nobody",
+        "orf×2→yyz",
         "503",
         "88ms",
         "q quit",
@@ -245,7 +246,11 @@ fn what_a_node_sends_cannot_command_the_terminal() {
 #[test]
 fn a_page_has_no_keys_and_no_selection() {
     let view = View { is_page: true, ..View::default() };
-    let text = drawn(&watched(), &view, 100, 60);
+    let mut model = watched();
+    let node = &mut model.sample.as_mut().expect("a sample").node;
+    node.regions[1].endpoints[1].standing = "down".to_owned();
+    let text = drawn(&model, &view, 100, 60);
     assert!(!text.contains("q quit") && !text.contains('>'), "{text}");
-    assert!(text.contains("a.example"), "several endpoints are shown: {text}");
+    // Endpoints are shown where they differ: one is down at yyz, and none of sin is drained by itself.
+    assert_eq!(text.matches("├ a.example").count(), 2, "{text}");
 }

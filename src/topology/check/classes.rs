@@ -75,7 +75,10 @@ impl Proof<'_> {
                         .flat_map(|list| &list.value)
                         .any(|served| served.value.name.is_none()) => {}
                 Ok(hostname) => {
-                    let help = match nearest(hostname.as_str(), routes.keys().map(Hostname::as_str)) {
+                    let help = match nearest(
+                        hostname.as_str(),
+                        routes.keys().map(Hostname::as_str).filter(|_| self.may_suggest()),
+                    ) {
                         Some(meant) => format!("did you mean {meant:?}?"),
                         None => "name one that has a [[hostname]] or is a region's own, or \"*\" for all".to_owned(),
                     };

@@ -148,9 +148,10 @@ impl Proof<'_> {
         if all.any(|region| region.value.name.is_none()) {
             return;
         }
-        let mut known: Vec<&str> = self.region_by_name.keys().copied().collect();
+        let mut known: Vec<&str> = self.region_by_name.keys().copied().filter(|_| self.may_suggest()).collect();
         known.sort_unstable();
         let help = match nearest(value, known.iter().copied()) {
+            None if known.is_empty() => "name a region that exists".to_owned(),
             Some(meant) => format!("did you mean {meant:?}?"),
             None if known.len() > 20 => format!("there are {} regions, none of that name", known.len()),
             None => format!("the regions are {}", known.join(", ")),
