@@ -15,7 +15,7 @@ use crate::counters::{DoorCounters, Recent};
 use crate::health::Fault;
 use crate::moment::Moment;
 use crate::names::{Hostname, NameError};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{EndpointState, Snapshot};
 use crate::steering::Client;
 use crate::topology::{Class, Dialect, RegionIndex, RouteIndex};
 use crate::upstream::body::OutgoingError;
@@ -59,6 +59,16 @@ struct Exchange<'a> {
     is_safe: bool,
     journey: Journey,
     attempts: u32,
+}
+
+/// What an attempt came to.
+enum Outcome {
+    /// The client is to have this answer.
+    Served(Response<Answer>),
+    /// Another region should be asked, though this answer is there to fall back on.
+    Declined(AttemptError, Response<Answer>),
+    /// There is no answer.
+    Failed(AttemptError),
 }
 
 impl<'a> Exchange<'a> {
@@ -151,27 +161,15 @@ impl<'a> Exchange<'a> {
                 is_websocket,
             };
             let result = sending.run().await;
-            let (error, unserved) = match result {
-                Ok(answer) if !is_unserved(&answer) => {
-                    state.load.answered();
-                    self.notice_status(&state, answer.status());
-                    return Ok((target, answer));
-                }
-                Ok(answer) => {
-                    state.load.answered();
-                    let error = AttemptError { fault: Fault::Unserved, progress: Progress::Unsent, was_reused: false };
-                    (error, Some(answer))
-                }
-                Err(error) => (error, None),
+            let (error, declined) = match self.judge(&state, result) {
+                Outcome::Served(answer) => return Ok((target, answer)),
+                Outcome::Declined(error, answer) => (error, Some(answer)),
+                Outcome::Failed(error) => (error, None),
             };
-            if body.failed().is_some() {
+            if body.failed().is_some() && declined.is_none() {
                 return Err(Some(error));
             }
-            if is_evidence(error) && unserved.is_none() {
-                state.load.failed();
-                let prefix = self.client.hash();
-                front.tell(Event::Failed { endpoint: state.id, fault: error.fault, prefix });
-            }
+            self.notice_failure(&state, error, declined.as_ref());
             let situation = Situation { is_safe: self.is_safe, is_replayable: body.is_replayable() };
             let step = failover.after(front.clock.now(), error, situation);
             tracing::debug!(hostname = %self.hostname, attempt = self.attempts, reason = error.fault.as_str(), ?step, "an attempt failed");
@@ -187,9 +185,9 @@ impl<'a> Exchange<'a> {
                 }
                 Step::Stop => None,
             };
-            target = match (next, unserved) {
+            target = match (next, declined) {
                 (Some(next), _) => next,
-                // Nobody else is left: the region's own refusal says more than ours would.
+                // Nobody else is left: the region's own words say more than ours would.
                 (None, Some(answer)) => {
                     self.journey.failed.pop();
                     return Ok((target, answer));
@@ -202,9 +200,53 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// A status that means failure is told to `control`. The client gets it as it is: the gateway has done its own
-    /// repeating.
-    fn notice_status(&self, state: &crate::snapshot::EndpointState, status: StatusCode) {
+    /// What an attempt came to.
+    fn judge(&self, state: &EndpointState, result: Result<Response<Answer>, AttemptError>) -> Outcome {
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(error) => return Outcome::Failed(error),
+        };
+        state.load.answered();
+        match self.reason_to_go_on(&answer) {
+            Some(error) => Outcome::Declined(error, answer),
+            None => {
+                self.notice_status(state, answer.status());
+                Outcome::Served(answer)
+            }
+        }
+    }
+
+    /// Why another region should be asked although this one answered: it says that it has done nothing, or it stands
+    /// for a gateway that failed and the request may be repeated.
+    fn reason_to_go_on(&self, answer: &Response<Answer>) -> Option<AttemptError> {
+        let status = answer.status().as_u16();
+        let (fault, progress) = if is_unserved(answer) {
+            (Fault::Unserved, Progress::Unsent)
+        } else if self.is_safe && matches!(status, 502..=504) {
+            (Fault::Status(status), Progress::Sent)
+        } else {
+            return None;
+        };
+        Some(AttemptError { fault, progress, was_reused: false })
+    }
+
+    /// A failed attempt is told to `control`, unless it says nothing about the endpoint.
+    fn notice_failure(&self, state: &EndpointState, error: AttemptError, declined: Option<&Response<Answer>>) {
+        match declined {
+            Some(_) if error.fault == Fault::Unserved => {}
+            Some(answer) => self.notice_status(state, answer.status()),
+            None if is_evidence(error) => {
+                state.load.failed();
+                let prefix = self.client.hash();
+                self.connection.front.tell(Event::Failed { endpoint: state.id, fault: error.fault, prefix });
+            }
+            None => {}
+        }
+    }
+
+    /// A status that means failure is told to `control`. The client gets it as it is, unless the request may be
+    /// repeated elsewhere: the gateway has done its own repeating.
+    fn notice_status(&self, state: &EndpointState, status: StatusCode) {
         if matches!(status.as_u16(), 500 | 502 | 503 | 504) {
             let prefix = self.client.hash();
             let fault = Fault::Status(status.as_u16());

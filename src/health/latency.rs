@@ -45,7 +45,10 @@ impl Latency {
         let looks_slow = self.samples > LEARNING
             && sample > self.usual * SLOW_TIMES
             && sample > self.usual + SLOW_ABOVE.as_secs_f64();
-        if !looks_slow {
+        if self.samples <= LEARNING {
+            // The first probes of a node that has just started are slow for reasons of its own: the fastest is usual.
+            self.usual = self.usual.min(sample);
+        } else if !looks_slow {
             self.usual += (sample - self.usual) * USUAL_SMOOTHING;
         }
         self.contrary = if looks_slow == self.is_slow { 0 } else { self.contrary + 1 };
@@ -78,6 +81,15 @@ impl Latency {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_first_probe_does_not_pass_for_usual() {
+        let mut latency = Latency::default();
+        latency.observe(Duration::from_millis(300));
+        (0..LEARNING).for_each(|_| latency.observe(Duration::from_millis(20)));
+        (0..SLOW_IN_A_ROW).for_each(|_| latency.observe(Duration::from_millis(400)));
+        assert!(latency.is_slow());
+    }
 
     fn observe(latency: &mut Latency, ms: u64, times: u32) {
         (0..times).for_each(|_| latency.observe(Duration::from_millis(ms)));
