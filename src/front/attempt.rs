@@ -1,16 +1,16 @@
 //! One attempt: a connection, the request on it, the head of the answer.
 
 use super::Front;
-use super::headers::ATTEMPT;
+use super::headers::{ATTEMPT, Introduction, toward_region};
 use super::replay::Source;
 use crate::health::{Fault, Reason, Standing};
 use crate::load::InFlight;
 use crate::names::Hostname;
 use crate::snapshot::{EndpointId, Snapshot};
 use crate::steering::{Client, Query, steer};
-use crate::topology::{EndpointIndex, HostFrom};
+use crate::topology::EndpointIndex;
 use crate::upstream::body::Outgoing;
-use crate::upstream::pool::Answer;
+use crate::upstream::pool::{Answer, Lease};
 use crate::upstream::{AttemptError, Needs, Progress};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
@@ -35,8 +35,12 @@ pub struct Sending<'a> {
     pub hostname: &'a Hostname,
     /// By whom.
     pub client: &'a Client,
-    /// The head, made for regions.
+    /// The head, as the client sent it.
     pub parts: &'a Parts,
+    /// What is said of the client.
+    pub introduction: &'a Introduction,
+    /// The request's id.
+    pub request_id: &'a HeaderValue,
     /// The body.
     pub body: &'a Source,
     /// Which attempt it is, from 1.
@@ -62,13 +66,13 @@ impl Sending<'_> {
         let connecting = self.front.upstream.connect(self.snapshot, self.endpoint, self.hostname, needs, self.is_fresh);
         let lease = connecting.await.map_err(unsent)?;
         let was_reused = lease.was_idle();
-        let request = self.request(lease.is_http2()).ok_or_else(|| unsent(Fault::Protocol))?;
+        let request = self.request(&lease).ok_or_else(|| unsent(Fault::Protocol))?;
         let mut answer = pin!(lease.send(request, in_flight, self.is_safe));
         if let Ok(result) = tokio::time::timeout(WATCH_AFTER, &mut answer).await {
             return result;
         }
         let silent = AttemptError { fault: Fault::Silent, progress: Progress::Sent, was_reused };
-        self.watch(answer, state.id).await.unwrap_or(Err(silent))
+        Box::pin(self.watch(answer, state.id)).await.unwrap_or(Err(silent))
     }
 
     /// Waits for a slow answer: until the time for one is up or, if the request may go elsewhere, until its endpoint is
@@ -113,24 +117,22 @@ impl Sending<'_> {
     }
 
     /// The request for this endpoint; `None` if its name cannot be put into a request.
-    fn request(&self, is_http2: bool) -> Option<Request<Outgoing>> {
-        let endpoint = self.snapshot.topology.endpoint(self.endpoint);
-        let authority = match endpoint.host_from {
-            HostFrom::Client => self.hostname.to_string(),
-            HostFrom::Endpoint => endpoint.authority(),
-        };
+    fn request(&self, lease: &Lease) -> Option<Request<Outgoing>> {
         let path = self.parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let mut request = Request::new(self.body.reader());
         *request.method_mut() = self.parts.method.clone();
-        *request.headers_mut() = self.parts.headers.clone();
-        if is_http2 {
+        *request.headers_mut() =
+            toward_region(&self.parts.headers, self.introduction, self.request_id, self.is_websocket);
+        if lease.is_http2() {
+            let endpoint = self.snapshot.topology.endpoint(self.endpoint);
             let scheme = if endpoint.tls { "https" } else { "http" };
+            let authority = lease.authority().as_bytes();
             let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build().ok()?;
             *request.uri_mut() = uri;
             *request.version_mut() = Version::HTTP_2;
         } else {
             *request.uri_mut() = Uri::from(path);
-            request.headers_mut().insert(header::HOST, HeaderValue::try_from(authority).ok()?);
+            request.headers_mut().insert(header::HOST, lease.authority().clone());
         }
         request.headers_mut().insert(ATTEMPT, HeaderValue::from(self.number));
         Some(request)

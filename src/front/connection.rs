@@ -3,12 +3,15 @@
 use super::Front;
 use super::client::Asker;
 use super::guard::Talk;
+use super::headers::{self, Farewell, Introduction};
+use crate::names::Hostname;
 use crate::snapshot::Snapshot;
 use crate::steering::decision::Decision;
 use crate::steering::{Client, Query, steer};
 use crate::topology::{RegionIndex, RouteIndex};
+use http::{StatusCode, Version};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 /// What the requests of one connection share.
@@ -27,12 +30,14 @@ pub struct Connection {
     memory: Mutex<Memory>,
 }
 
-/// The last client and decision: the next request of a connection mostly wants the same.
+/// The last client, decision, and what was said of both: the next request of a connection mostly wants the same.
 #[derive(Debug, Default)]
 struct Memory {
     generation: u64,
     client: Option<(IpAddr, Arc<Client>)>,
     decision: Option<(RouteIndex, Arc<Decision>)>,
+    introduction: Option<(Asker, Hostname, Version, Arc<Introduction>)>,
+    farewell: Option<(RegionIndex, StatusCode, Version, Arc<Farewell>)>,
 }
 
 impl Connection {
@@ -48,13 +53,18 @@ impl Connection {
         Self { front, peer, is_https, talk, alive, memory: Mutex::default() }
     }
 
-    /// Who the asker is to steering, and the first decision for it.
-    #[must_use]
-    pub fn decide(&self, snapshot: &Snapshot, route: RouteIndex, asker: &Asker) -> (Arc<Client>, Arc<Decision>) {
+    fn memory(&self, snapshot: &Snapshot) -> MutexGuard<'_, Memory> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.generation != snapshot.generation {
             *memory = Memory { generation: snapshot.generation, ..Memory::default() };
         }
+        memory
+    }
+
+    /// Who the asker is to steering, and the first decision for it.
+    #[must_use]
+    pub fn decide(&self, snapshot: &Snapshot, route: RouteIndex, asker: &Asker) -> (Arc<Client>, Arc<Decision>) {
+        let mut memory = self.memory(snapshot);
         let known = memory.client.as_ref().filter(|(address, _)| *address == asker.address);
         let client = if let Some((_, client)) = known {
             Arc::clone(client)
@@ -74,6 +84,49 @@ impl Connection {
             decision
         };
         (client, decision)
+    }
+
+    /// What is said of the asker to regions.
+    #[must_use]
+    pub fn introduce(
+        &self,
+        snapshot: &Snapshot,
+        asker: Asker,
+        hostname: &Hostname,
+        version: Version,
+    ) -> Arc<Introduction> {
+        let mut memory = self.memory(snapshot);
+        if let Some((of, to, by, known)) = &memory.introduction
+            && (of, to, *by) == (&asker, hostname, version)
+        {
+            return Arc::clone(known);
+        }
+        let (site, zone) = (&snapshot.here.name, &snapshot.topology.zone);
+        let made = Arc::new(Introduction::new(hostname, &asker, self.is_https, version, site, zone));
+        memory.introduction = Some((asker, hostname.clone(), version, Arc::clone(&made)));
+        made
+    }
+
+    /// What is said to the client of an answer that came with the first attempt.
+    #[must_use]
+    pub fn part(
+        &self,
+        snapshot: &Snapshot,
+        region: RegionIndex,
+        status: StatusCode,
+        version: Version,
+    ) -> Arc<Farewell> {
+        let mut memory = self.memory(snapshot);
+        if let Some((of, with, by, known)) = &memory.farewell
+            && (*of, *with, *by) == (region, status, version)
+        {
+            return Arc::clone(known);
+        }
+        let (site, name) = (&snapshot.here.name, &snapshot.topology.region(region).name);
+        let happened = headers::happened(site, &[], Some((name, status.as_u16())));
+        let made = Arc::new(Farewell::new(version, site, name, &happened));
+        memory.farewell = Some((region, status, version, Arc::clone(&made)));
+        made
     }
 }
 

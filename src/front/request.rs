@@ -1,10 +1,10 @@
 //! One request from start to end.
 
-use super::client::{Asker, asker};
+use super::client::asker;
 use super::connection::Connection;
 use super::failover::{Failover, Situation, Step, is_evidence};
 use super::framing::Violation;
-use super::headers::{self, Introduction};
+use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, Target};
 use super::replay::Source;
 use super::reply::Complaint;
@@ -17,7 +17,7 @@ use crate::moment::Moment;
 use crate::names::{Hostname, NameError};
 use crate::snapshot::{EndpointState, Snapshot};
 use crate::steering::Client;
-use crate::topology::{Class, Dialect, RouteIndex};
+use crate::topology::{Class, Dialect, RegionIndex, RouteIndex};
 use crate::upstream::body::OutgoingError;
 use crate::upstream::pool::Answer;
 use crate::upstream::{AttemptError, Progress};
@@ -55,6 +55,7 @@ struct Exchange<'a> {
     method: Method,
     version: Version,
     client: Arc<Client>,
+    introduction: Arc<Introduction>,
     is_safe: bool,
     journey: Journey,
     attempts: u32,
@@ -104,7 +105,7 @@ impl<'a> Exchange<'a> {
         let is_websocket =
             connection.talk.is_some() && headers::wants_websocket(&parts.method, parts.version, &parts.headers);
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
-        introduce(connection, &snapshot, &hostname, &asker, &request_id, is_websocket, &mut parts);
+        let introduction = connection.introduce(&snapshot, asker, &hostname, parts.version);
         let worker_bytes_max = front.replay_bytes_max;
         let body = Source::new(body, front.clock, &front.counters, worker_bytes_max);
         let first = Journey::default().first(&snapshot, &decision, front.roll());
@@ -119,6 +120,7 @@ impl<'a> Exchange<'a> {
             version: parts.version,
             client,
             is_safe,
+            introduction,
             journey: Journey::default(),
             attempts: 0,
         };
@@ -150,6 +152,8 @@ impl<'a> Exchange<'a> {
                 endpoint: target.endpoint,
                 hostname: &self.hostname,
                 client: &self.client,
+                introduction: &self.introduction,
+                request_id: &self.request_id,
                 parts,
                 body,
                 number: self.attempts,
@@ -255,14 +259,11 @@ impl<'a> Exchange<'a> {
     fn pass_on(self, target: Target, mut answer: Response<Answer>, upgrade: Option<OnUpgrade>) -> Response<Reply> {
         let front = &self.connection.front;
         let snapshot = &self.snapshot;
-        let region = &snapshot.topology.region(target.region).name;
-        let site = &snapshot.here.name;
         let status = answer.status();
         let switches = status == StatusCode::SWITCHING_PROTOCOLS;
         let region_upgrade = switches.then(|| hyper::upgrade::on(&mut answer));
         let (mut parts, body) = answer.into_parts();
-        let happened = headers::happened(site, &self.journey.failed, Some((region, status.as_u16())));
-        headers::toward_client(&mut parts.headers, parts.version, site, region, &happened);
+        headers::toward_client(&mut parts.headers, &self.farewell(target.region, status, parts.version));
         if !parts.headers.contains_key(headers::REQUEST_ID) {
             parts.headers.insert(headers::REQUEST_ID, self.request_id.clone());
         }
@@ -288,6 +289,16 @@ impl<'a> Exchange<'a> {
             silence: Silence::default(),
         };
         Response::from_parts(parts, Reply::region(carried))
+    }
+
+    fn farewell(&self, region: RegionIndex, status: StatusCode, version: Version) -> Arc<Farewell> {
+        let snapshot = &self.snapshot;
+        if self.journey.failed.is_empty() {
+            return self.connection.part(snapshot, region, status, version);
+        }
+        let (site, name) = (&snapshot.here.name, &snapshot.topology.region(region).name);
+        let happened = headers::happened(site, &self.journey.failed, Some((name, status.as_u16())));
+        Arc::new(Farewell::new(version, site, name, &happened))
     }
 
     /// Nobody answered.
@@ -352,8 +363,12 @@ fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostnam
         }
     };
     let routes = &snapshot.topology.route_by_hostname;
-    // As it is mostly written: no port, lower case, no final dot.
-    if let Some((hostname, route)) = routes.get_key_value(authority) {
+    // As it is mostly written: lower case, no final dot.
+    let bare = match authority.split_once(':') {
+        Some((name, port)) if is_port(port) => name,
+        _ => authority,
+    };
+    if let Some((hostname, route)) = routes.get_key_value(bare) {
         return Ok((*route, hostname.clone()));
     }
     let unknown = |what: &str| {
@@ -366,6 +381,10 @@ fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostnam
     };
     let route = routes.get(&hostname).ok_or_else(|| unknown("this hostname"))?;
     Ok((*route, hostname))
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 /// Whether the request may be carried at all.
@@ -392,28 +411,6 @@ fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
 fn is_safe(class: &Class, parts: &Parts) -> bool {
     class.safe.contains(&parts.method)
         || (class.idempotency_key && parts.headers.contains_key(headers::IDEMPOTENCY_KEY))
-}
-
-fn introduce(
-    connection: &Connection,
-    snapshot: &Snapshot,
-    hostname: &Hostname,
-    asker: &Asker,
-    request_id: &HeaderValue,
-    is_websocket: bool,
-    parts: &mut Parts,
-) {
-    let introduction = Introduction {
-        hostname,
-        asker,
-        is_https: connection.is_https,
-        version: parts.version,
-        site: &snapshot.here.name,
-        zone: &snapshot.topology.zone,
-        request_id,
-        is_websocket,
-    };
-    headers::toward_region(&mut parts.headers, &introduction);
 }
 
 /// Whether a region says that it has done nothing and somebody else should (or that it is the wrong one).
@@ -459,6 +456,7 @@ fn refuse(complaint: &Complaint, dialect: Dialect, request_id: &HeaderValue, rol
 
 /// 128 bits of chance: unique, not secret.
 fn new_request_id(front: &super::Front) -> HeaderValue {
-    let text = format!("{:016x}{:016x}", front.roll(), front.roll());
-    HeaderValue::try_from(text).expect("hexadecimal digits are visible")
+    let bits = u128::from(front.roll()) << 64 | u128::from(front.roll());
+    let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15]);
+    HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible")
 }

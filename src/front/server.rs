@@ -2,6 +2,7 @@
 
 use super::Front;
 use super::connection::Connection;
+use super::gather::Gathered;
 use super::guard::{Guard, Talk};
 use super::request::serve;
 use crate::counters::DoorCounters;
@@ -99,8 +100,9 @@ impl Drop for Open {
 }
 
 async fn converse(door: &Door, stream: TcpStream, peer: SocketAddr, ending: watch::Receiver<bool>) {
+    // The kinds of conversation differ much in size, and each connection keeps its own for as long as it is open.
     let Some(tls) = &door.tls else {
-        return converse_http1(door, stream, peer, false, ending).await;
+        return Box::pin(converse_http1(door, stream, peer, false, ending)).await;
     };
     let acceptor = TlsAcceptor::from(tls.load_full());
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else {
@@ -108,9 +110,9 @@ async fn converse(door: &Door, stream: TcpStream, peer: SocketAddr, ending: watc
         return;
     };
     if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
-        converse_http2(door, stream, peer, ending).await;
+        Box::pin(converse_http2(door, stream, peer, ending)).await;
     } else {
-        converse_http1(door, stream, peer, true, ending).await;
+        Box::pin(converse_http1(door, stream, peer, true, ending)).await;
     }
 }
 
@@ -149,6 +151,7 @@ where
     let alive = door.alive.clone();
     let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), true, None, alive));
     let service = service_fn(move |request| serve(Arc::clone(&shared), request));
+    let gathered = Gathered::new(stream);
     let window = u32::try_from(STREAM_BUFFER_BYTES_MAX).expect("it is small");
     let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -159,13 +162,13 @@ where
         .initial_stream_window_size(window)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(STREAM_BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(gathered.clone()), service);
     let mut serving = pin!(serving);
     tokio::select! {
-        _ = serving.as_mut() => {}
+        _ = gathered.drive(serving.as_mut()) => {}
         () = requested(&mut ending) => {
             serving.as_mut().graceful_shutdown();
-            let _ = serving.await;
+            let _ = gathered.drive(serving).await;
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::limits::{POOL_IDLE, POOL_IDLE_MAX, UPSTREAM_STREAMS_MAX};
 use crate::load::{InFlight, Load};
 use crate::moment::{Clock, Moment};
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -26,6 +27,7 @@ use std::time::Duration;
 pub struct Pool {
     clock: Clock,
     way: Way,
+    authority: HeaderValue,
     idle: Mutex<Vec<(Exclusive, Moment)>>,
     shared: Mutex<Vec<Shared>>,
     speaks_http2: AtomicBool,
@@ -82,13 +84,14 @@ impl Drop for Stream {
 }
 
 impl Pool {
-    /// No connection yet.
+    /// No connection yet. `authority` is what requests call the endpoint.
     #[must_use]
-    pub fn new(clock: Clock, way: Way) -> Self {
+    pub fn new(clock: Clock, way: Way, authority: HeaderValue) -> Self {
         let may_speak_http2 = AtomicBool::new(matches!(way, Way::Tls { .. }));
         Self {
             clock,
             way,
+            authority,
             may_speak_http2,
             idle: Mutex::new(Vec::new()),
             shared: Mutex::new(Vec::new()),
@@ -192,6 +195,12 @@ impl Lease {
     #[must_use]
     pub fn was_idle(&self) -> bool {
         self.was_idle
+    }
+
+    /// What requests call the endpoint: their `Host` or `:authority`.
+    #[must_use]
+    pub fn authority(&self) -> &HeaderValue {
+        &self.pool.authority
     }
 
     /// Whether it speaks HTTP/2.
