@@ -104,6 +104,19 @@ pub fn toward_client(headers: &mut HeaderMap, version: Version, site: &Label, re
     headers.insert(REGION, value(region.as_str()));
 }
 
+/// Takes from the trailers of a request what a header of the same name could not say either: some regions read both as
+/// one (RFC 9110 §6.5.1).
+pub fn trailers_toward_region(trailers: &mut HeaderMap) {
+    drop_fields(trailers, |name| {
+        is_not_for_regions(name) || matches!(name, "via" | "cdn-loop" | "x-request-id" | "content-length")
+    });
+}
+
+/// The same for the trailers of an answer.
+pub fn trailers_toward_client(trailers: &mut HeaderMap) {
+    drop_fields(trailers, |name| is_not_for_clients(name) || name == "content-length");
+}
+
 /// The members of `Proxy-Status` that tell of failed attempts and of the answer (RFC 9209 §2).
 #[must_use]
 pub fn happened(site: &Label, failed: &[(Label, Fault)], answered: Option<(&Label, u16)>) -> String {

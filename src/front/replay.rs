@@ -3,6 +3,7 @@
 //! Nothing is read before a connection to a region is there. What was read is kept up to a bound per request and per
 //! worker; beyond it the body still goes on, but only once.
 
+use super::headers::trailers_toward_region;
 use crate::counters::WorkerCounters;
 use crate::limits::{BODY_GRACE, BODY_RATE_MIN, REPLAY_REQUEST_BYTES_MAX};
 use crate::moment::{Clock, Moment};
@@ -156,7 +157,11 @@ impl Shared {
             Some(Ok(frame)) => {
                 let kept = match frame.into_data() {
                     Ok(data) => Kept::Data(data),
-                    Err(frame) => Kept::Trailers(frame.into_trailers().unwrap_or_default()),
+                    Err(frame) => {
+                        let mut trailers = frame.into_trailers().unwrap_or_default();
+                        trailers_toward_region(&mut trailers);
+                        Kept::Trailers(trailers)
+                    }
                 };
                 if let Kept::Data(data) = &kept {
                     self.read_bytes += data.len() as u64;

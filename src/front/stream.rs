@@ -5,6 +5,7 @@
 
 use super::Front;
 use super::guard::Busy;
+use super::headers::trailers_toward_client;
 use crate::control::Event;
 use crate::counters::DoorCounters;
 use crate::health::Fault;
@@ -86,8 +87,11 @@ impl Carried {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         match Pin::new(&mut self.answer).poll_frame(cx) {
             Poll::Ready(Some(Err(fault))) => Poll::Ready(Some(Err(self.broke(fault)))),
-            Poll::Ready(frame) => {
+            Poll::Ready(mut frame) => {
                 self.silence.since = None;
+                if let Some(trailers) = frame.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
+                    trailers_toward_client(trailers);
+                }
                 Poll::Ready(frame)
             }
             Poll::Pending => match self.silence.poll(cx, self.front.clock, self.idle_max) {
