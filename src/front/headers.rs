@@ -216,6 +216,8 @@ fn is_not_for_regions(name: &str) -> bool {
         )
         || name.starts_with("x-forwarded-")
         || name.starts_with("x-anyfront-")
+        // Gateways that speak CGI or WSGI read `_` as `-`.
+        || (name.contains('_') && is_not_for_regions(&name.replace('_', "-")))
 }
 
 /// Fields of a region's answer that end here: hop-by-hop ones, those that only we may say, what is meant for us, and
