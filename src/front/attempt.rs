@@ -13,7 +13,7 @@ use crate::upstream::pool::Answer;
 use crate::upstream::{AttemptError, Needs, Progress};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -61,11 +61,21 @@ impl Sending<'_> {
         let was_reused = lease.was_idle();
         let request = self.request(lease.is_http2()).ok_or_else(|| unsent(Fault::Protocol))?;
         let mut answer = pin!(lease.send(request, in_flight, self.is_safe));
-        if let Ok(result) = tokio::time::timeout(WATCH_AFTER, &mut answer).await {
-            return result;
+        let result = match tokio::time::timeout(WATCH_AFTER, &mut answer).await {
+            Ok(result) => result,
+            Err(_) => self.watch(answer, state.id).await.unwrap_or_else(|| {
+                Err(AttemptError { fault: Fault::Silent, progress: Progress::Sent, was_reused })
+            }),
+        };
+        result.and_then(|answer| self.unless_it_switches(answer))
+    }
+
+    /// A region that changes the protocol although nobody asked it to is not answering: what follows is no HTTP.
+    fn unless_it_switches(&self, answer: Response<Answer>) -> Result<Response<Answer>, AttemptError> {
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS && !self.is_websocket {
+            return Err(AttemptError { fault: Fault::Protocol, progress: Progress::Sent, was_reused: false });
         }
-        let silent = AttemptError { fault: Fault::Silent, progress: Progress::Sent, was_reused };
-        self.watch(answer, state.id).await.unwrap_or(Err(silent))
+        Ok(answer)
     }
 
     /// Waits for a slow answer: until the time for one is up or, if the request may go elsewhere, until its endpoint is
