@@ -13,6 +13,7 @@ use crate::upstream::pool::Answer;
 use crate::upstream::{AttemptError, Needs, Progress};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
+use http_body::Body;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -119,6 +120,10 @@ impl Sending<'_> {
         } else {
             *request.uri_mut() = Uri::from(path);
             request.headers_mut().insert(header::HOST, HeaderValue::try_from(authority).ok()?);
+            if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+                // Said here because hyper would send GET and HEAD without their body otherwise.
+                request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
         }
         request.headers_mut().insert(ATTEMPT, HeaderValue::from(self.number));
         Some(request)
