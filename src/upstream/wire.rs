@@ -17,14 +17,13 @@ use tokio::net::TcpStream;
 pub struct Wire {
     written: AtomicU64,
     must_be_alive: AtomicBool,
-    is_tls: bool,
 }
 
 impl Wire {
-    /// A new connection; over TLS an idle endpoint may still have something to say (tickets).
+    /// A new connection.
     #[must_use]
-    pub fn new(is_tls: bool) -> Arc<Self> {
-        Arc::new(Self { is_tls, ..Self::default() })
+    pub fn new() -> Arc<Self> {
+        Arc::default()
     }
 
     /// Octets given to the kernel so far.
@@ -60,7 +59,8 @@ impl Watched {
         }
         match socket2::SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]) {
             Ok(0) => Err(io::ErrorKind::NotConnected.into()),
-            Ok(_) if self.wire.is_tls => Ok(()),
+            // An idle endpoint has nothing to say but farewell: over TLS its close comes as data before the end does.
+            // Tickets come before the first answer.
             Ok(_) => Err(io::ErrorKind::InvalidData.into()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),
@@ -108,5 +108,49 @@ impl AsyncWrite for Watched {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    /// A watched connection, and the endpoint's end of it.
+    async fn pair() -> (Watched, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (Watched::new(ours.expect("connected"), Wire::new()), theirs.expect("accepted").0)
+    }
+
+    async fn until_something_came(watched: &Watched) {
+        let came = tokio::time::timeout(Duration::from_secs(10), watched.stream.readable());
+        came.await.expect("it comes").expect("a socket");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_to_an_endpoint_that_has_said_farewell() {
+        let (mut quiet, _theirs) = pair().await;
+        quiet.wire.look_before_writing();
+        assert_eq!(quiet.write(b"x").await.expect("it is alive"), 1);
+        assert_eq!(quiet.wire.written(), 1);
+
+        let (mut closed, theirs) = pair().await;
+        drop(theirs);
+        until_something_came(&closed).await;
+        closed.wire.look_before_writing();
+        assert!(closed.write(b"x").await.is_err());
+        assert_eq!(closed.wire.written(), 0);
+
+        // What a TLS endpoint sends before it closes, with the end still to come.
+        let (mut leaving, mut theirs) = pair().await;
+        theirs.write_all(b"\x17\x03\x03\0\x13 close_notify ......").await.expect("sent");
+        until_something_came(&leaving).await;
+        leaving.wire.look_before_writing();
+        assert!(leaving.write(b"x").await.is_err());
+        assert_eq!(leaving.wire.written(), 0);
     }
 }
