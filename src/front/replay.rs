@@ -18,6 +18,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Sleep;
 
+/// What keeping one frame costs besides its octets: a body in pieces of one octet must not cost a hundred times its size.
+const FRAME_COST_BYTES: usize = 128;
+
 /// The body of one request, for as many attempts as it takes.
 #[derive(Debug)]
 pub struct Source {
@@ -33,6 +36,8 @@ struct Shared {
     /// Everything read so far, unless `is_lost`.
     kept: Vec<Kept>,
     kept_bytes: usize,
+    /// What keeping it costs, octets: what is kept and how.
+    cost_bytes: usize,
     /// Whether something that was read is gone.
     is_lost: bool,
     has_ended: bool,
@@ -66,6 +71,7 @@ impl Source {
             worker_bytes_max,
             kept: Vec::new(),
             kept_bytes: 0,
+            cost_bytes: 0,
             is_lost: false,
             has_ended: false,
             failed: None,
@@ -119,21 +125,27 @@ impl Shared {
             return;
         }
         let bytes = if let Kept::Data(data) = &kept { data.len() } else { 0 };
+        let cost = bytes + FRAME_COST_BYTES;
         let all = self.counters.door.replay_bytes.load(Relaxed);
-        if self.kept_bytes + bytes > REPLAY_REQUEST_BYTES_MAX || all + bytes as u64 > self.worker_bytes_max {
+        let is_too_much = self.kept_bytes + bytes > REPLAY_REQUEST_BYTES_MAX
+            || self.cost_bytes + cost > 2 * REPLAY_REQUEST_BYTES_MAX
+            || all + cost as u64 > self.worker_bytes_max;
+        if is_too_much {
             self.is_lost = true;
             self.forget();
             return;
         }
         self.kept_bytes += bytes;
-        self.counters.door.replay_bytes.fetch_add(bytes as u64, Relaxed);
+        self.cost_bytes += cost;
+        self.counters.door.replay_bytes.fetch_add(cost as u64, Relaxed);
         self.kept.push(kept);
     }
 
     fn forget(&mut self) {
-        self.counters.door.replay_bytes.fetch_sub(self.kept_bytes as u64, Relaxed);
+        self.counters.door.replay_bytes.fetch_sub(self.cost_bytes as u64, Relaxed);
         self.kept = Vec::new();
         self.kept_bytes = 0;
+        self.cost_bytes = 0;
     }
 
     /// How long the client may still keep us waiting before its average falls below the slowest rate accepted.
