@@ -4,9 +4,10 @@
 //! follows is not passed on.
 
 use super::framing::{Framing, Violation};
-use crate::limits::{HEADER_TIMEOUT, KEEP_ALIVE_IDLE};
+use crate::limits::{HEADER_TIMEOUT, KEEP_ALIVE_IDLE, LINGER_MAX};
 use crate::moment::{Clock, Moment};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -17,6 +18,9 @@ use tokio::time::Sleep;
 
 /// Idleness is looked at so many times before it is too long, instead of setting a timer for each request.
 const IDLE_LOOKS: u32 = 3;
+
+/// What is read at once of that which nobody will read, octets.
+const LINGER_PIECE_BYTES: usize = 8 << 10;
 
 /// What a connection's bytes and its requests tell each other.
 #[derive(Debug, Default)]
@@ -64,6 +68,8 @@ pub struct Guard<S> {
     /// Since when a head has been on its way.
     head_since: Option<Moment>,
     alarm: Option<Pin<Box<Sleep>>>,
+    /// Since when we have said our last word, while the client is still speaking.
+    lingers_since: Option<Moment>,
     /// Reads and writes so far, and how many there were at the last look.
     activity: u64,
     activity_seen: u64,
@@ -83,6 +89,7 @@ impl<S> Guard<S> {
             has_spoken: false,
             head_since: None,
             alarm: None,
+            lingers_since: None,
             activity: 0,
             activity_seen: 0,
             idle_looks: 0,
@@ -147,11 +154,35 @@ impl<S> Guard<S> {
         self.idle_looks >= IDLE_LOOKS
     }
 
+    /// Whether the client may be in the middle of something that nobody will read.
+    fn is_interrupted(&self) -> bool {
+        !self.is_tunnel && (self.framing.violated().is_some() || !self.framing.is_between_messages())
+    }
+
     fn set_alarm(&mut self, after: Duration, now: Moment) {
         let until = self.clock.instant(now + after);
         match &mut self.alarm {
             Some(alarm) => alarm.as_mut().reset(until),
             None => self.alarm = Some(Box::pin(tokio::time::sleep_until(until))),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Guard<S> {
+    /// Hears the client out, bounded in time, and believes nothing of it.
+    fn linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let alarm = self.alarm.as_mut().expect("it was set with the last word");
+        if alarm.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            let mut nothing = [MaybeUninit::uninit(); LINGER_PIECE_BYTES];
+            let mut buffer = ReadBuf::uninit(&mut nothing);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+            }
         }
     }
 }
@@ -176,7 +207,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.activity += 1;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
@@ -200,6 +231,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.lingers_since.is_none() {
+            std::task::ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if !this.is_interrupted() {
+                return Poll::Ready(Ok(()));
+            }
+            let now = this.clock.now();
+            this.lingers_since = Some(now);
+            this.set_alarm(LINGER_MAX, now);
+        }
+        this.linger(cx)
     }
 }
