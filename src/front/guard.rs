@@ -28,6 +28,7 @@ pub struct Talk {
     requests: AtomicU64,
     in_flight: AtomicU32,
     is_tunnel: AtomicBool,
+    ends_in_reset: AtomicBool,
     violated: OnceLock<(u64, Violation)>,
 }
 
@@ -38,6 +39,11 @@ impl Talk {
         self.in_flight.fetch_add(1, Relaxed);
         let violation = self.violated.get().filter(|(head, _)| *head <= number).map(|(_, violation)| *violation);
         (Busy(Arc::clone(self)), violation)
+    }
+
+    /// The end of the connection must not look like the end of an answer.
+    pub fn ends_in_reset(&self) {
+        self.ends_in_reset.store(true, Relaxed);
     }
 
     /// From here on the bytes are no HTTP any more.
@@ -60,6 +66,8 @@ impl Drop for Busy {
 #[derive(Debug)]
 pub struct Guard<S> {
     stream: S,
+    /// Has the stream end in a reset when it is dropped.
+    break_off: fn(&S),
     clock: Clock,
     talk: Arc<Talk>,
     framing: Framing,
@@ -77,11 +85,12 @@ pub struct Guard<S> {
 }
 
 impl<S> Guard<S> {
-    /// Watches `stream` from its first byte on.
+    /// Watches `stream` from its first byte on. `break_off` has it end in a reset when it is dropped.
     #[must_use]
-    pub fn new(stream: S, clock: Clock, talk: Arc<Talk>) -> Self {
+    pub fn new(stream: S, break_off: fn(&S), clock: Clock, talk: Arc<Talk>) -> Self {
         Self {
             stream,
+            break_off,
             clock,
             talk,
             framing: Framing::default(),
@@ -164,6 +173,14 @@ impl<S> Guard<S> {
         match &mut self.alarm {
             Some(alarm) => alarm.as_mut().reset(until),
             None => self.alarm = Some(Box::pin(tokio::time::sleep_until(until))),
+        }
+    }
+}
+
+impl<S> Drop for Guard<S> {
+    fn drop(&mut self) {
+        if self.talk.ends_in_reset.load(Relaxed) {
+            (self.break_off)(&self.stream);
         }
     }
 }

@@ -283,6 +283,7 @@ impl<'a> Exchange<'a> {
             endpoint: state.id,
             load: Arc::clone(&state.load),
             prefix: self.client.hash(),
+            ended_by: self.connection.talk.clone().filter(|_| self.version == Version::HTTP_10),
             idle_max: snapshot.topology.forward.stream_idle_timeout,
             silence: Silence::default(),
         };

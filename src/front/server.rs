@@ -16,6 +16,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
+use socket2::SockRef;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -100,7 +101,9 @@ impl Drop for Open {
 
 async fn converse(door: &Door, stream: TcpStream, peer: SocketAddr, ending: watch::Receiver<bool>) {
     let Some(tls) = &door.tls else {
-        return converse_http1(door, stream, peer, false, ending).await;
+        // Only a reset tells a client of HTTP/1.0 that its answer was cut.
+        let break_off = |stream: &TcpStream| drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
+        return converse_http1(door, stream, break_off, peer, false, ending).await;
     };
     let acceptor = TlsAcceptor::from(tls.load_full());
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else {
@@ -110,16 +113,23 @@ async fn converse(door: &Door, stream: TcpStream, peer: SocketAddr, ending: watc
     if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
         converse_http2(door, stream, peer, ending).await;
     } else {
-        converse_http1(door, stream, peer, true, ending).await;
+        // TLS has an end of its own, which is not said then.
+        converse_http1(door, stream, |_| (), peer, true, ending).await;
     }
 }
 
-async fn converse_http1<S>(door: &Door, stream: S, peer: SocketAddr, is_https: bool, mut ending: watch::Receiver<bool>)
-where
+async fn converse_http1<S>(
+    door: &Door,
+    stream: S,
+    break_off: fn(&S),
+    peer: SocketAddr,
+    is_https: bool,
+    mut ending: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let talk = Arc::<Talk>::default();
-    let stream = Guard::new(stream, door.front.clock, Arc::clone(&talk));
+    let stream = Guard::new(stream, break_off, door.front.clock, Arc::clone(&talk));
     let alive = door.alive.clone();
     let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), is_https, Some(talk), alive));
     let service = service_fn(|request| serve(Arc::clone(&shared), request));

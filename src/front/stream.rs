@@ -4,7 +4,7 @@
 //! resets the stream (HTTP/2): never a clean end (RFC 9112 §8, RFC 9113 §8.1).
 
 use super::Front;
-use super::guard::Busy;
+use super::guard::{Busy, Talk};
 use super::headers::trailers_toward_client;
 use crate::control::Event;
 use crate::counters::DoorCounters;
@@ -48,6 +48,8 @@ pub struct Carried {
     pub load: Arc<Load>,
     /// The client's prefix, hashed.
     pub prefix: u64,
+    /// The client's connection, if only its end tells the end of the answer (HTTP/1.0).
+    pub ended_by: Option<Arc<Talk>>,
     /// Longest silence inside it.
     pub idle_max: Duration,
     /// Since when we wait for more of it, and what wakes us when that is too long.
@@ -104,6 +106,9 @@ impl Carried {
     fn broke(&self, fault: Fault) -> Fault {
         DoorCounters::count(&self.front.counters.door.cut);
         self.load.failed();
+        if let Some(talk) = &self.ended_by {
+            talk.ends_in_reset();
+        }
         self.front.tell(Event::Failed { endpoint: self.endpoint, fault, prefix: self.prefix });
         fault
     }
