@@ -40,8 +40,9 @@ pub async fn serve(connection: Arc<Connection>, request: Request<Incoming>) -> R
         }
         None => (None, None),
     };
+    let is_head = request.method() == Method::HEAD;
     let answer = Exchange::run(&connection, request, violation).await;
-    Ok(answer.map(|reply| reply.keeping(busy)))
+    Ok(answer.map(|reply| if is_head { reply.to_head() } else { reply }.keeping(busy)))
 }
 
 /// A request that was understood, and everything needed to carry it.

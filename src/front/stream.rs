@@ -77,6 +77,15 @@ impl Reply {
         Self { kind: Kind::Region(carried), busy: None }
     }
 
+    /// As the answer to HEAD: without a body of our own. A region has sent none.
+    #[must_use]
+    pub fn to_head(mut self) -> Self {
+        if let Kind::Own(body) = &mut self.kind {
+            *body = None;
+        }
+        self
+    }
+
     /// Has the connection count as busy until this body is gone.
     #[must_use]
     pub fn keeping(mut self, busy: Option<Busy>) -> Self {
