@@ -13,6 +13,7 @@ use super::{attempt, tunnel};
 use crate::control::Event;
 use crate::counters::{DoorCounters, Recent};
 use crate::health::Fault;
+use crate::limits::{HEADER_FIELDS_MAX, HEADER_LINE_BYTES_MAX};
 use crate::moment::Moment;
 use crate::names::{Hostname, NameError};
 use crate::snapshot::{EndpointState, Snapshot};
@@ -384,10 +385,24 @@ fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
         let message = "only 100-continue can be expected";
         return Err(Complaint::closing(StatusCode::EXPECTATION_FAILED, "expectation_failed", message));
     }
-    if parts.headers.len() > crate::limits::HEADER_FIELDS_MAX {
+    if is_too_large(parts) {
         return Err(complaint_about(Violation::TooLarge));
     }
     Ok(())
+}
+
+/// Whether a head is larger than may be, measured as it would be written in HTTP/1.1. There the guard has measured it.
+fn is_too_large(parts: &Parts) -> bool {
+    if parts.version != Version::HTTP_2 {
+        return false;
+    }
+    let target = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let line = parts.method.as_str().len() + " ".len() + target + " HTTP/1.1".len();
+    // `:authority` stands for `Host`.
+    let fields = parts.headers.len() + usize::from(parts.uri.authority().is_some());
+    fields > HEADER_FIELDS_MAX
+        || line > HEADER_LINE_BYTES_MAX
+        || parts.headers.iter().any(|(name, value)| name.as_str().len() + ": ".len() + value.len() > HEADER_LINE_BYTES_MAX)
 }
 
 fn is_safe(class: &Class, parts: &Parts) -> bool {
