@@ -20,8 +20,8 @@ pub struct Connection {
     pub peer: IpAddr,
     /// Whether it came by TLS.
     pub is_https: bool,
-    /// Its bytes, in HTTP/1.
-    pub talk: Option<Arc<Talk>>,
+    /// What its bytes and its requests tell each other.
+    pub talk: Arc<Talk>,
     /// Held by everything that the end of the node has to wait for.
     pub alive: mpsc::Sender<()>,
     memory: Mutex<Memory>,
@@ -42,7 +42,7 @@ impl Connection {
         front: Arc<Front>,
         peer: IpAddr,
         is_https: bool,
-        talk: Option<Arc<Talk>>,
+        talk: Arc<Talk>,
         alive: mpsc::Sender<()>,
     ) -> Self {
         Self { front, peer, is_https, talk, alive, memory: Mutex::default() }

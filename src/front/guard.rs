@@ -4,7 +4,7 @@
 //! follows is not passed on.
 
 use super::framing::{Framing, Violation};
-use crate::limits::{HEADER_TIMEOUT, KEEP_ALIVE_IDLE, LINGER_MAX};
+use crate::limits::{HEADER_TIMEOUT, KEEP_ALIVE_IDLE, LINGER_MAX, WRITE_STALL_MAX};
 use crate::moment::{Clock, Moment};
 use std::io;
 use std::mem::MaybeUninit;
@@ -19,6 +19,8 @@ use tokio::time::Sleep;
 /// Idleness is looked at so many times before it is too long, instead of setting a timer for each request.
 const IDLE_LOOKS: u32 = 3;
 
+/// How often an HTTP/2 connection is looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// What is read at once of that which nobody will read, octets.
 const LINGER_PIECE_BYTES: usize = 8 << 10;
 
@@ -29,6 +31,10 @@ pub struct Talk {
     in_flight: AtomicU32,
     is_tunnel: AtomicBool,
     ends_in_reset: AtomicBool,
+    /// Answers of which the client has not taken what is ready.
+    held: AtomicU32,
+    /// How often clients took something.
+    taken: AtomicU64,
     violated: OnceLock<(u64, Violation)>,
 }
 
@@ -38,7 +44,35 @@ impl Talk {
         let number = self.requests.fetch_add(1, Relaxed) + 1;
         self.in_flight.fetch_add(1, Relaxed);
         let violation = self.violated.get().filter(|(head, _)| *head <= number).map(|(_, violation)| *violation);
-        (Busy(Arc::clone(self)), violation)
+        (Busy { talk: Arc::clone(self), is_held: false }, violation)
+    }
+
+    /// Comes back when an HTTP/2 connection has to end: no request came in time, or none for too long, or the client
+    /// takes nothing of all that is ready for it. TCP does not see the last: the client may well acknowledge while it
+    /// leaves its windows shut.
+    pub async fn is_over(&self) {
+        tokio::time::sleep(HEADER_TIMEOUT).await;
+        if self.requests.load(Relaxed) == 0 {
+            return;
+        }
+        let (mut seen, mut idle_looks, mut stalled_looks) = (self.activity(), 0, 0);
+        loop {
+            tokio::time::sleep(WATCH_EVERY).await;
+            let now = self.activity();
+            let in_flight = self.in_flight.load(Relaxed);
+            let is_quiet = now == seen;
+            seen = now;
+            let is_stalled = is_quiet && in_flight > 0 && self.held.load(Relaxed) >= in_flight;
+            idle_looks = if is_quiet && in_flight == 0 { idle_looks + 1 } else { 0 };
+            stalled_looks = if is_stalled { stalled_looks + 1 } else { 0 };
+            if WATCH_EVERY * idle_looks >= KEEP_ALIVE_IDLE || WATCH_EVERY * stalled_looks >= WRITE_STALL_MAX {
+                return;
+            }
+        }
+    }
+
+    fn activity(&self) -> (u64, u64) {
+        (self.requests.load(Relaxed), self.taken.load(Relaxed))
     }
 
     /// The end of the connection must not look like the end of an answer.
@@ -54,11 +88,31 @@ impl Talk {
 
 /// A request that is being served.
 #[derive(Debug)]
-pub struct Busy(Arc<Talk>);
+pub struct Busy {
+    talk: Arc<Talk>,
+    is_held: bool,
+}
+
+impl Busy {
+    /// Something is ready for the client, or it has come for more.
+    pub fn held(&mut self, is_held: bool) {
+        if self.is_held == is_held {
+            return;
+        }
+        self.is_held = is_held;
+        if is_held {
+            self.talk.held.fetch_add(1, Relaxed);
+        } else {
+            self.talk.held.fetch_sub(1, Relaxed);
+            self.talk.taken.fetch_add(1, Relaxed);
+        }
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Relaxed);
+        self.held(false);
+        self.talk.in_flight.fetch_sub(1, Relaxed);
     }
 }
 

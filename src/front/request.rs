@@ -34,13 +34,7 @@ use std::sync::Arc;
 /// # Errors
 /// Never: what goes wrong becomes an answer, or the end of one.
 pub async fn serve(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
-    let (busy, violation) = match &connection.talk {
-        Some(talk) => {
-            let (busy, violation) = talk.begin();
-            (Some(busy), violation)
-        }
-        None => (None, None),
-    };
+    let (busy, violation) = connection.talk.begin();
     let is_head = request.method() == Method::HEAD;
     let answer = Exchange::run(&connection, request, violation).await;
     Ok(answer.map(|reply| if is_head { reply.to_head() } else { reply }.keeping(busy)))
@@ -103,8 +97,7 @@ impl<'a> Exchange<'a> {
         let (dialect, is_safe) = (class.dialect, is_safe(class, &parts));
         let asker = asker(connection.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
         let (client, decision) = connection.decide(&snapshot, route, &asker);
-        let is_websocket =
-            connection.talk.is_some() && headers::wants_websocket(&parts.method, parts.version, &parts.headers);
+        let is_websocket = headers::wants_websocket(&parts.method, parts.version, &parts.headers);
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
         introduce(connection, &snapshot, &hostname, &asker, &request_id, is_websocket, &mut parts);
         let worker_bytes_max = front.replay_bytes_max;
@@ -271,9 +264,7 @@ impl<'a> Exchange<'a> {
         let state = snapshot.endpoint(target.endpoint);
         if let (Some(client), Some(region)) = (upgrade, region_upgrade) {
             tunnel::switch(&mut parts.headers);
-            if let Some(talk) = &self.connection.talk {
-                talk.becomes_tunnel();
-            }
+            self.connection.talk.becomes_tunnel();
             let idle = snapshot.topology.forward.stream_idle_timeout;
             tokio::spawn(tunnel::join(client, region, body, idle, self.connection.alive.clone()));
             return Response::from_parts(parts, Reply::own(""));
@@ -285,7 +276,7 @@ impl<'a> Exchange<'a> {
             endpoint: state.id,
             load: Arc::clone(&state.load),
             prefix: self.client.hash(),
-            ended_by: self.connection.talk.clone().filter(|_| self.version == Version::HTTP_10),
+            ended_by: (self.version == Version::HTTP_10).then(|| Arc::clone(&self.connection.talk)),
             idle_max: snapshot.topology.forward.stream_idle_timeout,
             silence: Silence::default(),
         };

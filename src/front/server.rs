@@ -33,6 +33,8 @@ const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
 const HEAD_ROOM_BYTES: usize = 4 << 10;
 /// How often HTTP/2 asks whether a quiet client is still there.
 const PING_EVERY: Duration = Duration::from_secs(20);
+/// How long an HTTP/2 client that is told to go has for it.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// What an HTTP/2 client may send ahead on one connection, octets.
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
@@ -131,7 +133,7 @@ async fn converse_http1<S>(
     let talk = Arc::<Talk>::default();
     let stream = Guard::new(stream, break_off, door.front.clock, Arc::clone(&talk));
     let alive = door.alive.clone();
-    let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), is_https, Some(talk), alive));
+    let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), is_https, talk, alive));
     let service = service_fn(|request| serve(Arc::clone(&shared), request));
     let serving = http1::Builder::new()
         // The guard keeps the time: of heads, and of idleness.
@@ -157,7 +159,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let alive = door.alive.clone();
-    let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), true, None, alive));
+    let talk = Arc::<Talk>::default();
+    let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), true, Arc::clone(&talk), alive));
     let service = service_fn(move |request| serve(Arc::clone(&shared), request));
     let window = u32::try_from(STREAM_BUFFER_BYTES_MAX).expect("it is small");
     let serving = http2::Builder::new(TokioExecutor::new())
@@ -173,6 +176,11 @@ where
     let mut serving = pin!(serving);
     tokio::select! {
         _ = serving.as_mut() => {}
+        () = talk.is_over() => {
+            serving.as_mut().graceful_shutdown();
+            // Whoever has not even begun, or takes nothing, does not get to hear it.
+            let _ = tokio::time::timeout(FAREWELL_MAX, serving).await;
+        }
         () = requested(&mut ending) => {
             serving.as_mut().graceful_shutdown();
             let _ = serving.await;

@@ -77,6 +77,12 @@ impl Reply {
         Self { kind: Kind::Region(carried), busy: None }
     }
 
+    fn held(&mut self, is_held: bool) {
+        if let Some(busy) = &mut self.busy {
+            busy.held(is_held);
+        }
+    }
+
     /// As the answer to HEAD: without a body of our own. A region has sent none.
     #[must_use]
     pub fn to_head(mut self) -> Self {
@@ -88,8 +94,9 @@ impl Reply {
 
     /// Has the connection count as busy until this body is gone.
     #[must_use]
-    pub fn keeping(mut self, busy: Option<Busy>) -> Self {
-        self.busy = busy;
+    pub fn keeping(mut self, busy: Busy) -> Self {
+        self.busy = Some(busy);
+        self.held(true);
         self
     }
 }
@@ -145,10 +152,15 @@ impl Body for Reply {
     type Error = Fault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        match &mut self.kind {
+        self.held(false);
+        let polled = match &mut self.kind {
             Kind::Own(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
             Kind::Region(carried) => carried.poll(cx),
+        };
+        if polled.is_ready() {
+            self.held(true);
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
