@@ -4,6 +4,7 @@
 //! of a request is written, the endpoint cannot have acted on it, and any request may go elsewhere (RFC 9110 §9.2.2).
 
 use std::io;
+use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -67,11 +68,17 @@ impl Watched {
         }
     }
 
-    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(written)) = written {
-            self.wire.written.fetch_add(written as u64, Relaxed);
+    /// Counts what the kernel took of `offered` octets. An endpoint that has closed takes no more, but it may have
+    /// answered before, and the answer is still to be read: the rest goes nowhere, and reading tells how it ended.
+    fn count(&self, offered: usize, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(written)) => {
+                self.wire.written.fetch_add(written as u64, Relaxed);
+                Poll::Ready(Ok(written))
+            }
+            Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => Poll::Ready(Ok(offered)),
+            other => other,
         }
-        written
     }
 }
 
@@ -85,7 +92,7 @@ impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check_alive()?;
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.count(written)
+        self.count(bytes.len(), written)
     }
 
     fn poll_write_vectored(
@@ -95,7 +102,7 @@ impl AsyncWrite for Watched {
     ) -> Poll<io::Result<usize>> {
         self.check_alive()?;
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.count(written)
+        self.count(slices.iter().map(|slice| slice.len()).sum(), written)
     }
 
     fn is_write_vectored(&self) -> bool {
