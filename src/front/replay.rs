@@ -233,9 +233,12 @@ impl Body for Reader {
                         let left = shared.patience(now);
                         let until = shared.clock.instant(now + left);
                         let patience = this.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-                        patience.as_mut().reset(until);
-                        if patience.as_mut().poll(cx).is_pending() {
-                            return Poll::Pending;
+                        // Once it is used up the alarm is not asked: set to now, it would ring a little later for ever.
+                        if !left.is_zero() {
+                            patience.as_mut().reset(until);
+                            if patience.as_mut().poll(cx).is_pending() {
+                                return Poll::Pending;
+                            }
                         }
                         shared.failed = Some(OutgoingError::TooSlow);
                         Some(Err(OutgoingError::TooSlow))
