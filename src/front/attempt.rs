@@ -13,8 +13,8 @@ use crate::upstream::pool::Answer;
 use crate::upstream::{AttemptError, Needs, Progress};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
-use http_body::Body;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::Body;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -64,9 +64,10 @@ impl Sending<'_> {
         let mut answer = pin!(lease.send(request, in_flight, self.is_safe));
         let result = match tokio::time::timeout(WATCH_AFTER, &mut answer).await {
             Ok(result) => result,
-            Err(_) => self.watch(answer, state.id).await.unwrap_or_else(|| {
-                Err(AttemptError { fault: Fault::Silent, progress: Progress::Sent, was_reused })
-            }),
+            Err(_) => self
+                .watch(answer, state.id)
+                .await
+                .unwrap_or_else(|| Err(AttemptError { fault: Fault::Silent, progress: Progress::Sent, was_reused })),
         };
         result.and_then(|answer| self.unless_it_switches(answer))
     }

@@ -38,13 +38,7 @@ struct Memory {
 impl Connection {
     /// A connection nobody has asked anything on.
     #[must_use]
-    pub fn new(
-        front: Arc<Front>,
-        peer: IpAddr,
-        is_https: bool,
-        talk: Arc<Talk>,
-        alive: mpsc::Sender<()>,
-    ) -> Self {
+    pub fn new(front: Arc<Front>, peer: IpAddr, is_https: bool, talk: Arc<Talk>, alive: mpsc::Sender<()>) -> Self {
         Self { front, peer, is_https, talk, alive, memory: Mutex::default() }
     }
 

@@ -393,7 +393,10 @@ fn is_too_large(parts: &Parts) -> bool {
     let fields = parts.headers.len() + usize::from(parts.uri.authority().is_some());
     fields > HEADER_FIELDS_MAX
         || line > HEADER_LINE_BYTES_MAX
-        || parts.headers.iter().any(|(name, value)| name.as_str().len() + ": ".len() + value.len() > HEADER_LINE_BYTES_MAX)
+        || parts
+            .headers
+            .iter()
+            .any(|(name, value)| name.as_str().len() + ": ".len() + value.len() > HEADER_LINE_BYTES_MAX)
 }
 
 fn is_safe(class: &Class, parts: &Parts) -> bool {

@@ -87,9 +87,7 @@ pub async fn connect(way: &Way, addresses: &[SocketAddr], timeout: Duration) -> 
         let stream = reach(addresses, timeout).await?;
         match way {
             Way::Plain => Ok(()),
-            Way::Tls { trust, name } => {
-                secure(trust, name, Watched::new(stream, Wire::new()), true).await.map(drop)
-            }
+            Way::Tls { trust, name } => secure(trust, name, Watched::new(stream, Wire::new()), true).await.map(drop),
         }
     };
     tokio::time::timeout(timeout, connected).await.unwrap_or(Err(Fault::ConnectTimeout))
