@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 /// A variant that is still waiting after this waits for a body that never comes: it is left.
-const PATIENCE: Duration = Duration::from_millis(120);
+const PATIENCE: Duration = Duration::from_secs(3);
 const CLIENTS: usize = 16;
 
 /// Lines about the coding; `""` is none. Most are ways to hide it from one parser and show it to another.

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 #![allow(clippy::panic, reason = "this is how a test fails")]
 
+use anyfront::health::Reason::NotProbed;
 use anyfront::lab::certificates::{Authority, Pair};
 use anyfront::moment::{Clock, Moment};
 use anyfront::node::{Node, Options};
@@ -403,6 +404,12 @@ impl Door {
             grace: Duration::from_millis(200),
         });
         let node = node.unwrap_or_else(|error| panic!("{error}"));
+        // Before that the far one may be known to work and the near one not yet.
+        let clock = Clock::start();
+        let is_unknown = |node: &Node| node.published.load().endpoints.iter().any(|state| state.reason == NotProbed);
+        while is_unknown(&node) && clock.now() < Moment::at(BOUND) {
+            std::thread::yield_now();
+        }
         Self { http: node.http[0], https: node.https[0], authority: path("ca.pem"), node: Some(node), folder }
     }
 
