@@ -108,8 +108,8 @@ fn clients_that_do_not_read_stop_the_regions_that_send() {
     }
     let grown = resident().saturating_sub(before);
     println!("{} KiB in memory for each of {clients}", (grown / clients) >> 10);
-    // 64 KiB toward the client, 64 KiB from the region, and what a connection takes by itself.
-    assert!(grown / clients < 320 << 10, "{} KiB each", (grown / clients) >> 10);
+    // 64 KiB toward the client, 64 KiB from the region, twice at most while they move, and what this test itself takes.
+    assert!(grown / clients < 512 << 10, "{} KiB each", (grown / clients) >> 10);
     drop(asked);
     origin.until("all regions are released", |_, ended| ended.len() as u64 == clients);
 }
