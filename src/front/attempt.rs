@@ -14,7 +14,8 @@ use crate::upstream::pool::{Answer, Lease};
 use crate::upstream::{AttemptError, Needs, Progress};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::Body;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -68,11 +69,21 @@ impl Sending<'_> {
         let was_reused = lease.was_idle();
         let request = self.request(&lease).ok_or_else(|| unsent(Fault::Protocol))?;
         let mut answer = pin!(lease.send(request, in_flight, self.is_safe));
-        if let Ok(result) = tokio::time::timeout(WATCH_AFTER, &mut answer).await {
-            return result;
+        let result = match tokio::time::timeout(WATCH_AFTER, &mut answer).await {
+            Ok(result) => result,
+            Err(_) => Box::pin(self.watch(answer, state.id))
+                .await
+                .unwrap_or_else(|| Err(AttemptError { fault: Fault::Silent, progress: Progress::Sent, was_reused })),
+        };
+        result.and_then(|answer| self.unless_it_switches(answer))
+    }
+
+    /// A region that changes the protocol although nobody asked it to is not answering: what follows is no HTTP.
+    fn unless_it_switches(&self, answer: Response<Answer>) -> Result<Response<Answer>, AttemptError> {
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS && !self.is_websocket {
+            return Err(AttemptError { fault: Fault::Protocol, progress: Progress::Sent, was_reused: false });
         }
-        let silent = AttemptError { fault: Fault::Silent, progress: Progress::Sent, was_reused };
-        Box::pin(self.watch(answer, state.id)).await.unwrap_or(Err(silent))
+        Ok(answer)
     }
 
     /// Waits for a slow answer: until the time for one is up or, if the request may go elsewhere, until its endpoint is
@@ -133,6 +144,10 @@ impl Sending<'_> {
         } else {
             *request.uri_mut() = Uri::from(path);
             request.headers_mut().insert(header::HOST, lease.authority().clone());
+            if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+                // Said here because hyper would send GET and HEAD without their body otherwise.
+                request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
         }
         request.headers_mut().insert(ATTEMPT, HeaderValue::from(self.number));
         Some(request)

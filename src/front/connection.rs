@@ -23,8 +23,8 @@ pub struct Connection {
     pub peer: IpAddr,
     /// Whether it came by TLS.
     pub is_https: bool,
-    /// Its bytes, in HTTP/1.
-    pub talk: Option<Arc<Talk>>,
+    /// What its bytes and its requests tell each other.
+    pub talk: Arc<Talk>,
     /// Held by everything that the end of the node has to wait for.
     pub alive: mpsc::Sender<()>,
     memory: Mutex<Memory>,
@@ -43,13 +43,7 @@ struct Memory {
 impl Connection {
     /// A connection nobody has asked anything on.
     #[must_use]
-    pub fn new(
-        front: Arc<Front>,
-        peer: IpAddr,
-        is_https: bool,
-        talk: Option<Arc<Talk>>,
-        alive: mpsc::Sender<()>,
-    ) -> Self {
+    pub fn new(front: Arc<Front>, peer: IpAddr, is_https: bool, talk: Arc<Talk>, alive: mpsc::Sender<()>) -> Self {
         Self { front, peer, is_https, talk, alive, memory: Mutex::default() }
     }
 

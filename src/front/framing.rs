@@ -25,6 +25,8 @@ pub enum Violation {
     LengthAndCoding,
     /// A transfer coding other than one final `chunked`, or in HTTP/1.0.
     Coding,
+    /// More than one empty line before the request (RFC 9112 §2.2).
+    EmptyLines,
     /// A header folded over lines (RFC 9112 §5.2).
     Folded,
     /// White space between a field's name and its colon (RFC 9112 §5.1).
@@ -42,6 +44,7 @@ impl Violation {
             Self::Length => "the request's Content-Length is not one whole number",
             Self::LengthAndCoding => "the request has both Content-Length and Transfer-Encoding",
             Self::Coding => "the request's Transfer-Encoding is not exactly \"chunked\" in HTTP/1.1",
+            Self::EmptyLines => "there is more than one empty line before the request",
             Self::Folded => "a header of the request is folded over several lines",
             Self::SpaceBeforeColon => "a header of the request has a space before its colon",
             Self::TooLarge => "the request's head is too large",
@@ -125,13 +128,13 @@ impl Framing {
     /// Whether a head has begun and not ended.
     #[must_use]
     pub fn is_inside_head(&self) -> bool {
-        matches!(&self.state, State::Head(head) if head.lines > 0 || !self.partial.is_empty())
+        matches!(&self.state, State::Head(head) if head.bytes > 0)
     }
 
     /// Whether the next byte begins a new head.
     #[must_use]
     pub fn is_between_messages(&self) -> bool {
-        matches!(&self.state, State::Head(head) if head.lines == 0) && self.partial.is_empty()
+        matches!(&self.state, State::Head(head) if head.bytes == 0)
     }
 
     /// From here on the bytes are no HTTP/1 any more.
@@ -298,8 +301,12 @@ impl Head {
             self.violation.get_or_insert(Violation::TooLarge);
         }
         if self.lines == 0 {
-            // One empty line before a request is forgiven (RFC 9112 §2.2).
-            if line.is_empty() && self.bytes <= 4 {
+            // One empty line before a request is forgiven (RFC 9112 §2.2). More are never a head of their own: hyper
+            // skips them, and from then on the two would count requests differently.
+            if line.is_empty() {
+                if self.bytes > 2 {
+                    self.violation.get_or_insert(Violation::EmptyLines);
+                }
                 return false;
             }
             self.is_http10 = line.ends_with(b"HTTP/1.0");
@@ -422,6 +429,17 @@ mod tests {
         }
         assert_eq!(fate("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").1, Some((1, Coding)));
         assert_eq!(fate("GET / HTTP/1.1\nHost: a\n\n").1, Some((1, BareLineEnd)));
+    }
+
+    #[test]
+    fn empty_lines_are_no_head_of_their_own() {
+        for lines in 2..9 {
+            let text = format!("{}GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n".repeat(lines));
+            assert_eq!(fate(&text), (1, Some((1, Violation::EmptyLines))), "{lines}");
+        }
+        let mut framing = Framing::default();
+        assert_eq!(framing.feed(b"\r\n"), Ok(2));
+        assert!(framing.is_inside_head(), "a client cannot stay for ever on empty lines");
     }
 
     #[test]

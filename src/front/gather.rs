@@ -225,7 +225,7 @@ mod tests {
                 if at % 2 == 0 {
                     gathered.write_all(piece).await.expect("it is taken");
                 } else {
-                    let mut rest = &piece[..];
+                    let mut rest = piece;
                     while !rest.is_empty() {
                         let (a, b) = rest.split_at(rest.len() / 2);
                         let slices = [io::IoSlice::new(a), io::IoSlice::new(b)];

@@ -155,6 +155,19 @@ pub fn toward_client(headers: &mut HeaderMap, farewell: &Farewell) {
 /// Fields that an answer gains on its way, at most.
 const FIELDS_GAINED_BACK: usize = 4;
 
+/// Takes from the trailers of a request what a header of the same name could not say either: some regions read both as
+/// one (RFC 9110 §6.5.1).
+pub fn trailers_toward_region(trailers: &mut HeaderMap) {
+    drop_fields(trailers, |name| {
+        is_not_for_regions(name) || matches!(name, "via" | "cdn-loop" | "x-request-id" | "content-length")
+    });
+}
+
+/// The same for the trailers of an answer.
+pub fn trailers_toward_client(trailers: &mut HeaderMap) {
+    drop_fields(trailers, |name| is_not_for_clients(name) || name == "content-length");
+}
+
 /// The members of `Proxy-Status` that tell of failed attempts and of the answer (RFC 9209 §2).
 #[must_use]
 pub fn happened(site: &Label, failed: &[(Label, Fault)], answered: Option<(&Label, u16)>) -> String {
@@ -254,6 +267,8 @@ fn is_not_for_regions(name: &str) -> bool {
         )
         || name.starts_with("x-forwarded-")
         || name.starts_with("x-anyfront-")
+        // Gateways that speak CGI or WSGI read `_` as `-`.
+        || (name.contains('_') && is_not_for_regions(&name.replace('_', "-")))
 }
 
 /// Fields of a region's answer that end here: hop-by-hop ones, those that only we may say, what is meant for us, and

@@ -13,6 +13,7 @@ use super::{attempt, tunnel};
 use crate::control::Event;
 use crate::counters::{DoorCounters, Recent};
 use crate::health::Fault;
+use crate::limits::{HEADER_FIELDS_MAX, HEADER_LINE_BYTES_MAX};
 use crate::moment::Moment;
 use crate::names::{Hostname, NameError};
 use crate::snapshot::{EndpointState, Snapshot};
@@ -33,15 +34,10 @@ use std::sync::Arc;
 /// # Errors
 /// Never: what goes wrong becomes an answer, or the end of one.
 pub async fn serve(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
-    let (busy, violation) = match &connection.talk {
-        Some(talk) => {
-            let (busy, violation) = talk.begin();
-            (Some(busy), violation)
-        }
-        None => (None, None),
-    };
+    let (busy, violation) = connection.talk.begin();
+    let is_head = request.method() == Method::HEAD;
     let answer = Exchange::run(&connection, request, violation).await;
-    Ok(answer.map(|reply| reply.keeping(busy)))
+    Ok(answer.map(|reply| if is_head { reply.to_head() } else { reply }.keeping(busy)))
 }
 
 /// A request that was understood, and everything needed to carry it.
@@ -102,8 +98,7 @@ impl<'a> Exchange<'a> {
         let (dialect, is_safe) = (class.dialect, is_safe(class, &parts));
         let asker = asker(connection.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
         let (client, decision) = connection.decide(&snapshot, route, &asker);
-        let is_websocket =
-            connection.talk.is_some() && headers::wants_websocket(&parts.method, parts.version, &parts.headers);
+        let is_websocket = headers::wants_websocket(&parts.method, parts.version, &parts.headers);
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
         let introduction = connection.introduce(&snapshot, asker, &hostname, parts.version);
         let worker_bytes_max = front.replay_bytes_max;
@@ -271,9 +266,7 @@ impl<'a> Exchange<'a> {
         let state = snapshot.endpoint(target.endpoint);
         if let (Some(client), Some(region)) = (upgrade, region_upgrade) {
             tunnel::switch(&mut parts.headers);
-            if let Some(talk) = &self.connection.talk {
-                talk.becomes_tunnel();
-            }
+            self.connection.talk.becomes_tunnel();
             let idle = snapshot.topology.forward.stream_idle_timeout;
             tokio::spawn(tunnel::join(client, region, body, idle, self.connection.alive.clone()));
             return Response::from_parts(parts, Reply::own(""));
@@ -285,6 +278,7 @@ impl<'a> Exchange<'a> {
             endpoint: state.id,
             load: Arc::clone(&state.load),
             prefix: self.client.hash(),
+            ended_by: (self.version == Version::HTTP_10).then(|| Arc::clone(&self.connection.talk)),
             idle_max: snapshot.topology.forward.stream_idle_timeout,
             silence: Silence::default(),
         };
@@ -402,10 +396,27 @@ fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
         let message = "only 100-continue can be expected";
         return Err(Complaint::closing(StatusCode::EXPECTATION_FAILED, "expectation_failed", message));
     }
-    if parts.headers.len() > crate::limits::HEADER_FIELDS_MAX {
+    if is_too_large(parts) {
         return Err(complaint_about(Violation::TooLarge));
     }
     Ok(())
+}
+
+/// Whether a head is larger than may be, measured as it would be written in HTTP/1.1. There the guard has measured it.
+fn is_too_large(parts: &Parts) -> bool {
+    if parts.version != Version::HTTP_2 {
+        return false;
+    }
+    let target = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let line = parts.method.as_str().len() + " ".len() + target + " HTTP/1.1".len();
+    // `:authority` stands for `Host`.
+    let fields = parts.headers.len() + usize::from(parts.uri.authority().is_some());
+    fields > HEADER_FIELDS_MAX
+        || line > HEADER_LINE_BYTES_MAX
+        || parts
+            .headers
+            .iter()
+            .any(|(name, value)| name.as_str().len() + ": ".len() + value.len() > HEADER_LINE_BYTES_MAX)
 }
 
 fn is_safe(class: &Class, parts: &Parts) -> bool {
