@@ -214,13 +214,13 @@ impl Run<'_> {
                 Ok(one) => {
                     let one = Measured { round, is_peer: self.kinds[at].1.is_peer(), ..one };
                     println!(
-                        "{round:>3} {:<13} {:<12} {:>9.2} {} (core {:.0}%, others {:.0}%)",
+                        "{round:>3} {:<13} {:<12} {:>9.2} {} (core {:.0}%, others {})",
                         one.workload,
                         one.door,
                         one.cost,
                         one.unit,
                         one.core_share * 100.0,
-                        one.others_share * 100.0
+                        report::percent(one.others_share)
                     );
                     writeln!(file, "{}", serde_json::to_string(&one)?)?;
                     self.measured.push(one);
@@ -235,7 +235,7 @@ impl Run<'_> {
     fn attempt(&self, workload: &Workload, at: usize) -> anyhow::Result<Measured> {
         let mut best = workload.run(&self.course, &self.doors[at])?;
         for _ in 0..2 {
-            if best.others_share <= OTHERS_SHARE_MAX {
+            if best.others_share.is_none_or(|share| share <= OTHERS_SHARE_MAX) {
                 break;
             }
             let again = workload.run(&self.course, &self.doors[at])?;

@@ -37,8 +37,8 @@ pub fn render(measured: &[Measured]) -> String {
             let these: Vec<&Measured> = all.iter().copied().filter(|one| one.door == **door).collect();
             notes(&these, workload)
         };
-        let others = all.iter().map(|one| one.others_share).fold(0.0, f64::max);
-        text += &row(workload.name, doors.iter().map(of), &format!("{:.0}%", others * 100.0));
+        let others = all.iter().filter_map(|one| one.others_share).reduce(f64::max);
+        text += &row(workload.name, doors.iter().map(of), &percent(others));
     }
     text += "\n";
     for workload in WORKLOADS.iter().filter(|workload| measured.iter().any(|one| one.workload == workload.name)) {
@@ -48,6 +48,11 @@ pub fn render(measured: &[Measured]) -> String {
              that\nthe proxy used, and of that in the kernel; +-: spread of its cost over the rounds. Latency is from \
              an event's\nstamp to its arrival.\n";
     text
+}
+
+/// A share for people; a dash where it was not measured.
+pub fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0))
 }
 
 fn row(title: &str, cells: impl Iterator<Item = String>, last: &str) -> String {

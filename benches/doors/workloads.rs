@@ -127,8 +127,9 @@ pub struct Measured {
     pub system_share: f64,
     /// Time that it was ready but another had its core, as a share of the whole.
     pub waited_share: f64,
-    /// Share of one core used by processes that have nothing to do with the run.
-    pub others_share: f64,
+    /// Share of one core used by processes that have nothing to do with the run; not known where memory is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub others_share: Option<f64>,
     /// From an event's stamp to its arrival, microseconds, where there are events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p50_us: Option<f64>,
@@ -258,7 +259,7 @@ impl Course<'_> {
         let told = client.told()?;
         let cost = (with.anonymous_kib - before.anonymous_kib) / told.count;
         let measured = Self::end(&watch, door, &told);
-        Ok(Measured { cost, resident_mib: Some(with.resident_kib / 1_024.0), others_share: 0.0, ..measured })
+        Ok(Measured { cost, resident_mib: Some(with.resident_kib / 1_024.0), others_share: None, ..measured })
     }
 
     fn client(&self, door: &Door, client: &str, tls: bool) -> anyhow::Result<OwnClient> {
@@ -305,7 +306,7 @@ impl Course<'_> {
             core_share: door_us / wall_us,
             system_share: system_us / (user_us + system_us).max(1.0),
             waited_share: (after.waited_us - watch.door.waited_us) / wall_us,
-            others_share: others_us / wall_us,
+            others_share: Some(others_us / wall_us),
             p50_us: told.p50_us,
             p99_us: told.p99_us,
             resident_mib: None,
