@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// An answer that takes longer than this is worth watching its endpoint for; most come sooner.
-const WATCH_AFTER: Duration = Duration::from_millis(250);
+pub(super) const WATCH_AFTER: Duration = Duration::from_millis(250);
 
 /// What is sent where.
 pub struct Sending<'a> {
@@ -116,7 +116,7 @@ impl Sending<'_> {
 }
 
 /// Whether `endpoint` is out because it fell silent: what waits there waits in vain.
-fn is_silent(published: &Published, endpoint: EndpointId) -> bool {
+pub(super) fn is_silent(published: &Published, endpoint: EndpointId) -> bool {
     let snapshot = published.load();
     let state = snapshot.endpoints.iter().find(|state| state.id == endpoint);
     state.is_some_and(|state| {

@@ -116,6 +116,24 @@ impl Framing {
         Ok(at)
     }
 
+    /// Follows one chunked body, from its first chunk on.
+    #[must_use]
+    pub fn of_chunked_body() -> Self {
+        Self { state: State::ChunkSize, ..Self::default() }
+    }
+
+    /// Takes what came next of a body. Returns how much of it belongs to the body, and whether that is its end.
+    ///
+    /// # Errors
+    /// A body that breaks its framing.
+    pub fn feed_body(&mut self, bytes: &[u8]) -> Result<(usize, bool), BadChunk> {
+        let mut at = 0;
+        while at < bytes.len() && !self.is_between_messages() {
+            at += self.step(&bytes[at..])?;
+        }
+        Ok((at, self.is_between_messages()))
+    }
+
     /// The first head that violates the rules, counted from 1, and how.
     #[must_use]
     pub fn violated(&self) -> Option<(u64, Violation)> {
@@ -438,6 +456,17 @@ mod tests {
             let text = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
             assert_eq!(Framing::default().feed(text.as_bytes()), Err(BadChunk), "{body:?}");
             fate(&text);
+        }
+    }
+
+    #[test]
+    fn one_body_is_followed_to_its_end_and_no_further() {
+        let body = b"3\r\nabc\r\n0\r\nt: 1\r\n\r\n";
+        for piece in 1..body.len() {
+            let mut framing = Framing::of_chunked_body();
+            let (first, rest) = body.split_at(piece);
+            assert_eq!(framing.feed_body(first), Ok((piece, false)));
+            assert_eq!(framing.feed_body(&[rest, b"HTTP/1.1"].concat()), Ok((rest.len(), true)));
         }
     }
 

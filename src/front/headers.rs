@@ -108,16 +108,14 @@ pub fn toward_client(headers: &mut HeaderMap, version: Version, site: &Label, re
 #[must_use]
 pub fn happened(site: &Label, failed: &[(Label, Fault)], answered: Option<(&Label, u16)>) -> String {
     let mut text = String::with_capacity(48 * (failed.len() + 1));
-    let member = |text: &mut String, region: &Label| {
+    let begin = |text: &mut String, region: &Label| {
         if !text.is_empty() {
             text.push_str(", ");
         }
-        let is_token = site.as_str().starts_with(|first: char| first.is_ascii_alphabetic());
-        let quote = if is_token { "" } else { "\"" };
-        let _ = write!(text, "{quote}{site}{quote}; next-hop=\"{region}\"");
+        text.push_str(&member(site, region));
     };
     for (region, fault) in failed {
-        member(&mut text, region);
+        begin(&mut text, region);
         match fault {
             Fault::Unserved => text.push_str("; details=\"unserved\""),
             Fault::Status(status) => {
@@ -129,10 +127,18 @@ pub fn happened(site: &Label, failed: &[(Label, Fault)], answered: Option<(&Labe
         }
     }
     if let Some((region, status)) = answered {
-        member(&mut text, region);
+        begin(&mut text, region);
         let _ = write!(text, "; received-status={status}");
     }
     text
+}
+
+/// The beginning of one member of `Proxy-Status`: who speaks, and of whom.
+#[must_use]
+pub fn member(site: &Label, region: &Label) -> String {
+    let is_token = site.as_str().starts_with(|first: char| first.is_ascii_alphabetic());
+    let quote = if is_token { "" } else { "\"" };
+    format!("{quote}{site}{quote}; next-hop=\"{region}\"")
 }
 
 /// The error type of RFC 9209 §2.3 that means the same.
@@ -187,7 +193,7 @@ pub fn wants_websocket(method: &Method, version: Version, headers: &HeaderMap) -
 
 /// Fields that are never handed to a region as they come: hop-by-hop ones (RFC 9110 §7.6.1), those that only we may say,
 /// and those that would make us or the region believe something that a stranger wrote.
-fn is_not_for_regions(name: &str) -> bool {
+pub(super) fn is_not_for_regions(name: &str) -> bool {
     is_hop_by_hop(name)
         || matches!(
             name,
@@ -207,7 +213,7 @@ fn is_not_for_regions(name: &str) -> bool {
 
 /// Fields of a region's answer that end here: hop-by-hop ones, those that only we may say, what is meant for us, and
 /// `Alt-Svc`, which would send the client past us (RFC 7838).
-fn is_not_for_clients(name: &str) -> bool {
+pub(super) fn is_not_for_clients(name: &str) -> bool {
     is_hop_by_hop(name)
         || matches!(name, "alt-svc" | "edge-unserved" | "edge-load" | "edge-health")
         || name.starts_with("x-anyfront-")
@@ -228,7 +234,7 @@ fn is_hop_by_hop(name: &str) -> bool {
 }
 
 /// Fields that `Connection` may not name: taking them away would change who asks for what, not how it travels.
-fn is_protected(name: &str) -> bool {
+pub(super) fn is_protected(name: &str) -> bool {
     matches!(
         name,
         "authorization"

@@ -81,7 +81,12 @@ impl<'a> Exchange<'a> {
         DoorCounters::count(&front.counters.door.requests);
         let snapshot = front.published.load_full();
         let (mut parts, body) = request.into_parts();
-        let request_id = headers::given_request_id(&parts.headers).unwrap_or_else(|| new_request_id(front));
+        let resumed = connection.take_resumed();
+        let began = resumed.as_ref().map_or(began, |resumed| resumed.began);
+        let request_id = match &resumed {
+            Some(resumed) => resumed.request_id.clone(),
+            None => headers::given_request_id(&parts.headers).unwrap_or_else(|| new_request_id(front)),
+        };
         let understood = match violation {
             Some(violation) => Err(complaint_about(violation)),
             None => understand(&snapshot, &parts),
@@ -107,7 +112,17 @@ impl<'a> Exchange<'a> {
         introduce(connection, &snapshot, &hostname, &asker, &request_id, is_websocket, &mut parts);
         let worker_bytes_max = front.replay_bytes_max;
         let body = Source::new(body, front.clock, &front.counters, worker_bytes_max);
-        let first = Journey::default().first(&snapshot, &decision, front.roll());
+        let mut failover = Failover::new(began, &snapshot.topology.forward);
+        let (mut journey, mut attempts, mut failed) = (Journey::default(), 0, None);
+        let first = match resumed {
+            None => journey.first(&snapshot, &decision, front.roll()),
+            Some(resumed) => {
+                (journey, failover, attempts) = (resumed.journey, resumed.failover, resumed.attempts);
+                failed = Some(resumed.error);
+                let next = || journey.next(&snapshot, &hostname, &client, front.roll());
+                if resumed.is_over { None } else { next() }
+            }
+        };
         let mut exchange = Exchange {
             connection,
             began,
@@ -119,10 +134,14 @@ impl<'a> Exchange<'a> {
             version: parts.version,
             client,
             is_safe,
-            journey: Journey::default(),
-            attempts: 0,
+            journey,
+            attempts,
         };
-        match exchange.carry(first, &parts, &body, is_websocket).await {
+        let carried = match first {
+            Some(first) => exchange.carry(first, failover, &parts, &body, is_websocket).await,
+            None => Err(failed),
+        };
+        match carried {
             Ok((target, answer)) => exchange.pass_on(target, answer, upgrade),
             Err(failed) => exchange.give_up(failed, &body),
         }
@@ -132,14 +151,14 @@ impl<'a> Exchange<'a> {
     /// last attempt.
     async fn carry(
         &mut self,
-        first: Option<Target>,
+        first: Target,
+        mut failover: Failover,
         parts: &Parts,
         body: &Source,
         is_websocket: bool,
     ) -> Result<(Target, Response<Answer>), Option<AttemptError>> {
         let front = Arc::clone(&self.connection.front);
-        let mut failover = Failover::new(self.began, &self.snapshot.topology.forward);
-        let mut target = first.ok_or(None)?;
+        let mut target = first;
         let mut is_fresh = false;
         loop {
             self.attempts += 1;
@@ -389,8 +408,7 @@ fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
 }
 
 fn is_safe(class: &Class, parts: &Parts) -> bool {
-    class.safe.contains(&parts.method)
-        || (class.idempotency_key && parts.headers.contains_key(headers::IDEMPOTENCY_KEY))
+    class.is_safe(&parts.method, parts.headers.contains_key(headers::IDEMPOTENCY_KEY))
 }
 
 fn introduce(
@@ -457,7 +475,7 @@ fn refuse(complaint: &Complaint, dialect: Dialect, request_id: &HeaderValue, rol
 }
 
 /// 128 bits of chance: unique, not secret.
-fn new_request_id(front: &super::Front) -> HeaderValue {
+pub(super) fn new_request_id(front: &super::Front) -> HeaderValue {
     let text = format!("{:016x}{:016x}", front.roll(), front.roll());
     HeaderValue::try_from(text).expect("hexadecimal digits are visible")
 }

@@ -87,7 +87,7 @@ impl Carried {
         match Pin::new(&mut self.answer).poll_frame(cx) {
             Poll::Ready(Some(Err(fault))) => Poll::Ready(Some(Err(self.broke(fault)))),
             Poll::Ready(frame) => {
-                self.silence.since = None;
+                self.silence.end();
                 Poll::Ready(frame)
             }
             Poll::Pending => match self.silence.poll(cx, self.front.clock, self.idle_max) {
@@ -106,9 +106,14 @@ impl Carried {
 }
 
 impl Silence {
+    /// Something came.
+    pub fn end(&mut self) {
+        self.since = None;
+    }
+
     /// Ready when it has lasted for `longest`. The alarm is set once and looks at the clock when it rings: a busy stream
     /// costs no timer per frame.
-    fn poll(&mut self, cx: &mut Context<'_>, clock: Clock, longest: Duration) -> Poll<()> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, clock: Clock, longest: Duration) -> Poll<()> {
         let since = *self.since.get_or_insert_with(|| clock.now());
         let until = clock.instant(since + longest);
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
