@@ -10,7 +10,7 @@ TEST_PACKAGES = curl bsdutils
 TEST_PROGRAMS = curl script
 
 .DEFAULT_GOAL = help
-.PHONY: help run lab test test-needs bench bench-machines fuzz geoip
+.PHONY: help run lab test test-needs bench load bench-machines fuzz geoip
 
 help: ## what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
@@ -69,6 +69,12 @@ bench: ## CPU per request beside Debian's nginx and HAProxy (BENCH="--rounds 3 -
 		for program in nginx haproxy wrk h2load; do command -v $$program >/dev/null 2>&1 || { \
 			DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(BENCH_PACKAGES) >/dev/null; break; }; done; fi
 	@$(CARGO) bench --bench doors -- $(BENCH)
+
+# Quick to build rather than quick to run: the whole world shares the machine with the router.
+load: ## kills every region and pair under 2,000 requests a second, and reloads for a minute (ten minutes)
+	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		ANYFRONT_LOAD_RPS=$${ANYFRONT_LOAD_RPS:-2000} ANYFRONT_RELOAD_SECONDS=$${ANYFRONT_RELOAD_SECONDS:-60} \
+		$(CARGO) test --release --test outage_load --test reload -- --nocapture --test-threads=1
 
 bench-machines: ## what steering, geography and control cost, quickly
 	@$(CARGO) bench --bench machines -- --quick

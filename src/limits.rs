@@ -19,6 +19,9 @@ pub const ANSWER_HEADER_FIELDS_MAX: usize = 256;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A TLS handshake must be done within this.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client that is still sending when it has been refused is heard out for so long: closing at once would destroy the
+/// answer on its way (RFC 9112 §9.6).
+pub const LINGER_MAX: Duration = Duration::from_secs(5);
 /// An idle connection between requests is kept this long: longer than common client pools keep theirs.
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(75);
 /// A body may be slow at first; from this on it has to come at [`BODY_RATE_MIN`].

@@ -52,7 +52,10 @@ impl Hostname {
             return Err(NameError::TooLong(HOSTNAME_BYTES_MAX));
         }
         if text.starts_with('[')
-            || text.split('.').next_back().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
+            || text
+                .split('.')
+                .next_back()
+                .is_some_and(|last| !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()))
         {
             // The last label of a name is never all digits, so this is an IPv4 address or pretends to be one.
             return Err(NameError::Address);

@@ -94,7 +94,7 @@ fn fault(kind: &str) -> Fault {
         "tls" => Fault::Tls,
         "flap" => Fault::Flap { period: Duration::from_millis(150) },
         "hang" => Fault::Hang,
-        _ => panic!("no such fault"),
+        _ => unreachable!("the matrix below has no such fault"),
     }
 }
 
@@ -138,7 +138,7 @@ fn at_first(kind: &str, broken: &[&str], is_get: bool, somebody_works: bool) -> 
         ("flap", true, true) => &[Good],
         ("flap", false, true) => &[Good, LOST_OR_UNREACHED],
         ("flap", _, false) => &[Good, LOST_OR_UNREACHED],
-        _ => panic!("no such fault"),
+        _ => unreachable!("the matrix below has no such fault"),
     }
 }
 

@@ -1,19 +1,21 @@
 //! One attempt: a connection, the request on it, the head of the answer.
 
 use super::Front;
-use super::headers::ATTEMPT;
+use super::headers::{ATTEMPT, Introduction, toward_region};
 use super::replay::Source;
 use crate::health::{Fault, Reason, Standing};
 use crate::load::InFlight;
 use crate::names::Hostname;
-use crate::snapshot::{EndpointId, Published, Snapshot};
-use crate::topology::{EndpointIndex, HostFrom};
+use crate::snapshot::{EndpointId, Snapshot};
+use crate::steering::{Client, Query, steer};
+use crate::topology::EndpointIndex;
 use crate::upstream::body::Outgoing;
-use crate::upstream::pool::Answer;
+use crate::upstream::pool::{Answer, Lease};
 use crate::upstream::{AttemptError, Needs, Progress};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::Body;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -32,8 +34,14 @@ pub struct Sending<'a> {
     pub endpoint: EndpointIndex,
     /// For which hostname.
     pub hostname: &'a Hostname,
-    /// The head, made for regions.
+    /// By whom.
+    pub client: &'a Client,
+    /// The head, as the client sent it.
     pub parts: &'a Parts,
+    /// What is said of the client.
+    pub introduction: &'a Introduction,
+    /// The request's id.
+    pub request_id: &'a HeaderValue,
     /// The body.
     pub body: &'a Source,
     /// Which attempt it is, from 1.
@@ -59,13 +67,23 @@ impl Sending<'_> {
         let connecting = self.front.upstream.connect(self.snapshot, self.endpoint, self.hostname, needs, self.is_fresh);
         let lease = connecting.await.map_err(unsent)?;
         let was_reused = lease.was_idle();
-        let request = self.request(lease.is_http2()).ok_or_else(|| unsent(Fault::Protocol))?;
+        let request = self.request(&lease).ok_or_else(|| unsent(Fault::Protocol))?;
         let mut answer = pin!(lease.send(request, in_flight, self.is_safe));
-        if let Ok(result) = tokio::time::timeout(WATCH_AFTER, &mut answer).await {
-            return result;
+        let result = match tokio::time::timeout(WATCH_AFTER, &mut answer).await {
+            Ok(result) => result,
+            Err(_) => Box::pin(self.watch(answer, state.id))
+                .await
+                .unwrap_or_else(|| Err(AttemptError { fault: Fault::Silent, progress: Progress::Sent, was_reused })),
+        };
+        result.and_then(|answer| self.unless_it_switches(answer))
+    }
+
+    /// A region that changes the protocol although nobody asked it to is not answering: what follows is no HTTP.
+    fn unless_it_switches(&self, answer: Response<Answer>) -> Result<Response<Answer>, AttemptError> {
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS && !self.is_websocket {
+            return Err(AttemptError { fault: Fault::Protocol, progress: Progress::Sent, was_reused: false });
         }
-        let silent = AttemptError { fault: Fault::Silent, progress: Progress::Sent, was_reused };
-        self.watch(answer, state.id).await.unwrap_or(Err(silent))
+        Ok(answer)
     }
 
     /// Waits for a slow answer: until the time for one is up or, if the request may go elsewhere, until its endpoint is
@@ -79,7 +97,7 @@ impl Sending<'_> {
         let mut longest = pin!(tokio::time::sleep(longest.saturating_sub(WATCH_AFTER)));
         let mut bell = self.front.published.subscribe();
         loop {
-            if self.is_safe && is_silent(&self.front.published, endpoint) {
+            if self.is_safe && is_in_vain(&self.front.published.load(), endpoint, self.hostname, self.client) {
                 return None;
             }
             tokio::select! {
@@ -91,36 +109,45 @@ impl Sending<'_> {
     }
 
     /// The request for this endpoint; `None` if its name cannot be put into a request.
-    fn request(&self, is_http2: bool) -> Option<Request<Outgoing>> {
-        let endpoint = self.snapshot.topology.endpoint(self.endpoint);
-        let authority = match endpoint.host_from {
-            HostFrom::Client => self.hostname.to_string(),
-            HostFrom::Endpoint => endpoint.authority(),
-        };
+    fn request(&self, lease: &Lease) -> Option<Request<Outgoing>> {
         let path = self.parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let mut request = Request::new(self.body.reader());
         *request.method_mut() = self.parts.method.clone();
-        *request.headers_mut() = self.parts.headers.clone();
-        if is_http2 {
+        *request.headers_mut() =
+            toward_region(&self.parts.headers, self.introduction, self.request_id, self.is_websocket);
+        if lease.is_http2() {
+            let endpoint = self.snapshot.topology.endpoint(self.endpoint);
             let scheme = if endpoint.tls { "https" } else { "http" };
+            let authority = lease.authority().as_bytes();
             let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build().ok()?;
             *request.uri_mut() = uri;
             *request.version_mut() = Version::HTTP_2;
         } else {
             *request.uri_mut() = Uri::from(path);
-            request.headers_mut().insert(header::HOST, HeaderValue::try_from(authority).ok()?);
+            request.headers_mut().insert(header::HOST, lease.authority().clone());
+            if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+                // Said here because hyper would send GET and HEAD without their body otherwise.
+                request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
         }
         request.headers_mut().insert(ATTEMPT, HeaderValue::from(self.number));
         Some(request)
     }
 }
 
-/// Whether `endpoint` is out because it fell silent: what waits there waits in vain.
-pub(super) fn is_silent(published: &Published, endpoint: EndpointId) -> bool {
-    let snapshot = published.load();
+/// Whether a safe request of `client` for `hostname` should not wait at `endpoint` any longer: it is out because it fell
+/// silent, or nearly everything fails but somebody else who may serve it works.
+pub(super) fn is_in_vain(snapshot: &Snapshot, endpoint: EndpointId, hostname: &Hostname, client: &Client) -> bool {
     let state = snapshot.endpoints.iter().find(|state| state.id == endpoint);
-    state.is_some_and(|state| {
-        state.standing >= Standing::Ejected
-            && matches!(state.reason, Reason::ProbesFail(fault) | Reason::Traffic(fault) if fault.is_silence())
+    state.is_some_and(|state| match state.reason {
+        Reason::ProbesFail(fault) | Reason::Traffic(fault) => state.standing >= Standing::Ejected && fault.is_silence(),
+        Reason::SelfSuspicion => somebody_works(snapshot, hostname, client),
+        _ => false,
     })
+}
+
+fn somebody_works(snapshot: &Snapshot, hostname: &Hostname, client: &Client) -> bool {
+    let route = snapshot.topology.route_by_hostname.get(hostname);
+    let best = route.map(|route| steer(snapshot, &Query::first(*route, client)));
+    best.is_some_and(|best| best.candidates.first().is_some_and(|best| best.standing < Standing::Unknown))
 }

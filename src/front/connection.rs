@@ -4,16 +4,18 @@ use super::Front;
 use super::client::Asker;
 use super::failover::Failover;
 use super::guard::Talk;
+use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, full_regions};
 use crate::moment::Moment;
+use crate::names::Hostname;
 use crate::snapshot::Snapshot;
 use crate::steering::decision::Decision;
 use crate::steering::{Client, Query, steer};
-use crate::topology::RouteIndex;
+use crate::topology::{RegionIndex, RouteIndex};
 use crate::upstream::AttemptError;
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode, Version};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 /// What the requests of one connection share.
@@ -25,8 +27,8 @@ pub struct Connection {
     pub peer: IpAddr,
     /// Whether it came by TLS.
     pub is_https: bool,
-    /// Its bytes, in HTTP/1.
-    pub talk: Option<Arc<Talk>>,
+    /// What its bytes and its requests tell each other.
+    pub talk: Arc<Talk>,
     /// Held by everything that the end of the node has to wait for.
     pub alive: mpsc::Sender<()>,
     memory: Mutex<Memory>,
@@ -52,24 +54,20 @@ pub struct Resumed {
     pub is_over: bool,
 }
 
-/// The last client and decision: the next request of a connection mostly wants the same.
+/// The last client, decision, and what was said of both: the next request of a connection mostly wants the same.
 #[derive(Debug, Default)]
 struct Memory {
     generation: u64,
     client: Option<(IpAddr, Arc<Client>)>,
     decision: Option<(RouteIndex, Arc<Decision>)>,
+    introduction: Option<(Asker, Hostname, Version, Arc<Introduction>)>,
+    farewell: Option<(RegionIndex, StatusCode, Version, Arc<Farewell>)>,
 }
 
 impl Connection {
     /// A connection nobody has asked anything on.
     #[must_use]
-    pub fn new(
-        front: Arc<Front>,
-        peer: IpAddr,
-        is_https: bool,
-        talk: Option<Arc<Talk>>,
-        alive: mpsc::Sender<()>,
-    ) -> Self {
+    pub fn new(front: Arc<Front>, peer: IpAddr, is_https: bool, talk: Arc<Talk>, alive: mpsc::Sender<()>) -> Self {
         Self { front, peer, is_https, talk, alive, memory: Mutex::default(), resumed: Mutex::default() }
     }
 
@@ -83,13 +81,18 @@ impl Connection {
         self.resumed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Who the asker is to steering, and the first decision for it.
-    #[must_use]
-    pub fn decide(&self, snapshot: &Snapshot, route: RouteIndex, asker: &Asker) -> (Arc<Client>, Arc<Decision>) {
+    fn memory(&self, snapshot: &Snapshot) -> MutexGuard<'_, Memory> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.generation != snapshot.generation {
             *memory = Memory { generation: snapshot.generation, ..Memory::default() };
         }
+        memory
+    }
+
+    /// Who the asker is to steering, and the first decision for it.
+    #[must_use]
+    pub fn decide(&self, snapshot: &Snapshot, route: RouteIndex, asker: &Asker) -> (Arc<Client>, Arc<Decision>) {
+        let mut memory = self.memory(snapshot);
         let known = memory.client.as_ref().filter(|(address, _)| *address == asker.address);
         let client = if let Some((_, client)) = known {
             Arc::clone(client)
@@ -109,5 +112,48 @@ impl Connection {
             decision
         };
         (client, decision)
+    }
+
+    /// What is said of the asker to regions.
+    #[must_use]
+    pub fn introduce(
+        &self,
+        snapshot: &Snapshot,
+        asker: Asker,
+        hostname: &Hostname,
+        version: Version,
+    ) -> Arc<Introduction> {
+        let mut memory = self.memory(snapshot);
+        if let Some((of, to, by, known)) = &memory.introduction
+            && (of, to, *by) == (&asker, hostname, version)
+        {
+            return Arc::clone(known);
+        }
+        let (site, zone) = (&snapshot.here.name, &snapshot.topology.zone);
+        let made = Arc::new(Introduction::new(hostname, &asker, self.is_https, version, site, zone));
+        memory.introduction = Some((asker, hostname.clone(), version, Arc::clone(&made)));
+        made
+    }
+
+    /// What is said to the client of an answer that came with the first attempt.
+    #[must_use]
+    pub fn part(
+        &self,
+        snapshot: &Snapshot,
+        region: RegionIndex,
+        status: StatusCode,
+        version: Version,
+    ) -> Arc<Farewell> {
+        let mut memory = self.memory(snapshot);
+        if let Some((of, with, by, known)) = &memory.farewell
+            && (*of, *with, *by) == (region, status, version)
+        {
+            return Arc::clone(known);
+        }
+        let (site, name) = (&snapshot.here.name, &snapshot.topology.region(region).name);
+        let happened = headers::happened(site, &[], Some((name, status.as_u16())));
+        let made = Arc::new(Farewell::new(version, site, name, &happened));
+        memory.farewell = Some((region, status, version, Arc::clone(&made)));
+        made
     }
 }

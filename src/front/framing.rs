@@ -25,6 +25,8 @@ pub enum Violation {
     LengthAndCoding,
     /// A transfer coding other than one final `chunked`, or in HTTP/1.0.
     Coding,
+    /// More than one empty line before the request (RFC 9112 §2.2).
+    EmptyLines,
     /// A header folded over lines (RFC 9112 §5.2).
     Folded,
     /// White space between a field's name and its colon (RFC 9112 §5.1).
@@ -42,6 +44,7 @@ impl Violation {
             Self::Length => "the request's Content-Length is not one whole number",
             Self::LengthAndCoding => "the request has both Content-Length and Transfer-Encoding",
             Self::Coding => "the request's Transfer-Encoding is not exactly \"chunked\" in HTTP/1.1",
+            Self::EmptyLines => "there is more than one empty line before the request",
             Self::Folded => "a header of the request is folded over several lines",
             Self::SpaceBeforeColon => "a header of the request has a space before its colon",
             Self::TooLarge => "the request's head is too large",
@@ -122,16 +125,26 @@ impl Framing {
         Self { state: State::ChunkSize, ..Self::default() }
     }
 
-    /// Takes what came next of a body. Returns how much of it belongs to the body, and whether that is its end.
+    /// Takes what came next of a body. Returns how much of it is chunks, how much belongs to the body with its trailers,
+    /// and whether that is its end.
     ///
     /// # Errors
     /// A body that breaks its framing.
-    pub fn feed_body(&mut self, bytes: &[u8]) -> Result<(usize, bool), BadChunk> {
-        let mut at = 0;
+    pub fn feed_body(&mut self, bytes: &[u8]) -> Result<(usize, usize, bool), BadChunk> {
+        let (mut chunks, mut at) = (0, 0);
         while at < bytes.len() && !self.is_between_messages() {
+            let rest = &bytes[at..];
+            // The empty line that ends a body without trailers is part of its chunks.
+            let is_trailer = match self.state {
+                State::Trailers { bytes } => bytes > 0 || !rest.starts_with(b"\r\n"),
+                _ => false,
+            };
             at += self.step(&bytes[at..])?;
+            if !is_trailer {
+                chunks = at;
+            }
         }
-        Ok((at, self.is_between_messages()))
+        Ok((chunks, at, self.is_between_messages()))
     }
 
     /// The first head that violates the rules, counted from 1, and how.
@@ -143,13 +156,13 @@ impl Framing {
     /// Whether a head has begun and not ended.
     #[must_use]
     pub fn is_inside_head(&self) -> bool {
-        matches!(&self.state, State::Head(head) if head.lines > 0 || !self.partial.is_empty())
+        matches!(&self.state, State::Head(head) if head.bytes > 0)
     }
 
     /// Whether the next byte begins a new head.
     #[must_use]
     pub fn is_between_messages(&self) -> bool {
-        matches!(&self.state, State::Head(head) if head.lines == 0) && self.partial.is_empty()
+        matches!(&self.state, State::Head(head) if head.bytes == 0)
     }
 
     /// From here on the bytes are no HTTP/1 any more.
@@ -316,8 +329,12 @@ impl Head {
             self.violation.get_or_insert(Violation::TooLarge);
         }
         if self.lines == 0 {
-            // One empty line before a request is forgiven (RFC 9112 §2.2).
-            if line.is_empty() && self.bytes <= 4 {
+            // One empty line before a request is forgiven (RFC 9112 §2.2). More are never a head of their own: hyper
+            // skips them, and from then on the two would count requests differently.
+            if line.is_empty() {
+                if self.bytes > 2 {
+                    self.violation.get_or_insert(Violation::EmptyLines);
+                }
                 return false;
             }
             self.is_http10 = line.ends_with(b"HTTP/1.0");
@@ -443,6 +460,17 @@ mod tests {
     }
 
     #[test]
+    fn empty_lines_are_no_head_of_their_own() {
+        for lines in 2..9 {
+            let text = format!("{}GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n".repeat(lines));
+            assert_eq!(fate(&text), (1, Some((1, Violation::EmptyLines))), "{lines}");
+        }
+        let mut framing = Framing::default();
+        assert_eq!(framing.feed(b"\r\n"), Ok(2));
+        assert!(framing.is_inside_head(), "a client cannot stay for ever on empty lines");
+    }
+
+    #[test]
     fn nothing_after_a_bad_head_is_passed_on() {
         let bad = "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
         let mut framing = Framing::default();
@@ -460,13 +488,21 @@ mod tests {
     }
 
     #[test]
+    fn a_body_without_trailers_is_all_chunks() {
+        let body = b"3\r\nabc\r\n0\r\n\r\n";
+        assert_eq!(Framing::of_chunked_body().feed_body(body), Ok((body.len(), body.len(), true)));
+    }
+
+    #[test]
     fn one_body_is_followed_to_its_end_and_no_further() {
         let body = b"3\r\nabc\r\n0\r\nt: 1\r\n\r\n";
+        let chunks = body.len() - b"t: 1\r\n\r\n".len();
         for piece in 1..body.len() {
             let mut framing = Framing::of_chunked_body();
             let (first, rest) = body.split_at(piece);
-            assert_eq!(framing.feed_body(first), Ok((piece, false)));
-            assert_eq!(framing.feed_body(&[rest, b"HTTP/1.1"].concat()), Ok((rest.len(), true)));
+            assert_eq!(framing.feed_body(first), Ok((piece.min(chunks), piece, false)));
+            let chunks_left = chunks.saturating_sub(piece);
+            assert_eq!(framing.feed_body(&[rest, b"HTTP/1.1"].concat()), Ok((chunks_left, rest.len(), true)));
         }
     }
 

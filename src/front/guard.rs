@@ -4,9 +4,10 @@
 //! follows is not passed on.
 
 use super::framing::{Framing, Violation};
-use crate::limits::{HEADER_TIMEOUT, KEEP_ALIVE_IDLE};
+use crate::limits::{HEADER_TIMEOUT, KEEP_ALIVE_IDLE, LINGER_MAX, WRITE_STALL_MAX};
 use crate::moment::{Clock, Moment};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -18,12 +19,22 @@ use tokio::time::Sleep;
 /// Idleness is looked at so many times before it is too long, instead of setting a timer for each request.
 const IDLE_LOOKS: u32 = 3;
 
+/// How often an HTTP/2 connection is looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
+/// What is read at once of that which nobody will read, octets.
+const LINGER_PIECE_BYTES: usize = 8 << 10;
+
 /// What a connection's bytes and its requests tell each other.
 #[derive(Debug, Default)]
 pub struct Talk {
     requests: AtomicU64,
     in_flight: AtomicU32,
     is_tunnel: AtomicBool,
+    ends_in_reset: AtomicBool,
+    /// Answers of which the client has not taken what is ready.
+    held: AtomicU32,
+    /// How often clients took something.
+    taken: AtomicU64,
     violated: OnceLock<(u64, Violation)>,
 }
 
@@ -33,13 +44,46 @@ impl Talk {
         let number = self.requests.fetch_add(1, Relaxed) + 1;
         self.in_flight.fetch_add(1, Relaxed);
         let violation = self.violated.get().filter(|(head, _)| *head <= number).map(|(_, violation)| *violation);
-        (Busy(Arc::clone(self)), violation)
+        (Busy { talk: Arc::clone(self), is_held: false }, violation)
+    }
+
+    /// Comes back when an HTTP/2 connection has to end: no request came in time, or none for too long, or the client
+    /// takes nothing of all that is ready for it. TCP does not see the last: the client may well acknowledge while it
+    /// leaves its windows shut.
+    pub async fn is_over(&self) {
+        tokio::time::sleep(HEADER_TIMEOUT).await;
+        if self.requests.load(Relaxed) == 0 {
+            return;
+        }
+        let (mut seen, mut idle_looks, mut stalled_looks) = (self.activity(), 0, 0);
+        loop {
+            tokio::time::sleep(WATCH_EVERY).await;
+            let now = self.activity();
+            let in_flight = self.in_flight.load(Relaxed);
+            let is_quiet = now == seen;
+            seen = now;
+            let is_stalled = is_quiet && in_flight > 0 && self.held.load(Relaxed) >= in_flight;
+            idle_looks = if is_quiet && in_flight == 0 { idle_looks + 1 } else { 0 };
+            stalled_looks = if is_stalled { stalled_looks + 1 } else { 0 };
+            if WATCH_EVERY * idle_looks >= KEEP_ALIVE_IDLE || WATCH_EVERY * stalled_looks >= WRITE_STALL_MAX {
+                return;
+            }
+        }
+    }
+
+    fn activity(&self) -> (u64, u64) {
+        (self.requests.load(Relaxed), self.taken.load(Relaxed))
+    }
+
+    /// The end of the connection must not look like the end of an answer.
+    pub fn ends_in_reset(&self) {
+        self.ends_in_reset.store(true, Relaxed);
     }
 
     /// Keeps the connection from counting as idle, without a request being served yet.
     pub fn busy(self: &Arc<Self>) -> Busy {
         self.in_flight.fetch_add(1, Relaxed);
-        Busy(Arc::clone(self))
+        Busy { talk: Arc::clone(self), is_held: false }
     }
 
     /// One more request was served by somebody who looked at [`is_violated`](Self::is_violated) before.
@@ -61,11 +105,31 @@ impl Talk {
 
 /// A request that is being served.
 #[derive(Debug)]
-pub struct Busy(Arc<Talk>);
+pub struct Busy {
+    talk: Arc<Talk>,
+    is_held: bool,
+}
+
+impl Busy {
+    /// Something is ready for the client, or it has come for more.
+    pub fn held(&mut self, is_held: bool) {
+        if self.is_held == is_held {
+            return;
+        }
+        self.is_held = is_held;
+        if is_held {
+            self.talk.held.fetch_add(1, Relaxed);
+        } else {
+            self.talk.held.fetch_sub(1, Relaxed);
+            self.talk.taken.fetch_add(1, Relaxed);
+        }
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Relaxed);
+        self.held(false);
+        self.talk.in_flight.fetch_sub(1, Relaxed);
     }
 }
 
@@ -73,6 +137,8 @@ impl Drop for Busy {
 #[derive(Debug)]
 pub struct Guard<S> {
     stream: S,
+    /// Has the stream end in a reset when it is dropped.
+    break_off: fn(&S),
     clock: Clock,
     talk: Arc<Talk>,
     framing: Framing,
@@ -81,6 +147,8 @@ pub struct Guard<S> {
     /// Since when a head has been on its way.
     head_since: Option<Moment>,
     alarm: Option<Pin<Box<Sleep>>>,
+    /// Since when we have said our last word, while the client is still speaking.
+    lingers_since: Option<Moment>,
     /// Reads and writes so far, and how many there were at the last look.
     activity: u64,
     activity_seen: u64,
@@ -88,11 +156,12 @@ pub struct Guard<S> {
 }
 
 impl<S> Guard<S> {
-    /// Watches `stream` from its first byte on.
+    /// Watches `stream` from its first byte on. `break_off` has it end in a reset when it is dropped.
     #[must_use]
-    pub fn new(stream: S, clock: Clock, talk: Arc<Talk>) -> Self {
+    pub fn new(stream: S, break_off: fn(&S), clock: Clock, talk: Arc<Talk>) -> Self {
         Self {
             stream,
+            break_off,
             clock,
             talk,
             framing: Framing::default(),
@@ -100,6 +169,7 @@ impl<S> Guard<S> {
             has_spoken: false,
             head_since: None,
             alarm: None,
+            lingers_since: None,
             activity: 0,
             activity_seen: 0,
             idle_looks: 0,
@@ -164,11 +234,43 @@ impl<S> Guard<S> {
         self.idle_looks >= IDLE_LOOKS
     }
 
+    /// Whether the client may be in the middle of something that nobody will read.
+    fn is_interrupted(&self) -> bool {
+        !self.is_tunnel && (self.framing.violated().is_some() || !self.framing.is_between_messages())
+    }
+
     fn set_alarm(&mut self, after: Duration, now: Moment) {
         let until = self.clock.instant(now + after);
         match &mut self.alarm {
             Some(alarm) => alarm.as_mut().reset(until),
             None => self.alarm = Some(Box::pin(tokio::time::sleep_until(until))),
+        }
+    }
+}
+
+impl<S> Drop for Guard<S> {
+    fn drop(&mut self) {
+        if self.talk.ends_in_reset.load(Relaxed) {
+            (self.break_off)(&self.stream);
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Guard<S> {
+    /// Hears the client out, bounded in time, and believes nothing of it.
+    fn linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let alarm = self.alarm.as_mut().expect("it was set with the last word");
+        if alarm.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            let mut nothing = [MaybeUninit::uninit(); LINGER_PIECE_BYTES];
+            let mut buffer = ReadBuf::uninit(&mut nothing);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+            }
         }
     }
 }
@@ -193,7 +295,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.activity += 1;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
@@ -205,6 +307,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.activity += 1;
+        if let [only] = slices {
+            // A plain send costs the kernel less than a gathering one.
+            return Pin::new(&mut self.stream).poll_write(cx, only);
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
@@ -217,6 +323,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.lingers_since.is_none() {
+            std::task::ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if !this.is_interrupted() {
+                return Poll::Ready(Ok(()));
+            }
+            let now = this.clock.now();
+            this.lingers_since = Some(now);
+            this.set_alarm(LINGER_MAX, now);
+        }
+        this.linger(cx)
     }
 }

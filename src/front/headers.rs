@@ -3,7 +3,7 @@
 use super::client::Asker;
 use crate::health::Fault;
 use crate::names::{Hostname, Label};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Version};
 use std::fmt::Write;
 
@@ -33,75 +33,139 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// Longest request id taken over from a client, octets.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// What is said about a request to every region it is tried at.
-#[derive(Clone, Copy, Debug)]
-pub struct Introduction<'a> {
-    /// For which hostname.
-    pub hostname: &'a Hostname,
-    /// By whom.
-    pub asker: &'a Asker,
-    /// Whether the client came by TLS.
-    pub is_https: bool,
-    /// In which version of HTTP.
-    pub version: Version,
-    /// Where we stand.
-    pub site: &'a Label,
-    /// Our id in `CDN-Loop`.
-    pub zone: &'a Hostname,
-    /// The request's id.
-    pub request_id: &'a HeaderValue,
-    /// Whether the connection becomes a WebSocket, if the region agrees.
-    pub is_websocket: bool,
+/// What is said about the requests of one client for one hostname to every region they are tried at. It is made once and
+/// serves as long as client and hostname stay the same.
+#[derive(Debug)]
+pub struct Introduction {
+    client_ip: HeaderValue,
+    x_forwarded_for: HeaderValue,
+    x_forwarded_proto: HeaderValue,
+    x_forwarded_host: HeaderValue,
+    forwarded: HeaderValue,
+    site: HeaderValue,
+    zone: HeaderValue,
+    via: HeaderValue,
+}
+
+/// Fields that a request gains on its way, at most: room for them is made at once.
+const FIELDS_GAINED: usize = 14;
+
+impl Introduction {
+    /// Introduces `asker`, who came by TLS or not (`is_https`) in this version of HTTP, to the regions of `hostname`. We
+    /// stand at `site`; `zone` is our id in `CDN-Loop`.
+    #[must_use]
+    pub fn new(
+        hostname: &Hostname,
+        asker: &Asker,
+        is_https: bool,
+        version: Version,
+        site: &Label,
+        zone: &Hostname,
+    ) -> Self {
+        let mut text = asker.address.to_string();
+        let client_ip = value(&text);
+        asker.proxies.iter().for_each(|proxy| {
+            let _ = write!(text, ", {proxy}");
+        });
+        let proto = if is_https { "https" } else { "http" };
+        Self {
+            client_ip,
+            x_forwarded_for: value(&text),
+            x_forwarded_proto: HeaderValue::from_static(proto),
+            x_forwarded_host: value(hostname.as_str()),
+            forwarded: forwarded(hostname, asker, proto),
+            site: value(site.as_str()),
+            zone: value(zone.as_str()),
+            via: via(version, site),
+        }
+    }
 }
 
 /// Makes of a client's headers those for a region (RFC 9110 §7.6). `Host` and the attempt's number are not among them.
-pub fn toward_region(headers: &mut HeaderMap, introduction: &Introduction<'_>) {
-    let trailers_wanted = has_token(headers, &header::TE, "trailers");
-    drop_fields(headers, is_not_for_regions);
-    if trailers_wanted {
+/// `is_websocket`: the connection becomes a WebSocket, if the region agrees.
+#[must_use]
+pub fn toward_region(
+    given: &HeaderMap,
+    introduction: &Introduction,
+    request_id: &HeaderValue,
+    is_websocket: bool,
+) -> HeaderMap {
+    let named = named_by_connection(given);
+    let mut headers = HeaderMap::with_capacity(given.len() + FIELDS_GAINED);
+    for (name, value) in given {
+        if !is_not_for_regions(name.as_str()) && !named.contains(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    if has_token(given, &header::TE, "trailers") {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    if introduction.is_websocket {
+    if is_websocket {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
-    let asker = introduction.asker;
-    let mut text = String::with_capacity(96);
-    let _ = write!(text, "{}", asker.address);
-    headers.insert(CLIENT_IP, value(&text));
-    asker.proxies.iter().for_each(|proxy| {
-        let _ = write!(text, ", {proxy}");
-    });
-    headers.insert(X_FORWARDED_FOR, value(&text));
-    let proto = if introduction.is_https { "https" } else { "http" };
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
-    headers.insert(X_FORWARDED_HOST, value(introduction.hostname.as_str()));
-    headers.insert(header::FORWARDED, forwarded(introduction, proto));
-    headers.insert(SITE, value(introduction.site.as_str()));
-    headers.insert(REQUEST_ID, introduction.request_id.clone());
-    let zone = introduction.zone.as_str();
-    append_to_list(headers, &CDN_LOOP, zone);
-    append_via(headers, introduction.version, introduction.site);
+    headers.insert(CLIENT_IP, introduction.client_ip.clone());
+    headers.insert(X_FORWARDED_FOR, introduction.x_forwarded_for.clone());
+    headers.insert(X_FORWARDED_PROTO, introduction.x_forwarded_proto.clone());
+    headers.insert(X_FORWARDED_HOST, introduction.x_forwarded_host.clone());
+    headers.insert(header::FORWARDED, introduction.forwarded.clone());
+    headers.insert(SITE, introduction.site.clone());
+    headers.insert(REQUEST_ID, request_id.clone());
+    append_to_list(&mut headers, CDN_LOOP, &introduction.zone);
+    append_to_list(&mut headers, header::VIA, &introduction.via);
+    headers
 }
 
 /// The chain as RFC 7239 writes it.
-fn forwarded(introduction: &Introduction<'_>, proto: &str) -> HeaderValue {
+fn forwarded(hostname: &Hostname, asker: &Asker, proto: &str) -> HeaderValue {
     let mut text = String::with_capacity(128);
-    let asker = introduction.asker;
     for (at, hop) in std::iter::once(&asker.address).chain(&asker.proxies).enumerate() {
         text.push_str(if at == 0 { "for=" } else { ", for=" });
         let _ = if hop.is_ipv6() { write!(text, "\"[{hop}]\"") } else { write!(text, "{hop}") };
     }
-    let _ = write!(text, ";host={};proto={proto}", introduction.hostname);
+    let _ = write!(text, ";host={hostname};proto={proto}");
     value(&text)
 }
 
-/// Makes of a region's headers those for the client. `happened`: our members of `Proxy-Status`, in order.
-pub fn toward_client(headers: &mut HeaderMap, version: Version, site: &Label, region: &Label, happened: &str) {
+/// What is said about an answer to the client; it serves as long as region and status stay the same.
+#[derive(Debug)]
+pub struct Farewell {
+    via: HeaderValue,
+    happened: HeaderValue,
+    region: HeaderValue,
+}
+
+impl Farewell {
+    /// From `region`, which spoke this version of HTTP; `happened`: our members of `Proxy-Status`, in order.
+    #[must_use]
+    pub fn new(version: Version, site: &Label, region: &Label, happened: &str) -> Self {
+        Self { via: via(version, site), happened: value(happened), region: value(region.as_str()) }
+    }
+}
+
+/// Makes of a region's headers those for the client.
+pub fn toward_client(headers: &mut HeaderMap, farewell: &Farewell) {
     drop_fields(headers, is_not_for_clients);
-    append_via(headers, version, site);
-    append_to_list(headers, &PROXY_STATUS, happened);
-    headers.insert(REGION, value(region.as_str()));
+    headers.reserve(FIELDS_GAINED_BACK);
+    append_to_list(headers, header::VIA, &farewell.via);
+    append_to_list(headers, PROXY_STATUS, &farewell.happened);
+    headers.insert(REGION, farewell.region.clone());
+}
+
+/// Fields that an answer gains on its way, at most.
+const FIELDS_GAINED_BACK: usize = 4;
+
+/// Takes from the trailers of a request what a header of the same name could not say either: some regions read both as
+/// one (RFC 9110 §6.5.1).
+pub fn trailers_toward_region(trailers: &mut HeaderMap) {
+    drop_fields(trailers, |name| {
+        is_not_for_regions(name) || matches!(name, "via" | "cdn-loop" | "x-request-id" | "content-length")
+    });
+}
+
+/// The same for the trailers of an answer.
+pub fn trailers_toward_client(trailers: &mut HeaderMap) {
+    drop_fields(trailers, |name| is_not_for_clients(name) || name == "content-length");
 }
 
 /// The members of `Proxy-Status` that tell of failed attempts and of the answer (RFC 9209 §2).
@@ -209,6 +273,8 @@ pub(super) fn is_not_for_regions(name: &str) -> bool {
         )
         || name.starts_with("x-forwarded-")
         || name.starts_with("x-anyfront-")
+        // Gateways that speak CGI or WSGI read `_` as `-`.
+        || (name.contains('_') && is_not_for_regions(&name.replace('_', "-")))
 }
 
 /// Fields of a region's answer that end here: hop-by-hop ones, those that only we may say, what is meant for us, and
@@ -269,16 +335,21 @@ pub(super) fn is_protected(name: &str) -> bool {
     .any(|prefix| name.starts_with(prefix))
 }
 
-/// Drops what `is_dropped` names and what `Connection` names (RFC 9110 §7.6.1).
-fn drop_fields(headers: &mut HeaderMap, is_dropped: fn(&str) -> bool) {
-    let named: Vec<HeaderName> = headers
+/// What `Connection` names and may name (RFC 9110 §7.6.1).
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
         .get_all(header::CONNECTION)
         .iter()
         .filter(|line| !matches!(line.as_bytes(), b"keep-alive" | b"close" | b"Keep-Alive"))
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
         .filter(|name| !is_protected(name.as_str()))
-        .collect();
+        .collect()
+}
+
+/// Drops what `is_dropped` names and what `Connection` names.
+fn drop_fields(headers: &mut HeaderMap, is_dropped: fn(&str) -> bool) {
+    let named = named_by_connection(headers);
     let dropped: Vec<HeaderName> = headers.keys().filter(|name| is_dropped(name.as_str())).cloned().collect();
     for name in named.iter().chain(&dropped) {
         headers.remove(name);
@@ -293,30 +364,27 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
         .any(|found| found.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-fn append_via(headers: &mut HeaderMap, version: Version, site: &Label) {
+fn via(version: Version, site: &Label) -> HeaderValue {
     let number = match version {
         Version::HTTP_2 => "2",
         Version::HTTP_10 => "1.0",
         _ => "1.1",
     };
-    let mut text = String::with_capacity(16);
-    let _ = write!(text, "{number} {site}");
-    append_to_list(headers, &header::VIA, &text);
+    value(&format!("{number} {site}"))
 }
 
 /// One line with all elements, ours last.
-fn append_to_list(headers: &mut HeaderMap, name: &HeaderName, element: &str) {
-    if !headers.contains_key(name) {
-        headers.insert(name.clone(), value(element));
-        return;
+fn append_to_list(headers: &mut HeaderMap, name: HeaderName, element: &HeaderValue) {
+    match headers.entry(name) {
+        Entry::Vacant(free) => {
+            free.insert(element.clone());
+        }
+        Entry::Occupied(mut given) => {
+            let lines = given.iter().map(HeaderValue::as_bytes).chain([element.as_bytes()]);
+            let all = lines.collect::<Vec<_>>().join(b", ".as_slice());
+            given.insert(HeaderValue::from_bytes(&all).expect("made of values"));
+        }
     }
-    let mut all: Vec<u8> = Vec::new();
-    for line in headers.get_all(name) {
-        all.extend_from_slice(line.as_bytes());
-        all.extend_from_slice(b", ");
-    }
-    all.extend_from_slice(element.as_bytes());
-    headers.insert(name.clone(), HeaderValue::from_bytes(&all).expect("made of values"));
 }
 
 /// A value made of names, addresses and our own words.
@@ -337,7 +405,6 @@ mod tests {
     }
 
     fn sent(lines: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = map(lines);
         let asker = Asker {
             address: "2001:db8::9".parse().expect("an address"),
             proxies: vec!["10.0.0.1".parse().expect("an address")],
@@ -345,20 +412,8 @@ mod tests {
         let label = Label::parse("lon-1").expect("a label");
         let hostname = Hostname::parse("eu.gateway.example").expect("a name");
         let zone = Hostname::parse("gateway.example").expect("a name");
-        toward_region(
-            &mut headers,
-            &Introduction {
-                hostname: &hostname,
-                asker: &asker,
-                is_https: true,
-                version: Version::HTTP_2,
-                site: &label,
-                zone: &zone,
-                request_id: &HeaderValue::from_static("id-1"),
-                is_websocket: false,
-            },
-        );
-        headers
+        let introduction = Introduction::new(&hostname, &asker, true, Version::HTTP_2, &label, &zone);
+        toward_region(&map(lines), &introduction, &HeaderValue::from_static("id-1"), false)
     }
 
     #[test]
@@ -426,7 +481,7 @@ mod tests {
             ("connection", "close"),
             ("x-tfy-resolved-model", "m"),
         ]);
-        toward_client(&mut headers, Version::HTTP_11, &site, &yyz, &happened);
+        toward_client(&mut headers, &Farewell::new(Version::HTTP_11, &site, &yyz, &happened));
         assert_eq!(
             headers["proxy-status"],
             "inner; received-status=200, lon-1; next-hop=\"orf\"; error=connection_refused, \

@@ -6,6 +6,7 @@
 
 pub mod framing;
 pub mod guard;
+pub mod gather;
 pub mod client;
 pub mod headers;
 pub mod reply;

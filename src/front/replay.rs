@@ -3,6 +3,7 @@
 //! Nothing is read before a connection to a region is there. What was read is kept up to a bound per request and per
 //! worker; beyond it the body still goes on, but only once.
 
+use super::headers::trailers_toward_region;
 use crate::counters::WorkerCounters;
 use crate::limits::{BODY_GRACE, BODY_RATE_MIN, REPLAY_REQUEST_BYTES_MAX};
 use crate::moment::{Clock, Moment};
@@ -16,6 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::Sleep;
+
+/// What keeping one frame costs besides its octets: a body in pieces of one octet must not cost a hundred times its size.
+const FRAME_COST_BYTES: usize = 128;
 
 /// The body of one request, for as many attempts as it takes.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ struct Shared {
     /// Everything read so far, unless `is_lost`.
     kept: Vec<Kept>,
     kept_bytes: usize,
+    /// What keeping it costs, octets: what is kept and how.
+    cost_bytes: usize,
     /// Whether something that was read is gone.
     is_lost: bool,
     has_ended: bool,
@@ -65,6 +71,7 @@ impl Source {
             worker_bytes_max,
             kept: Vec::new(),
             kept_bytes: 0,
+            cost_bytes: 0,
             is_lost: false,
             has_ended: false,
             failed: None,
@@ -118,21 +125,27 @@ impl Shared {
             return;
         }
         let bytes = if let Kept::Data(data) = &kept { data.len() } else { 0 };
+        let cost = bytes + FRAME_COST_BYTES;
         let all = self.counters.door.replay_bytes.load(Relaxed);
-        if self.kept_bytes + bytes > REPLAY_REQUEST_BYTES_MAX || all + bytes as u64 > self.worker_bytes_max {
+        let is_too_much = self.kept_bytes + bytes > REPLAY_REQUEST_BYTES_MAX
+            || self.cost_bytes + cost > 2 * REPLAY_REQUEST_BYTES_MAX
+            || all + cost as u64 > self.worker_bytes_max;
+        if is_too_much {
             self.is_lost = true;
             self.forget();
             return;
         }
         self.kept_bytes += bytes;
-        self.counters.door.replay_bytes.fetch_add(bytes as u64, Relaxed);
+        self.cost_bytes += cost;
+        self.counters.door.replay_bytes.fetch_add(cost as u64, Relaxed);
         self.kept.push(kept);
     }
 
     fn forget(&mut self) {
-        self.counters.door.replay_bytes.fetch_sub(self.kept_bytes as u64, Relaxed);
+        self.counters.door.replay_bytes.fetch_sub(self.cost_bytes as u64, Relaxed);
         self.kept = Vec::new();
         self.kept_bytes = 0;
+        self.cost_bytes = 0;
     }
 
     /// How long the client may still keep us waiting before its average falls below the slowest rate accepted.
@@ -156,7 +169,11 @@ impl Shared {
             Some(Ok(frame)) => {
                 let kept = match frame.into_data() {
                     Ok(data) => Kept::Data(data),
-                    Err(frame) => Kept::Trailers(frame.into_trailers().unwrap_or_default()),
+                    Err(frame) => {
+                        let mut trailers = frame.into_trailers().unwrap_or_default();
+                        trailers_toward_region(&mut trailers);
+                        Kept::Trailers(trailers)
+                    }
                 };
                 if let Kept::Data(data) = &kept {
                     self.read_bytes += data.len() as u64;
@@ -216,9 +233,12 @@ impl Body for Reader {
                         let left = shared.patience(now);
                         let until = shared.clock.instant(now + left);
                         let patience = this.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-                        patience.as_mut().reset(until);
-                        if patience.as_mut().poll(cx).is_pending() {
-                            return Poll::Pending;
+                        // Once it is used up the alarm is not asked: set to now, it would ring a little later for ever.
+                        if !left.is_zero() {
+                            patience.as_mut().reset(until);
+                            if patience.as_mut().poll(cx).is_pending() {
+                                return Poll::Pending;
+                            }
                         }
                         shared.failed = Some(OutgoingError::TooSlow);
                         Some(Err(OutgoingError::TooSlow))

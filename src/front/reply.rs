@@ -1,6 +1,6 @@
 //! Answers of our own: errors in the shape that the route's clients expect, and never a redirect.
 
-use super::headers::{PROXY_STATUS, REQUEST_ID};
+use super::headers::{PROXY_STATUS, REGION, REQUEST_ID};
 use super::stream::Reply;
 use crate::topology::Dialect;
 use http::header::{self, HeaderName, HeaderValue};
@@ -70,6 +70,7 @@ impl Complaint {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(REQUEST_ID, request_id.clone());
+        headers.insert(REGION, HeaderValue::from_static("none"));
         if let Some(happened) = happened.and_then(|text| HeaderValue::from_str(text).ok()) {
             headers.insert(PROXY_STATUS, happened);
         }

@@ -1,10 +1,10 @@
 //! One request from start to end.
 
-use super::client::{Asker, asker};
+use super::client::asker;
 use super::connection::Connection;
 use super::failover::{Failover, Situation, Step, is_evidence};
 use super::framing::Violation;
-use super::headers::{self, Introduction};
+use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, Target};
 use super::replay::Source;
 use super::reply::Complaint;
@@ -13,11 +13,12 @@ use super::{attempt, tunnel};
 use crate::control::Event;
 use crate::counters::{DoorCounters, Recent};
 use crate::health::Fault;
+use crate::limits::{HEADER_FIELDS_MAX, HEADER_LINE_BYTES_MAX};
 use crate::moment::Moment;
 use crate::names::{Hostname, NameError};
 use crate::snapshot::{EndpointState, Snapshot};
 use crate::steering::Client;
-use crate::topology::{Class, Dialect, RouteIndex};
+use crate::topology::{Class, Dialect, RegionIndex, RouteIndex};
 use crate::upstream::body::OutgoingError;
 use crate::upstream::pool::Answer;
 use crate::upstream::{AttemptError, Progress};
@@ -33,15 +34,10 @@ use std::sync::Arc;
 /// # Errors
 /// Never: what goes wrong becomes an answer, or the end of one.
 pub async fn serve(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
-    let (busy, violation) = match &connection.talk {
-        Some(talk) => {
-            let (busy, violation) = talk.begin();
-            (Some(busy), violation)
-        }
-        None => (None, None),
-    };
+    let (busy, violation) = connection.talk.begin();
+    let is_head = request.method() == Method::HEAD;
     let answer = Exchange::run(&connection, request, violation).await;
-    Ok(answer.map(|reply| reply.keeping(busy)))
+    Ok(answer.map(|reply| if is_head { reply.to_head() } else { reply }.keeping(busy)))
 }
 
 /// A request that was understood, and everything needed to carry it.
@@ -55,6 +51,7 @@ struct Exchange<'a> {
     method: Method,
     version: Version,
     client: Arc<Client>,
+    introduction: Arc<Introduction>,
     is_safe: bool,
     journey: Journey,
     attempts: u32,
@@ -106,10 +103,9 @@ impl<'a> Exchange<'a> {
         let (dialect, is_safe) = (class.dialect, is_safe(class, &parts));
         let asker = asker(connection.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
         let (client, decision) = connection.decide(&snapshot, route, &asker);
-        let is_websocket =
-            connection.talk.is_some() && headers::wants_websocket(&parts.method, parts.version, &parts.headers);
+        let is_websocket = headers::wants_websocket(&parts.method, parts.version, &parts.headers);
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
-        introduce(connection, &snapshot, &hostname, &asker, &request_id, is_websocket, &mut parts);
+        let introduction = connection.introduce(&snapshot, asker, &hostname, parts.version);
         let worker_bytes_max = front.replay_bytes_max;
         let body = Source::new(body, front.clock, &front.counters, worker_bytes_max);
         let mut failover = Failover::new(began, &snapshot.topology.forward);
@@ -134,6 +130,7 @@ impl<'a> Exchange<'a> {
             version: parts.version,
             client,
             is_safe,
+            introduction,
             journey,
             attempts,
         };
@@ -168,6 +165,9 @@ impl<'a> Exchange<'a> {
                 snapshot: &self.snapshot,
                 endpoint: target.endpoint,
                 hostname: &self.hostname,
+                client: &self.client,
+                introduction: &self.introduction,
+                request_id: &self.request_id,
                 parts,
                 body,
                 number: self.attempts,
@@ -273,14 +273,11 @@ impl<'a> Exchange<'a> {
     fn pass_on(self, target: Target, mut answer: Response<Answer>, upgrade: Option<OnUpgrade>) -> Response<Reply> {
         let front = &self.connection.front;
         let snapshot = &self.snapshot;
-        let region = &snapshot.topology.region(target.region).name;
-        let site = &snapshot.here.name;
         let status = answer.status();
         let switches = status == StatusCode::SWITCHING_PROTOCOLS;
         let region_upgrade = switches.then(|| hyper::upgrade::on(&mut answer));
         let (mut parts, body) = answer.into_parts();
-        let happened = headers::happened(site, &self.journey.failed, Some((region, status.as_u16())));
-        headers::toward_client(&mut parts.headers, parts.version, site, region, &happened);
+        headers::toward_client(&mut parts.headers, &self.farewell(target.region, status, parts.version));
         if !parts.headers.contains_key(headers::REQUEST_ID) {
             parts.headers.insert(headers::REQUEST_ID, self.request_id.clone());
         }
@@ -288,9 +285,7 @@ impl<'a> Exchange<'a> {
         let state = snapshot.endpoint(target.endpoint);
         if let (Some(client), Some(region)) = (upgrade, region_upgrade) {
             tunnel::switch(&mut parts.headers);
-            if let Some(talk) = &self.connection.talk {
-                talk.becomes_tunnel();
-            }
+            self.connection.talk.becomes_tunnel();
             let idle = snapshot.topology.forward.stream_idle_timeout;
             tokio::spawn(tunnel::join(client, region, body, idle, self.connection.alive.clone()));
             return Response::from_parts(parts, Reply::own(""));
@@ -302,10 +297,21 @@ impl<'a> Exchange<'a> {
             endpoint: state.id,
             load: Arc::clone(&state.load),
             prefix: self.client.hash(),
+            ended_by: (self.version == Version::HTTP_10).then(|| Arc::clone(&self.connection.talk)),
             idle_max: snapshot.topology.forward.stream_idle_timeout,
             silence: Silence::default(),
         };
         Response::from_parts(parts, Reply::region(carried))
+    }
+
+    fn farewell(&self, region: RegionIndex, status: StatusCode, version: Version) -> Arc<Farewell> {
+        let snapshot = &self.snapshot;
+        if self.journey.failed.is_empty() {
+            return self.connection.part(snapshot, region, status, version);
+        }
+        let (site, name) = (&snapshot.here.name, &snapshot.topology.region(region).name);
+        let happened = headers::happened(site, &self.journey.failed, Some((name, status.as_u16())));
+        Arc::new(Farewell::new(version, site, name, &happened))
     }
 
     /// Nobody answered.
@@ -370,8 +376,12 @@ fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostnam
         }
     };
     let routes = &snapshot.topology.route_by_hostname;
-    // As it is mostly written: no port, lower case, no final dot.
-    if let Some((hostname, route)) = routes.get_key_value(authority) {
+    // As it is mostly written: lower case, no final dot.
+    let bare = match authority.split_once(':') {
+        Some((name, port)) if is_port(port) => name,
+        _ => authority,
+    };
+    if let Some((hostname, route)) = routes.get_key_value(bare) {
         return Ok((*route, hostname.clone()));
     }
     let unknown = |what: &str| {
@@ -384,6 +394,10 @@ fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostnam
     };
     let route = routes.get(&hostname).ok_or_else(|| unknown("this hostname"))?;
     Ok((*route, hostname))
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 /// Whether the request may be carried at all.
@@ -401,36 +415,31 @@ fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
         let message = "only 100-continue can be expected";
         return Err(Complaint::closing(StatusCode::EXPECTATION_FAILED, "expectation_failed", message));
     }
-    if parts.headers.len() > crate::limits::HEADER_FIELDS_MAX {
+    if is_too_large(parts) {
         return Err(complaint_about(Violation::TooLarge));
     }
     Ok(())
 }
 
-fn is_safe(class: &Class, parts: &Parts) -> bool {
-    class.is_safe(&parts.method, parts.headers.contains_key(headers::IDEMPOTENCY_KEY))
+/// Whether a head is larger than may be, measured as it would be written in HTTP/1.1. There the guard has measured it.
+fn is_too_large(parts: &Parts) -> bool {
+    if parts.version != Version::HTTP_2 {
+        return false;
+    }
+    let target = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let line = parts.method.as_str().len() + " ".len() + target + " HTTP/1.1".len();
+    // `:authority` stands for `Host`.
+    let fields = parts.headers.len() + usize::from(parts.uri.authority().is_some());
+    fields > HEADER_FIELDS_MAX
+        || line > HEADER_LINE_BYTES_MAX
+        || parts
+            .headers
+            .iter()
+            .any(|(name, value)| name.as_str().len() + ": ".len() + value.len() > HEADER_LINE_BYTES_MAX)
 }
 
-fn introduce(
-    connection: &Connection,
-    snapshot: &Snapshot,
-    hostname: &Hostname,
-    asker: &Asker,
-    request_id: &HeaderValue,
-    is_websocket: bool,
-    parts: &mut Parts,
-) {
-    let introduction = Introduction {
-        hostname,
-        asker,
-        is_https: connection.is_https,
-        version: parts.version,
-        site: &snapshot.here.name,
-        zone: &snapshot.topology.zone,
-        request_id,
-        is_websocket,
-    };
-    headers::toward_region(&mut parts.headers, &introduction);
+fn is_safe(class: &Class, parts: &Parts) -> bool {
+    class.is_safe(&parts.method, parts.headers.contains_key(headers::IDEMPOTENCY_KEY))
 }
 
 /// Whether a region says that it has done nothing and somebody else should (or that it is the wrong one).
@@ -476,6 +485,7 @@ fn refuse(complaint: &Complaint, dialect: Dialect, request_id: &HeaderValue, rol
 
 /// 128 bits of chance: unique, not secret.
 pub(super) fn new_request_id(front: &super::Front) -> HeaderValue {
-    let text = format!("{:016x}{:016x}", front.roll(), front.roll());
-    HeaderValue::try_from(text).expect("hexadecimal digits are visible")
+    let bits = u128::from(front.roll()) << 64 | u128::from(front.roll());
+    let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15]);
+    HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible")
 }

@@ -3,6 +3,7 @@
 use super::Front;
 use super::connection::Connection;
 use super::fast;
+use super::gather::Gathered;
 use super::guard::{Guard, Talk};
 use super::request::serve;
 use crate::counters::DoorCounters;
@@ -17,6 +18,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
+use socket2::SockRef;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -33,6 +35,8 @@ const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
 const HEAD_ROOM_BYTES: usize = 4 << 10;
 /// How often HTTP/2 asks whether a quiet client is still there.
 const PING_EVERY: Duration = Duration::from_secs(20);
+/// How long an HTTP/2 client that is told to go has for it.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// What an HTTP/2 client may send ahead on one connection, octets.
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
@@ -100,8 +104,11 @@ impl Drop for Open {
 }
 
 async fn converse(door: &Door, stream: TcpStream, peer: SocketAddr, ending: watch::Receiver<bool>) {
+    // The kinds of conversation differ much in size, and each connection keeps its own for as long as it is open.
     let Some(tls) = &door.tls else {
-        return converse_http1(door, stream, peer, false, ending).await;
+        // Only a reset tells a client of HTTP/1.0 that its answer was cut.
+        let break_off = |stream: &TcpStream| drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
+        return Box::pin(converse_http1(door, stream, break_off, peer, false, ending)).await;
     };
     let acceptor = TlsAcceptor::from(tls.load_full());
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else {
@@ -109,21 +116,27 @@ async fn converse(door: &Door, stream: TcpStream, peer: SocketAddr, ending: watc
         return;
     };
     if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
-        converse_http2(door, stream, peer, ending).await;
+        Box::pin(converse_http2(door, stream, peer, ending)).await;
     } else {
-        converse_http1(door, stream, peer, true, ending).await;
+        // TLS has an end of its own, which is not said then.
+        Box::pin(converse_http1(door, stream, |_| (), peer, true, ending)).await;
     }
 }
 
-async fn converse_http1<S>(door: &Door, stream: S, peer: SocketAddr, is_https: bool, mut ending: watch::Receiver<bool>)
-where
+async fn converse_http1<S>(
+    door: &Door,
+    stream: S,
+    break_off: fn(&S),
+    peer: SocketAddr,
+    is_https: bool,
+    mut ending: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let talk = Arc::<Talk>::default();
-    let stream = Guard::new(stream, door.front.clock, Arc::clone(&talk));
+    let stream = Guard::new(stream, break_off, door.front.clock, Arc::clone(&talk));
     let alive = door.alive.clone();
-    let shared =
-        Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), is_https, Some(Arc::clone(&talk)), alive));
+    let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), is_https, Arc::clone(&talk), alive));
     let Some(stream) = fast::converse(&shared, &talk, stream, ending.clone()).await else { return };
     let service = service_fn(|request| serve(Arc::clone(&shared), request));
     let serving = http1::Builder::new()
@@ -150,8 +163,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let alive = door.alive.clone();
-    let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), true, None, alive));
+    let talk = Arc::<Talk>::default();
+    let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), true, Arc::clone(&talk), alive));
     let service = service_fn(move |request| serve(Arc::clone(&shared), request));
+    let gathered = Gathered::new(stream);
     let window = u32::try_from(STREAM_BUFFER_BYTES_MAX).expect("it is small");
     let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -162,13 +177,18 @@ where
         .initial_stream_window_size(window)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(STREAM_BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(gathered.clone()), service);
     let mut serving = pin!(serving);
     tokio::select! {
-        _ = serving.as_mut() => {}
+        _ = gathered.drive(serving.as_mut()) => {}
+        () = talk.is_over() => {
+            serving.as_mut().graceful_shutdown();
+            // Whoever has not even begun, or takes nothing, does not get to hear it.
+            let _ = tokio::time::timeout(FAREWELL_MAX, gathered.drive(serving)).await;
+        }
         () = requested(&mut ending) => {
             serving.as_mut().graceful_shutdown();
-            let _ = serving.await;
+            let _ = gathered.drive(serving).await;
         }
     }
 }

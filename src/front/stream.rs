@@ -4,7 +4,8 @@
 //! resets the stream (HTTP/2): never a clean end (RFC 9112 §8, RFC 9113 §8.1).
 
 use super::Front;
-use super::guard::Busy;
+use super::guard::{Busy, Talk};
+use super::headers::trailers_toward_client;
 use crate::control::Event;
 use crate::counters::DoorCounters;
 use crate::health::Fault;
@@ -47,6 +48,8 @@ pub struct Carried {
     pub load: Arc<Load>,
     /// The client's prefix, hashed.
     pub prefix: u64,
+    /// The client's connection, if only its end tells the end of the answer (HTTP/1.0).
+    pub ended_by: Option<Arc<Talk>>,
     /// Longest silence inside it.
     pub idle_max: Duration,
     /// Since when we wait for more of it, and what wakes us when that is too long.
@@ -74,10 +77,26 @@ impl Reply {
         Self { kind: Kind::Region(carried), busy: None }
     }
 
+    fn held(&mut self, is_held: bool) {
+        if let Some(busy) = &mut self.busy {
+            busy.held(is_held);
+        }
+    }
+
+    /// As the answer to HEAD: without a body of our own. A region has sent none.
+    #[must_use]
+    pub fn to_head(mut self) -> Self {
+        if let Kind::Own(body) = &mut self.kind {
+            *body = None;
+        }
+        self
+    }
+
     /// Has the connection count as busy until this body is gone.
     #[must_use]
-    pub fn keeping(mut self, busy: Option<Busy>) -> Self {
-        self.busy = busy;
+    pub fn keeping(mut self, busy: Busy) -> Self {
+        self.busy = Some(busy);
+        self.held(true);
         self
     }
 }
@@ -86,8 +105,11 @@ impl Carried {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         match Pin::new(&mut self.answer).poll_frame(cx) {
             Poll::Ready(Some(Err(fault))) => Poll::Ready(Some(Err(self.broke(fault)))),
-            Poll::Ready(frame) => {
+            Poll::Ready(mut frame) => {
                 self.silence.end();
+                if let Some(trailers) = frame.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
+                    trailers_toward_client(trailers);
+                }
                 Poll::Ready(frame)
             }
             Poll::Pending => match self.silence.poll(cx, self.front.clock, self.idle_max) {
@@ -100,6 +122,9 @@ impl Carried {
     fn broke(&self, fault: Fault) -> Fault {
         DoorCounters::count(&self.front.counters.door.cut);
         self.load.failed();
+        if let Some(talk) = &self.ended_by {
+            talk.ends_in_reset();
+        }
         self.front.tell(Event::Failed { endpoint: self.endpoint, fault, prefix: self.prefix });
         fault
     }
@@ -132,10 +157,15 @@ impl Body for Reply {
     type Error = Fault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        match &mut self.kind {
+        self.held(false);
+        let polled = match &mut self.kind {
             Kind::Own(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
             Kind::Region(carried) => carried.poll(cx),
+        };
+        if polled.is_ready() {
+            self.held(true);
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

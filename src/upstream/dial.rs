@@ -95,9 +95,7 @@ pub async fn connect(way: &Way, addresses: &[SocketAddr], timeout: Duration) -> 
         let stream = reach(addresses, timeout).await?;
         match way {
             Way::Plain => Ok(()),
-            Way::Tls { trust, name } => {
-                secure(trust, name, Watched::new(stream, Wire::new(true)), true).await.map(drop)
-            }
+            Way::Tls { trust, name } => secure(trust, name, Watched::new(stream, Wire::new()), true).await.map(drop),
         }
     };
     tokio::time::timeout(timeout, connected).await.unwrap_or(Err(Fault::ConnectTimeout))
@@ -135,7 +133,7 @@ async fn secure(
 }
 
 async fn secure_and_shake(way: &Way, stream: TcpStream, http1_only: bool) -> Result<Dialled, Fault> {
-    let wire = Wire::new(matches!(way, Way::Tls { .. }));
+    let wire = Wire::new();
     let stream = Watched::new(stream, Arc::clone(&wire));
     match way {
         Way::Plain => shake_http1(TokioIo::new(stream), wire).await,

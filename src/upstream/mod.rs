@@ -17,6 +17,7 @@ use crate::snapshot::{EndpointId, Snapshot};
 use crate::tls::trust::Trust;
 use crate::topology::{EndpointIndex, HostFrom, Topology};
 use dial::Way;
+use http::HeaderValue;
 use pool::{Lease, Pool};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,7 +99,8 @@ impl Upstream {
         let addresses = Arc::clone(&state.addresses);
         let load = Arc::clone(&state.load);
         let timeout = snapshot.topology.forward.connect_timeout;
-        pool.open(&addresses, needs, timeout, &load).await
+        // Dialling is rare and its state is large: every request would carry it around.
+        Box::pin(pool.open(&addresses, needs, timeout, &load)).await
     }
 
     /// The pool of an endpoint; those of endpoints that are no more are dropped with the first look at a new generation.
@@ -116,7 +118,9 @@ impl Upstream {
         }
         let trust = pools.trust.clone().unwrap_or_else(|| Trust::new(&snapshot.topology.forward.trust));
         let way = Way::to(described, key.1.as_ref(), &trust);
-        let pool = Arc::new(Pool::new(self.clock, way));
+        let authority = key.1.as_ref().map_or_else(|| described.authority(), ToString::to_string);
+        let authority = HeaderValue::try_from(authority).expect("names and addresses are visible characters");
+        let pool = Arc::new(Pool::new(self.clock, way, authority));
         pools.by_endpoint.insert(key, Arc::clone(&pool));
         pool
     }

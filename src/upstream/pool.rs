@@ -9,6 +9,7 @@ use crate::limits::{POOL_IDLE, POOL_IDLE_MAX, UPSTREAM_STREAMS_MAX};
 use crate::load::{InFlight, Load};
 use crate::moment::{Clock, Moment};
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -28,10 +29,13 @@ use tokio::net::TcpStream;
 pub struct Pool {
     clock: Clock,
     way: Way,
+    authority: HeaderValue,
     idle: Mutex<Vec<(Exclusive, Moment)>>,
     bare: Mutex<Vec<(TcpStream, Moment)>>,
     shared: Mutex<Vec<Shared>>,
     speaks_http2: AtomicBool,
+    /// Whether a connection may turn out to be one for many: it is TLS, and nobody has got through yet.
+    may_speak_http2: AtomicBool,
     dialling: tokio::sync::Mutex<()>,
 }
 
@@ -83,12 +87,15 @@ impl Drop for Stream {
 }
 
 impl Pool {
-    /// No connection yet.
+    /// No connection yet. `authority` is what requests call the endpoint.
     #[must_use]
-    pub fn new(clock: Clock, way: Way) -> Self {
+    pub fn new(clock: Clock, way: Way, authority: HeaderValue) -> Self {
+        let may_speak_http2 = AtomicBool::new(matches!(way, Way::Tls { .. }));
         Self {
             clock,
             way,
+            authority,
+            may_speak_http2,
             idle: Mutex::new(Vec::new()),
             bare: Mutex::new(Vec::new()),
             shared: Mutex::new(Vec::new()),
@@ -138,16 +145,24 @@ impl Pool {
         load: &Load,
     ) -> Result<Lease, Fault> {
         let is_for_upgrade = needs == Needs::Upgrade;
-        let _turn = if self.speaks_http2.load(Relaxed) && !is_for_upgrade {
-            let turn = tokio::time::timeout(timeout, self.dialling.lock()).await.map_err(|_| Fault::ConnectTimeout)?;
+        let until = self.clock.now() + timeout;
+        let mut turn = None;
+        // Until we know what is spoken one goes ahead: otherwise all who come first would dial a connection each.
+        if !is_for_upgrade && (self.speaks_http2.load(Relaxed) || self.may_speak_http2.load(Relaxed)) {
+            let waited = tokio::time::timeout(timeout, self.dialling.lock()).await;
+            turn = Some(waited.map_err(|_| Fault::ConnectTimeout)?);
             if let Some(lease) = self.idle(self.clock.now()) {
                 return Ok(lease);
             }
-            Some(turn)
-        } else {
-            None
-        };
-        let dialled = dial::dial(&self.way, addresses, is_for_upgrade, timeout).await?;
+            if !self.speaks_http2.load(Relaxed) && !self.may_speak_http2.load(Relaxed) {
+                turn = None;
+            }
+        }
+        let left = until.since(self.clock.now());
+        let dialled = dial::dial(&self.way, addresses, is_for_upgrade, left).await?;
+        if !is_for_upgrade {
+            self.may_speak_http2.store(false, Relaxed);
+        }
         load.connected();
         let kind = match dialled {
             Dialled::Http1(sender, wire) => {
@@ -164,6 +179,7 @@ impl Pool {
                 kind
             }
         };
+        drop(turn);
         Ok(Lease { pool: Arc::clone(self), kind, was_idle: false, is_kept: !is_for_upgrade })
     }
 
@@ -230,6 +246,12 @@ impl Lease {
     #[must_use]
     pub fn was_idle(&self) -> bool {
         self.was_idle
+    }
+
+    /// What requests call the endpoint: their `Host` or `:authority`.
+    #[must_use]
+    pub fn authority(&self) -> &HeaderValue {
+        &self.pool.authority
     }
 
     /// Whether it speaks HTTP/2.

@@ -4,6 +4,7 @@
 //! of a request is written, the endpoint cannot have acted on it, and any request may go elsewhere (RFC 9110 §9.2.2).
 
 use std::io;
+use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,14 +18,13 @@ use tokio::net::TcpStream;
 pub struct Wire {
     written: AtomicU64,
     must_be_alive: AtomicBool,
-    is_tls: bool,
 }
 
 impl Wire {
-    /// A new connection; over TLS an idle endpoint may still have something to say (tickets).
+    /// A new connection.
     #[must_use]
-    pub fn new(is_tls: bool) -> Arc<Self> {
-        Arc::new(Self { is_tls, ..Self::default() })
+    pub fn new() -> Arc<Self> {
+        Arc::default()
     }
 
     /// Octets given to the kernel so far.
@@ -60,18 +60,25 @@ impl Watched {
         }
         match socket2::SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]) {
             Ok(0) => Err(io::ErrorKind::NotConnected.into()),
-            Ok(_) if self.wire.is_tls => Ok(()),
+            // An idle endpoint has nothing to say but farewell: over TLS its close comes as data before the end does.
+            // Tickets come before the first answer.
             Ok(_) => Err(io::ErrorKind::InvalidData.into()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(written)) = written {
-            self.wire.written.fetch_add(written as u64, Relaxed);
+    /// Counts what the kernel took of `offered` octets. An endpoint that has closed takes no more, but it may have
+    /// answered before, and the answer is still to be read: the rest goes nowhere, and reading tells how it ended.
+    fn count(&self, offered: usize, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(written)) => {
+                self.wire.written.fetch_add(written as u64, Relaxed);
+                Poll::Ready(Ok(written))
+            }
+            Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => Poll::Ready(Ok(offered)),
+            other => other,
         }
-        written
     }
 }
 
@@ -85,7 +92,7 @@ impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check_alive()?;
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.count(written)
+        self.count(bytes.len(), written)
     }
 
     fn poll_write_vectored(
@@ -93,9 +100,13 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = slices {
+            // A plain send costs the kernel less than a gathering one.
+            return self.poll_write(cx, only);
+        }
         self.check_alive()?;
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.count(written)
+        self.count(slices.iter().map(|slice| slice.len()).sum(), written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -108,5 +119,49 @@ impl AsyncWrite for Watched {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    /// A watched connection, and the endpoint's end of it.
+    async fn pair() -> (Watched, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        let (ours, theirs) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (Watched::new(ours.expect("connected"), Wire::new()), theirs.expect("accepted").0)
+    }
+
+    async fn until_something_came(watched: &Watched) {
+        let came = tokio::time::timeout(Duration::from_secs(10), watched.stream.readable());
+        came.await.expect("it comes").expect("a socket");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_to_an_endpoint_that_has_said_farewell() {
+        let (mut quiet, _theirs) = pair().await;
+        quiet.wire.look_before_writing();
+        assert_eq!(quiet.write(b"x").await.expect("it is alive"), 1);
+        assert_eq!(quiet.wire.written(), 1);
+
+        let (mut closed, theirs) = pair().await;
+        drop(theirs);
+        until_something_came(&closed).await;
+        closed.wire.look_before_writing();
+        assert!(closed.write(b"x").await.is_err());
+        assert_eq!(closed.wire.written(), 0);
+
+        // What a TLS endpoint sends before it closes, with the end still to come.
+        let (mut leaving, mut theirs) = pair().await;
+        theirs.write_all(b"\x17\x03\x03\0\x13 close_notify ......").await.expect("sent");
+        until_something_came(&leaving).await;
+        leaving.wire.look_before_writing();
+        assert!(leaving.write(b"x").await.is_err());
+        assert_eq!(leaving.wire.written(), 0);
     }
 }

@@ -193,14 +193,18 @@ async fn generate(
         let (idle, account) = (Arc::clone(&idle), Arc::clone(&account));
         tokio::spawn(async move {
             let kept = idle.lock().expect("nobody panics with it").pop();
-            let mut client = match kept {
-                Some(client) => client,
-                None => Client::connect(to, from).await.expect("the node takes connections"),
+            let client = match kept {
+                Some(client) => Ok(client),
+                None => Client::connect(to, from).await,
             };
-            let seen = client.send(&ask).await;
-            account.enter(&ask, &seen);
-            if client.may_go_on() {
-                idle.lock().expect("nobody panics with it").push(client);
+            match client {
+                Ok(mut client) => {
+                    account.enter(&ask, &client.send(&ask).await);
+                    if client.may_go_on() {
+                        idle.lock().expect("nobody panics with it").push(client);
+                    }
+                }
+                Err(error) => account.enter(&ask, &Seen::nothing(error)),
             }
             drop(permit);
         });

@@ -4,6 +4,7 @@
 //! wait is for a condition, with a bound; what took longer than the bound fails and says what was believed instead.
 
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::panic, reason = "what cannot be tested fails the test, and says why")]
 
 pub mod load;
 
@@ -16,7 +17,7 @@ use anyfront::node::{Node, Options};
 use anyfront::snapshot::Snapshot;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value as Json, json};
@@ -143,6 +144,11 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// No answer, because of this.
+    pub fn nothing(error: String) -> Self {
+        Self { status: None, headers: HeaderMap::new(), body: Err(error), elapsed: Duration::ZERO }
+    }
+
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
@@ -209,13 +215,14 @@ impl Client {
     }
 
     pub async fn send(&mut self, ask: &Ask) -> Seen {
+        self.send_within(ask, BOUND).await
+    }
+
+    pub async fn send_within(&mut self, ask: &Ask, bound: Duration) -> Seen {
         let began = self.clock.now();
-        let mut seen = timeout(BOUND, self.exchange(ask)).await.unwrap_or_else(|_| Seen {
-            status: None,
-            headers: HeaderMap::new(),
-            body: Err(format!("no answer within {BOUND:?}")),
-            elapsed: BOUND,
-        });
+        let mut seen = timeout(bound, self.exchange(ask))
+            .await
+            .unwrap_or_else(|_| Seen::nothing(format!("no end within {bound:?}")));
         seen.elapsed = self.clock.now().since(began);
         seen
     }
@@ -228,22 +235,16 @@ impl Client {
             .header("x-request-id", &ask.id)
             .body(Full::new(ask.body.clone()))
             .expect("a request");
-        let ended = |error: &dyn std::fmt::Display| Seen {
-            status: None,
-            headers: HeaderMap::new(),
-            body: Err(error.to_string()),
-            elapsed: Duration::ZERO,
-        };
         if let Err(error) = self.sender.ready().await {
-            return ended(&error);
+            return Seen::nothing(error.to_string());
         }
         match self.sender.send_request(request).await {
             Ok(answer) => {
                 let (head, body) = answer.into_parts();
-                let body = body.collect().await.map(|body| body.to_bytes()).map_err(|error| error.to_string());
+                let body = body.collect().await.map(Collected::to_bytes).map_err(|error| error.to_string());
                 Seen { status: Some(head.status.as_u16()), headers: head.headers, body, elapsed: Duration::ZERO }
             }
-            Err(error) => ended(&error),
+            Err(error) => Seen::nothing(error.to_string()),
         }
     }
 }
@@ -348,15 +349,22 @@ impl Fleet {
         self.until(&format!("everything is {standing}"), within, holds).await
     }
 
-    /// Waits until every region has been asked `count` times since the start, by probes or anybody.
+    /// Waits until every region has been asked `count` times more, by probes or anybody.
     pub async fn until_probed(&self, count: u64) {
-        let asked = |region: &str| self.world.counts(region).begun;
+        for region in self.world.regions() {
+            self.until_begun(region.as_str(), count).await;
+        }
+    }
+
+    /// Waits until a region has begun to process `count` requests more.
+    pub async fn until_begun(&self, region: &str, count: u64) {
+        let enough = self.world.counts(region).begun + count;
         let wait = async {
-            while self.world.regions().iter().any(|region| asked(region.as_str()) < count) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+            while self.world.counts(region).begun < enough {
+                tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        timeout(BOUND, wait).await.expect("probes go on");
+        timeout(BOUND, wait).await.expect("it is asked");
     }
 
     /// How often each request was processed, by its id; and where last.

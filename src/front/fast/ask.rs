@@ -3,11 +3,13 @@
 use super::head::{Answered, Read, Remarks, answer};
 use super::{READ_AHEAD_BYTES_MAX, poll_append};
 use crate::front::Front;
-use crate::front::attempt::{WATCH_AFTER, is_silent};
+use crate::front::attempt::{WATCH_AFTER, is_in_vain};
 use crate::health::Fault;
 use crate::limits::CONNECTION_BUFFER_BYTES_MAX;
 use crate::moment::Moment;
+use crate::names::Hostname;
 use crate::snapshot::EndpointId;
+use crate::steering::Client;
 use crate::upstream::{AttemptError, Progress};
 use std::io;
 use std::mem::MaybeUninit;
@@ -47,6 +49,10 @@ pub struct Asking<'a, C> {
     pub was_reused: bool,
     /// Whom it asks.
     pub endpoint: EndpointId,
+    /// For which hostname.
+    pub hostname: &'a Hostname,
+    /// For whom.
+    pub asker: &'a Client,
     /// How long to wait for the head.
     pub first_byte_timeout: Duration,
     /// When the request began.
@@ -122,7 +128,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Asking<'_, C> {
         let mut longest = pin!(tokio::time::sleep(longest));
         let mut bell = front.published.subscribe();
         loop {
-            if self.is_safe && is_silent(&front.published, self.endpoint) {
+            if self.is_safe && is_in_vain(&front.published.load(), self.endpoint, self.hostname, self.asker) {
                 return Came::Fault(Fault::Silent);
             }
             tokio::select! {

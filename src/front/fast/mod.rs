@@ -266,7 +266,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             return None;
         }
         let text = |(start, end): (usize, usize)| std::str::from_utf8(&self.input[start..end]).ok();
-        let (hostname, route) = topology.route_by_hostname.get_key_value(text(asked.host)?)?;
+        let host = without_port(text(asked.host)?);
+        let (hostname, route) = topology.route_by_hostname.get_key_value(host)?;
         let path = text(asked.target)?;
         let path = path.split_once('?').map_or(path, |(path, _)| path);
         let is_safe = topology.class(hostname, path).is_safe(&asked.method, asked.has_idempotency_key);
@@ -328,6 +329,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             is_safe: errand.is_safe,
             was_reused,
             endpoint: state.id,
+            hostname: &errand.hostname,
+            asker: &errand.client,
             first_byte_timeout: errand.snapshot.topology.forward.first_byte_timeout,
             began: errand.began,
         };
@@ -465,18 +468,10 @@ impl Preface {
         let site = &snapshot.here.name;
         if self.route != Some(route) {
             self.route = Some(route);
-            let mut headers = HeaderMap::new();
-            let introduction = Introduction {
-                hostname,
-                asker,
-                is_https,
-                version: Version::HTTP_11,
-                site,
-                zone: &snapshot.topology.zone,
-                request_id: &HeaderValue::from_static("-"),
-                is_websocket: false,
-            };
-            toward_region(&mut headers, &introduction);
+            let zone = &snapshot.topology.zone;
+            let introduction = Introduction::new(hostname, asker, is_https, Version::HTTP_11, site, zone);
+            let nobody = HeaderValue::from_static("-");
+            let mut headers = toward_region(&HeaderMap::new(), &introduction, &nobody, false);
             headers.remove(REQUEST_ID);
             self.toward_region.clear();
             for (name, value) in &headers {
@@ -490,6 +485,14 @@ impl Preface {
             self.before_status = format!("via: 1.1 {site}\r\nproxy-status: {member}; received-status=").into_bytes();
             self.after_status = format!("\r\nx-anyfront-region: {region}\r\n").into_bytes();
         }
+    }
+}
+
+/// A host without its port, if that is one; the whole way judges everything else.
+fn without_port(host: &str) -> &str {
+    match host.split_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+') => name,
+        _ => host,
     }
 }
 

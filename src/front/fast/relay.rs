@@ -41,6 +41,8 @@ pub struct Relay<'a, C> {
     left: Left,
     /// Whether the region sent more than its answer.
     is_surplus: bool,
+    /// Whether the empty line after the last chunk is still to be written.
+    is_trailing: bool,
     must_flush: bool,
     idle_max: Duration,
     silence: Silence,
@@ -63,7 +65,19 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Relay<'a, C> {
             Extent::UntilClose => Left::Everything,
         };
         let silence = Silence::default();
-        Self { front, client, region, pending, at: 0, left, is_surplus: false, must_flush: true, idle_max, silence }
+        Self {
+            front,
+            client,
+            region,
+            pending,
+            at: 0,
+            left,
+            is_surplus: false,
+            is_trailing: false,
+            must_flush: true,
+            idle_max,
+            silence,
+        }
     }
 
     /// Carries the body, which begins with `first`; what the client sends meanwhile goes into `input`. Returns whether
@@ -74,11 +88,13 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Relay<'a, C> {
     pub async fn run(&mut self, first: &[u8], input: &mut Vec<u8>) -> Result<bool, Broken> {
         let taken = self.take(first)?;
         self.pending.extend_from_slice(&first[..taken]);
+        self.end_chunks();
         std::future::poll_fn(|cx| self.poll(cx, input)).await?;
         Ok(!self.is_surplus)
     }
 
-    /// How much of what came is of the body.
+    /// How much of what came goes to the client. Trailers do not: nobody who comes this way has asked for them (RFC 9110
+    /// §6.5.1).
     fn take(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
         let taken = match &mut self.left {
             Left::Everything => bytes.len(),
@@ -92,11 +108,14 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Relay<'a, C> {
                 taken
             }
             Left::Chunks(framing) => {
-                let (taken, is_end) = framing.feed_body(bytes).map_err(|_| Broken::Region(Fault::Protocol))?;
+                let fed = framing.feed_body(bytes);
+                let (chunks, taken, is_end) = fed.map_err(|_| Broken::Region(Fault::Protocol))?;
                 if is_end {
                     self.left = Left::Nothing;
+                    self.is_trailing = chunks < taken;
                 }
-                taken
+                self.is_surplus |= taken < bytes.len();
+                return Ok(chunks);
             }
         };
         self.is_surplus |= taken < bytes.len();
@@ -186,7 +205,15 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Relay<'a, C> {
         }
         self.must_flush = true;
         self.pending.extend_from_slice(&bytes[given..taken]);
+        drop(scratch);
+        self.end_chunks();
         Poll::Ready(Ok(()))
+    }
+
+    fn end_chunks(&mut self) {
+        if std::mem::take(&mut self.is_trailing) {
+            self.pending.extend_from_slice(b"\r\n");
+        }
     }
 
     /// Nothing comes: has the client gone, or the region been silent for too long?
