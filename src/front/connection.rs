@@ -11,7 +11,7 @@ use crate::names::Hostname;
 use crate::snapshot::Snapshot;
 use crate::steering::decision::Decision;
 use crate::steering::{Client, Query, steer};
-use crate::topology::{RegionIndex, RouteIndex};
+use crate::topology::{Forward, RegionIndex, RouteIndex};
 use crate::upstream::AttemptError;
 use http::{HeaderValue, StatusCode, Version};
 use std::net::IpAddr;
@@ -49,9 +49,25 @@ pub struct Resumed {
     /// Attempts so far.
     pub attempts: u32,
     /// How the last one failed.
-    pub error: AttemptError,
+    pub error: Option<AttemptError>,
     /// Whether there must be no other.
     pub is_over: bool,
+}
+
+impl Resumed {
+    /// The past of a request that has none.
+    #[must_use]
+    pub fn nothing(began: Moment, request_id: &HeaderValue, forward: &Forward) -> Self {
+        Self {
+            began,
+            request_id: request_id.clone(),
+            journey: Journey::default(),
+            failover: Failover::new(began, forward),
+            attempts: 0,
+            error: None,
+            is_over: false,
+        }
+    }
 }
 
 /// The last client, decision, and what was said of both: the next request of a connection mostly wants the same.

@@ -1,7 +1,7 @@
 //! One request from start to end.
 
 use super::client::asker;
-use super::connection::Connection;
+use super::connection::{Connection, Resumed};
 use super::failover::{Failover, Situation, Step, is_evidence};
 use super::framing::Violation;
 use super::headers::{self, Farewell, Introduction};
@@ -108,16 +108,12 @@ impl<'a> Exchange<'a> {
         let introduction = connection.introduce(&snapshot, asker, &hostname, parts.version);
         let worker_bytes_max = front.replay_bytes_max;
         let body = Source::new(body, front.clock, &front.counters, worker_bytes_max);
-        let mut failover = Failover::new(began, &snapshot.topology.forward);
-        let (mut journey, mut attempts, mut failed) = (Journey::default(), 0, None);
-        let first = match resumed {
+        let resumed = resumed.unwrap_or_else(|| Resumed::nothing(began, &request_id, &snapshot.topology.forward));
+        let Resumed { journey, failover, attempts, error, is_over, .. } = resumed;
+        let first = match error {
             None => journey.first(&snapshot, &decision, front.roll()),
-            Some(resumed) => {
-                (journey, failover, attempts) = (resumed.journey, resumed.failover, resumed.attempts);
-                failed = Some(resumed.error);
-                let next = || journey.next(&snapshot, &hostname, &client, front.roll());
-                if resumed.is_over { None } else { next() }
-            }
+            Some(_) if is_over => None,
+            Some(_) => journey.next(&snapshot, &hostname, &client, front.roll()),
         };
         let mut exchange = Exchange {
             connection,
@@ -136,7 +132,7 @@ impl<'a> Exchange<'a> {
         };
         let carried = match first {
             Some(first) => exchange.carry(first, failover, &parts, &body, is_websocket).await,
-            None => Err(failed),
+            None => Err(error),
         };
         match carried {
             Ok((target, answer)) => exchange.pass_on(target, answer, upgrade),

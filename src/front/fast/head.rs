@@ -210,77 +210,99 @@ pub fn answer(bytes: &[u8], is_head: bool, remarks: &Remarks<'_>, out: &mut Vec<
     out.push(b' ');
     out.extend_from_slice(response.reason.unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
-    let named = named_by_connection(response.headers);
-    let (mut length, mut is_chunked, mut is_malformed) = (None, false, false);
-    let (mut closes, mut keeps) = (false, version == 1);
-    let (mut has_date, mut has_id, mut is_unserved) = (false, false, false);
-    for field in response.headers.iter() {
-        let mut name = [0; NAME_BYTES_MAX];
-        match lower(field.name, &mut name) {
-            "connection" => {
-                let says = |word: &[u8]| {
-                    field.value.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(word))
-                };
-                closes |= says(b"close");
-                keeps |= says(b"keep-alive");
-                continue;
-            }
-            "transfer-encoding" => {
-                is_malformed |= is_chunked || !field.value.eq_ignore_ascii_case(b"chunked");
-                is_chunked = true;
-                continue;
-            }
-            "content-length" => {
-                let number = std::str::from_utf8(field.value).ok().and_then(|text| text.parse::<u64>().ok());
-                is_malformed |= number.is_none() || length.is_some_and(|length| Some(length) != number);
-                if length.is_some() {
-                    continue;
-                }
-                length = number;
-            }
-            "edge-unserved" => is_unserved |= field.value.starts_with(b"1"),
-            "date" => has_date = true,
-            "x-request-id" => has_id = true,
-            _ => {}
-        }
-        let name = lower(field.name, &mut name);
-        let is_named =
-            !is_protected(name) && named.iter().any(|named| named.eq_ignore_ascii_case(field.name.as_bytes()));
-        if !(is_not_for_clients(name) || is_named) {
-            let (start, end) = line(bytes, field);
-            out.extend_from_slice(&bytes[start..end]);
-            out.extend_from_slice(b"\r\n");
-        }
-    }
+    let mut said = Said { keeps: version == 1, ..Said::default() };
+    said.pass_on(bytes, response.headers, out);
     // Two lengths are one too many: whoever wrote this may have meant something else than we read.
-    if is_malformed || (is_chunked && length.is_some()) {
+    if said.is_malformed || (said.is_chunked && said.length.is_some()) {
         out.truncate(began);
         return Read::Malformed;
     }
-    let extent = match length {
+    let extent = match said.length {
         _ if is_head || matches!(status, 204 | 304) => Extent::Length(0),
-        _ if is_chunked => Extent::Chunked,
+        _ if said.is_chunked => Extent::Chunked,
         Some(length) => Extent::Length(length),
         None => Extent::UntilClose,
     };
-    if is_chunked {
+    if said.is_chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
-    if !has_date {
+    if !said.has_date {
         field(out, b"date", (remarks.date)().as_bytes());
     }
     out.extend_from_slice(remarks.before_status);
     decimal(out, u64::from(status));
     out.extend_from_slice(remarks.after_status);
-    if !has_id {
+    if !said.has_id {
         field(out, b"x-request-id", remarks.request_id);
     }
     if remarks.closes || extent == Extent::UntilClose {
         out.extend_from_slice(b"connection: close\r\n");
     }
     out.extend_from_slice(b"\r\n");
-    let is_kept = keeps && !closes && extent != Extent::UntilClose;
-    Read::Whole(Answered { status, head_bytes, extent, is_kept, is_unserved })
+    let is_kept = said.keeps && !said.closes && extent != Extent::UntilClose;
+    Read::Whole(Answered { status, head_bytes, extent, is_kept, is_unserved: said.is_unserved })
+}
+
+/// What the fields of an answer say.
+#[derive(Default)]
+struct Said {
+    length: Option<u64>,
+    is_chunked: bool,
+    is_malformed: bool,
+    closes: bool,
+    keeps: bool,
+    has_date: bool,
+    has_id: bool,
+    is_unserved: bool,
+}
+
+impl Said {
+    /// Reads all `fields` of the head in `bytes` and appends those that go on.
+    fn pass_on(&mut self, bytes: &[u8], fields: &[Header<'_>], out: &mut Vec<u8>) {
+        let named = named_by_connection(fields);
+        for field in fields {
+            let mut name = [0; NAME_BYTES_MAX];
+            let name = lower(field.name, &mut name);
+            let is_named =
+                !is_protected(name) && named.iter().any(|named| named.eq_ignore_ascii_case(field.name.as_bytes()));
+            if self.read(name, field.value) && !(is_not_for_clients(name) || is_named) {
+                let (start, end) = line(bytes, field);
+                out.extend_from_slice(&bytes[start..end]);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// Takes one field in. Returns whether it may go on.
+    fn read(&mut self, name: &str, value: &[u8]) -> bool {
+        match name {
+            "connection" => {
+                let says = |word: &[u8]| {
+                    value.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(word))
+                };
+                self.closes |= says(b"close");
+                self.keeps |= says(b"keep-alive");
+                return false;
+            }
+            "transfer-encoding" => {
+                self.is_malformed |= self.is_chunked || !value.eq_ignore_ascii_case(b"chunked");
+                self.is_chunked = true;
+                return false;
+            }
+            "content-length" => {
+                let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
+                let is_first = self.length.is_none();
+                self.is_malformed |= number.is_none() || (!is_first && self.length != number);
+                self.length = self.length.or(number);
+                return is_first;
+            }
+            "edge-unserved" => self.is_unserved |= value.starts_with(b"1"),
+            "date" => self.has_date = true,
+            "x-request-id" => self.has_id = true,
+            _ => {}
+        }
+        true
+    }
 }
 
 /// Names in `Connection`, besides those that speak of the connection itself (RFC 9110 §7.6.1).

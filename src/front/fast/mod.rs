@@ -6,6 +6,7 @@
 
 pub mod ask;
 pub mod head;
+mod preface;
 pub mod relay;
 pub mod rewound;
 
@@ -13,7 +14,6 @@ use super::client::Asker;
 use super::connection::{Connection, Resumed};
 use super::failover::{Failover, Situation, Step, is_evidence};
 use super::guard::{Guard, Talk};
-use super::headers::{Introduction, REQUEST_ID, member, toward_region};
 use super::journey::{Journey, Target};
 use super::request::new_request_id;
 use crate::control::Event;
@@ -26,12 +26,13 @@ use crate::names::Hostname;
 use crate::shutdown::requested;
 use crate::snapshot::Snapshot;
 use crate::steering::Client;
-use crate::topology::{HostFrom, RegionIndex, RouteIndex};
+use crate::topology::HostFrom;
 use crate::upstream::pool::Pool;
 use crate::upstream::{AttemptError, Progress};
 use ask::Asking;
 use head::{Answered, Asked, Look};
-use http::{HeaderMap, HeaderValue, Version};
+use http::HeaderValue;
+use preface::Preface;
 use rewound::Rewound;
 use std::io;
 use std::pin::Pin;
@@ -61,17 +62,6 @@ pub struct Fast<'a, S> {
     lines: Vec<(usize, usize)>,
     preface: Preface,
     patience: ask::Patience,
-}
-
-/// What is said about every request of this connection, and about every answer of a region: made once a generation.
-#[derive(Default)]
-struct Preface {
-    generation: u64,
-    route: Option<RouteIndex>,
-    toward_region: Vec<u8>,
-    region: Option<RegionIndex>,
-    before_status: Vec<u8>,
-    after_status: Vec<u8>,
 }
 
 /// What becomes of the connection.
@@ -245,6 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
                 DoorCounters::count(&front.counters.door.failovers);
             }
             let Errand { began, request_id, attempts, .. } = errand;
+            let error = Some(error);
             self.connection.resume(Resumed { began, request_id, journey, failover, attempts, error, is_over });
             return self.leave(asked, Next::Whole);
         }
@@ -449,42 +440,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             request_id: errand.request_id.clone(),
             generation: errand.snapshot.generation,
         });
-    }
-}
-
-impl Preface {
-    fn follow(
-        &mut self,
-        snapshot: &Snapshot,
-        route: RouteIndex,
-        region: RegionIndex,
-        hostname: &Hostname,
-        asker: &Asker,
-        is_https: bool,
-    ) {
-        if self.generation != snapshot.generation {
-            *self = Self { generation: snapshot.generation, ..Self::default() };
-        }
-        let site = &snapshot.here.name;
-        if self.route != Some(route) {
-            self.route = Some(route);
-            let zone = &snapshot.topology.zone;
-            let introduction = Introduction::new(hostname, asker, is_https, Version::HTTP_11, site, zone);
-            let nobody = HeaderValue::from_static("-");
-            let mut headers = toward_region(&HeaderMap::new(), &introduction, &nobody, false);
-            headers.remove(REQUEST_ID);
-            self.toward_region.clear();
-            for (name, value) in &headers {
-                head::field(&mut self.toward_region, name.as_str().as_bytes(), value.as_bytes());
-            }
-        }
-        if self.region != Some(region) {
-            self.region = Some(region);
-            let region = &snapshot.topology.region(region).name;
-            let member = member(site, region);
-            self.before_status = format!("via: 1.1 {site}\r\nproxy-status: {member}; received-status=").into_bytes();
-            self.after_status = format!("\r\nx-anyfront-region: {region}\r\n").into_bytes();
-        }
     }
 }
 

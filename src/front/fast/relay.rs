@@ -86,7 +86,15 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Relay<'a, C> {
     /// # Errors
     /// Who broke off.
     pub async fn run(&mut self, first: &[u8], input: &mut Vec<u8>) -> Result<bool, Broken> {
-        let taken = self.take(first)?;
+        let taken = match self.take(first) {
+            Ok(taken) => taken,
+            Err(broken) => {
+                // The head at least was good.
+                std::future::poll_fn(|cx| self.poll_write(cx)).await?;
+                std::future::poll_fn(|cx| self.poll_flush(cx)).await?;
+                return Err(broken);
+            }
+        };
         self.pending.extend_from_slice(&first[..taken]);
         self.end_chunks();
         std::future::poll_fn(|cx| self.poll(cx, input)).await?;
