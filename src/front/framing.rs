@@ -57,6 +57,28 @@ impl Violation {
 #[error("the request's chunked body is malformed")]
 pub struct BadChunk;
 
+/// How far a piece of a body goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fed {
+    /// Octets of it that are chunks.
+    pub chunks: usize,
+    /// Octets of it that belong to the body, trailers included.
+    pub taken: usize,
+    /// Where that leads.
+    pub came_to: CameTo,
+}
+
+/// Where a piece of a body leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CameTo {
+    /// There is more to come.
+    More,
+    /// That was all.
+    End,
+    /// What follows breaks the framing.
+    Nonsense,
+}
+
 /// What one head has said so far.
 #[derive(Debug, Default)]
 struct Head {
@@ -125,26 +147,24 @@ impl Framing {
         Self { state: State::ChunkSize, ..Self::default() }
     }
 
-    /// Takes what came next of a body. Returns how much of it is chunks, how much belongs to the body with its trailers,
-    /// and whether that is its end.
-    ///
-    /// # Errors
-    /// A body that breaks its framing.
-    pub fn feed_body(&mut self, bytes: &[u8]) -> Result<(usize, usize, bool), BadChunk> {
-        let (mut chunks, mut at) = (0, 0);
-        while at < bytes.len() && !self.is_between_messages() {
-            let rest = &bytes[at..];
+    /// Takes what came next of a body, up to its end or to where it breaks its framing.
+    pub fn feed_body(&mut self, bytes: &[u8]) -> Fed {
+        let (mut chunks, mut taken) = (0, 0);
+        while taken < bytes.len() && !self.is_between_messages() {
+            let rest = &bytes[taken..];
             // The empty line that ends a body without trailers is part of its chunks.
             let is_trailer = match self.state {
                 State::Trailers { bytes } => bytes > 0 || !rest.starts_with(b"\r\n"),
                 _ => false,
             };
-            at += self.step(&bytes[at..])?;
+            let Ok(step) = self.step(rest) else { return Fed { chunks, taken, came_to: CameTo::Nonsense } };
+            taken += step;
             if !is_trailer {
-                chunks = at;
+                chunks = taken;
             }
         }
-        Ok((chunks, at, self.is_between_messages()))
+        let came_to = if self.is_between_messages() { CameTo::End } else { CameTo::More };
+        Fed { chunks, taken, came_to }
     }
 
     /// The first head that violates the rules, counted from 1, and how.

@@ -106,8 +106,7 @@ impl<'a> Exchange<'a> {
         let is_websocket = headers::wants_websocket(&parts.method, parts.version, &parts.headers);
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
         let introduction = connection.introduce(&snapshot, asker, &hostname, parts.version);
-        let worker_bytes_max = front.replay_bytes_max;
-        let body = Source::new(body, front.clock, &front.counters, worker_bytes_max);
+        let body = Source::new(body, front.clock, &front.counters, front.replay_bytes_max);
         let resumed = resumed.unwrap_or_else(|| Resumed::nothing(began, &request_id, &snapshot.topology.forward));
         let Resumed { journey, failover, attempts, error, is_over, .. } = resumed;
         let first = match error {

@@ -3,7 +3,7 @@
 use super::head::Extent;
 use super::{READ_AHEAD_BYTES_MAX, poll_append};
 use crate::front::Front;
-use crate::front::framing::Framing;
+use crate::front::framing::{CameTo, Fed, Framing};
 use crate::front::stream::Silence;
 use crate::health::Fault;
 use std::pin::Pin;
@@ -43,6 +43,8 @@ pub struct Relay<'a, C> {
     is_surplus: bool,
     /// Whether the empty line after the last chunk is still to be written.
     is_trailing: bool,
+    /// What came to no good end, once the good part of it is delivered.
+    broken: Option<Broken>,
     must_flush: bool,
     idle_max: Duration,
     silence: Silence,
@@ -74,6 +76,7 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Relay<'a, C> {
             left,
             is_surplus: false,
             is_trailing: false,
+            broken: None,
             must_flush: true,
             idle_max,
             silence,
@@ -86,15 +89,7 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Relay<'a, C> {
     /// # Errors
     /// Who broke off.
     pub async fn run(&mut self, first: &[u8], input: &mut Vec<u8>) -> Result<bool, Broken> {
-        let taken = match self.take(first) {
-            Ok(taken) => taken,
-            Err(broken) => {
-                // The head at least was good.
-                std::future::poll_fn(|cx| self.poll_write(cx)).await?;
-                std::future::poll_fn(|cx| self.poll_flush(cx)).await?;
-                return Err(broken);
-            }
-        };
+        let taken = self.take(first);
         self.pending.extend_from_slice(&first[..taken]);
         self.end_chunks();
         std::future::poll_fn(|cx| self.poll(cx, input)).await?;
@@ -103,31 +98,36 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Relay<'a, C> {
 
     /// How much of what came goes to the client. Trailers do not: nobody who comes this way has asked for them (RFC 9110
     /// §6.5.1).
-    fn take(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
-        let taken = match &mut self.left {
-            Left::Everything => bytes.len(),
-            Left::Nothing => 0,
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let (given, taken) = match &mut self.left {
+            Left::Everything => (bytes.len(), bytes.len()),
+            Left::Nothing => (0, 0),
             Left::Octets(left) => {
                 let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                 *left -= taken as u64;
                 if *left == 0 {
                     self.left = Left::Nothing;
                 }
-                taken
+                (taken, taken)
             }
             Left::Chunks(framing) => {
-                let fed = framing.feed_body(bytes);
-                let (chunks, taken, is_end) = fed.map_err(|_| Broken::Region(Fault::Protocol))?;
-                if is_end {
-                    self.left = Left::Nothing;
-                    self.is_trailing = chunks < taken;
+                let Fed { chunks, taken, came_to } = framing.feed_body(bytes);
+                match came_to {
+                    CameTo::More => {}
+                    CameTo::End => {
+                        self.left = Left::Nothing;
+                        self.is_trailing = chunks < taken;
+                    }
+                    CameTo::Nonsense => {
+                        self.left = Left::Nothing;
+                        self.broken = Some(Broken::Region(Fault::Protocol));
+                    }
                 }
-                self.is_surplus |= taken < bytes.len();
-                return Ok(chunks);
+                (chunks, taken)
             }
         };
         self.is_surplus |= taken < bytes.len();
-        Ok(taken)
+        given
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, input: &mut Vec<u8>) -> Poll<Result<(), Broken>> {
@@ -136,7 +136,8 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Relay<'a, C> {
                 return Poll::Pending;
             }
             if matches!(self.left, Left::Nothing) {
-                return self.poll_flush(cx);
+                let flushed = self.poll_flush(cx);
+                return flushed.map(|flushed| flushed.and(self.broken.map_or(Ok(()), Err)));
             }
             match self.poll_read(cx)? {
                 Poll::Ready(()) => {}
@@ -202,7 +203,7 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Relay<'a, C> {
                 _ => Err(Broken::Region(Fault::Cut)),
             });
         }
-        let taken = self.take(bytes)?;
+        let taken = self.take(bytes);
         let mut given = 0;
         while given < taken {
             match Pin::new(&mut *self.client).poll_write(cx, &bytes[given..taken]) {

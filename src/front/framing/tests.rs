@@ -91,10 +91,21 @@ fn bodies_must_be_what_they_say() {
     }
 }
 
+fn fed(framing: &mut Framing, bytes: &[u8]) -> (usize, usize, CameTo) {
+    let Fed { chunks, taken, came_to } = framing.feed_body(bytes);
+    (chunks, taken, came_to)
+}
+
+#[test]
+fn a_body_is_good_up_to_where_it_breaks() {
+    let body = b"3\r\nabc\r\nxyz\r\n";
+    assert_eq!(fed(&mut Framing::of_chunked_body(), body), (8, 8, CameTo::Nonsense));
+}
+
 #[test]
 fn a_body_without_trailers_is_all_chunks() {
     let body = b"3\r\nabc\r\n0\r\n\r\n";
-    assert_eq!(Framing::of_chunked_body().feed_body(body), Ok((body.len(), body.len(), true)));
+    assert_eq!(fed(&mut Framing::of_chunked_body(), body), (body.len(), body.len(), CameTo::End));
 }
 
 #[test]
@@ -104,9 +115,9 @@ fn one_body_is_followed_to_its_end_and_no_further() {
     for piece in 1..body.len() {
         let mut framing = Framing::of_chunked_body();
         let (first, rest) = body.split_at(piece);
-        assert_eq!(framing.feed_body(first), Ok((piece.min(chunks), piece, false)));
+        assert_eq!(fed(&mut framing, first), (piece.min(chunks), piece, CameTo::More));
         let chunks_left = chunks.saturating_sub(piece);
-        assert_eq!(framing.feed_body(&[rest, b"HTTP/1.1"].concat()), Ok((chunks_left, rest.len(), true)));
+        assert_eq!(fed(&mut framing, &[rest, b"HTTP/1.1"].concat()), (chunks_left, rest.len(), CameTo::End));
     }
 }
 
