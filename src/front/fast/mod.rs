@@ -19,7 +19,7 @@ use super::request::new_request_id;
 use crate::control::Event;
 use crate::counters::{DoorCounters, Recent};
 use crate::health::Fault;
-use crate::limits::{BODY_GRACE, HEADER_BYTES_MAX};
+use crate::limits::HEADER_BYTES_MAX;
 use crate::load::InFlight;
 use crate::moment::Moment;
 use crate::names::Hostname;
@@ -38,10 +38,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+/// A body that is not there so soon after its head goes the whole way: the region may have an answer without it.
+const BODY_WAIT: Duration = Duration::from_millis(10);
 /// Requests read ahead while one is served, octets; more is left in the kernel.
 const READ_AHEAD_BYTES_MAX: usize = 64 << 10;
 
@@ -180,8 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             }
             true
         };
-        // A body that takes its time is somebody else's business.
-        match tokio::time::timeout(BODY_GRACE, rest).await {
+        match tokio::time::timeout(BODY_WAIT, rest).await {
             Ok(true) => Ok(asked),
             _ => Err(Next::Whole),
         }
