@@ -11,7 +11,7 @@ use crate::counters::Counters;
 use crate::front::Front;
 use crate::front::server::{Door, accept};
 use crate::geo::database::{GeoError, Locator};
-use crate::limits::{CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX};
+use crate::limits::{CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX, STREAM_BUFFER_BYTES_MAX};
 use crate::moment::{Clock, Dice, Moment, mix};
 use crate::names::Label;
 use crate::probe;
@@ -378,6 +378,7 @@ impl Common {
                 upstream: Upstream::new(self.clock),
                 counters: self.counters.worker(number),
                 replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
+                scratch: Mutex::new(vec![0; STREAM_BUFFER_BYTES_MAX]),
                 dice: Mutex::new(Dice::seeded(mix(self.seed ^ number as u64))),
             });
             let worker = Worker {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// An answer that takes longer than this is worth watching its endpoint for; most come sooner.
-const WATCH_AFTER: Duration = Duration::from_millis(250);
+pub(super) const WATCH_AFTER: Duration = Duration::from_millis(250);
 
 /// What is sent where.
 pub struct Sending<'a> {
@@ -97,7 +97,7 @@ impl Sending<'_> {
         let mut longest = pin!(tokio::time::sleep(longest.saturating_sub(WATCH_AFTER)));
         let mut bell = self.front.published.subscribe();
         loop {
-            if self.is_safe && self.is_in_vain(&self.front.published.load(), endpoint) {
+            if self.is_safe && is_in_vain(&self.front.published.load(), endpoint, self.hostname, self.client) {
                 return None;
             }
             tokio::select! {
@@ -106,25 +106,6 @@ impl Sending<'_> {
                 changed = bell.changed() => if changed.is_err() { return Some(answer.await) },
             }
         }
-    }
-
-    /// Whether a safe request should not wait at `endpoint` any longer: it is out because it fell silent, or nearly
-    /// everything fails but somebody else who may serve it works.
-    fn is_in_vain(&self, snapshot: &Snapshot, endpoint: EndpointId) -> bool {
-        let state = snapshot.endpoints.iter().find(|state| state.id == endpoint);
-        state.is_some_and(|state| match state.reason {
-            Reason::ProbesFail(fault) | Reason::Traffic(fault) => {
-                state.standing >= Standing::Ejected && fault.is_silence()
-            }
-            Reason::SelfSuspicion => self.somebody_works(snapshot),
-            _ => false,
-        })
-    }
-
-    fn somebody_works(&self, snapshot: &Snapshot) -> bool {
-        let route = snapshot.topology.route_by_hostname.get(self.hostname);
-        let best = route.map(|route| steer(snapshot, &Query::first(*route, self.client)));
-        best.is_some_and(|best| best.candidates.first().is_some_and(|best| best.standing < Standing::Unknown))
     }
 
     /// The request for this endpoint; `None` if its name cannot be put into a request.
@@ -152,4 +133,21 @@ impl Sending<'_> {
         request.headers_mut().insert(ATTEMPT, HeaderValue::from(self.number));
         Some(request)
     }
+}
+
+/// Whether a safe request of `client` for `hostname` should not wait at `endpoint` any longer: it is out because it fell
+/// silent, or nearly everything fails but somebody else who may serve it works.
+pub(super) fn is_in_vain(snapshot: &Snapshot, endpoint: EndpointId, hostname: &Hostname, client: &Client) -> bool {
+    let state = snapshot.endpoints.iter().find(|state| state.id == endpoint);
+    state.is_some_and(|state| match state.reason {
+        Reason::ProbesFail(fault) | Reason::Traffic(fault) => state.standing >= Standing::Ejected && fault.is_silence(),
+        Reason::SelfSuspicion => somebody_works(snapshot, hostname, client),
+        _ => false,
+    })
+}
+
+fn somebody_works(snapshot: &Snapshot, hostname: &Hostname, client: &Client) -> bool {
+    let route = snapshot.topology.route_by_hostname.get(hostname);
+    let best = route.map(|route| steer(snapshot, &Query::first(*route, client)));
+    best.is_some_and(|best| best.candidates.first().is_some_and(|best| best.standing < Standing::Unknown))
 }

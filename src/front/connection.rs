@@ -2,14 +2,18 @@
 
 use super::Front;
 use super::client::Asker;
+use super::failover::Failover;
 use super::guard::Talk;
 use super::headers::{self, Farewell, Introduction};
+use super::journey::{Journey, full_regions};
+use crate::moment::Moment;
 use crate::names::Hostname;
 use crate::snapshot::Snapshot;
 use crate::steering::decision::Decision;
 use crate::steering::{Client, Query, steer};
-use crate::topology::{RegionIndex, RouteIndex};
-use http::{StatusCode, Version};
+use crate::topology::{Forward, RegionIndex, RouteIndex};
+use crate::upstream::AttemptError;
+use http::{HeaderValue, StatusCode, Version};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
@@ -28,6 +32,42 @@ pub struct Connection {
     /// Held by everything that the end of the node has to wait for.
     pub alive: mpsc::Sender<()>,
     memory: Mutex<Memory>,
+    resumed: Mutex<Option<Resumed>>,
+}
+
+/// A request that began on the fast path and has to go the whole way: its bytes are read again, its past is here.
+#[derive(Debug)]
+pub struct Resumed {
+    /// When it began.
+    pub began: Moment,
+    /// Its id.
+    pub request_id: HeaderValue,
+    /// Who was tried.
+    pub journey: Journey,
+    /// How much more may be tried.
+    pub failover: Failover,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// How the last one failed.
+    pub error: Option<AttemptError>,
+    /// Whether there must be no other.
+    pub is_over: bool,
+}
+
+impl Resumed {
+    /// The past of a request that has none.
+    #[must_use]
+    pub fn nothing(began: Moment, request_id: &HeaderValue, forward: &Forward) -> Self {
+        Self {
+            began,
+            request_id: request_id.clone(),
+            journey: Journey::default(),
+            failover: Failover::new(began, forward),
+            attempts: 0,
+            error: None,
+            is_over: false,
+        }
+    }
 }
 
 /// The last client, decision, and what was said of both: the next request of a connection mostly wants the same.
@@ -44,7 +84,17 @@ impl Connection {
     /// A connection nobody has asked anything on.
     #[must_use]
     pub fn new(front: Arc<Front>, peer: IpAddr, is_https: bool, talk: Arc<Talk>, alive: mpsc::Sender<()>) -> Self {
-        Self { front, peer, is_https, talk, alive, memory: Mutex::default() }
+        Self { front, peer, is_https, talk, alive, memory: Mutex::default(), resumed: Mutex::default() }
+    }
+
+    /// Has the next request go on where the fast path stopped.
+    pub fn resume(&self, resumed: Resumed) {
+        *self.resumed.lock().unwrap_or_else(PoisonError::into_inner) = Some(resumed);
+    }
+
+    /// What the fast path left to this request, if it did.
+    pub fn take_resumed(&self) -> Option<Resumed> {
+        self.resumed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn memory(&self, snapshot: &Snapshot) -> MutexGuard<'_, Memory> {
@@ -122,19 +172,4 @@ impl Connection {
         memory.farewell = Some((region, status, version, Arc::clone(&made)));
         made
     }
-}
-
-/// The regions that have all the requests they may have.
-#[must_use]
-pub fn full_regions(snapshot: &Snapshot) -> Vec<RegionIndex> {
-    let regions = snapshot.topology.regions.iter().enumerate();
-    regions
-        .filter(|(_, region)| {
-            region.capacity.is_some_and(|capacity| {
-                let in_flight = region.endpoints.iter().map(|endpoint| snapshot.endpoint(*endpoint).load.in_flight());
-                in_flight.sum::<u32>() >= capacity
-            })
-        })
-        .map(|(at, _)| RegionIndex::of(at))
-        .collect()
 }

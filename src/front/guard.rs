@@ -80,6 +80,23 @@ impl Talk {
         self.ends_in_reset.store(true, Relaxed);
     }
 
+    /// Keeps the connection from counting as idle, without a request being served yet.
+    pub fn busy(self: &Arc<Self>) -> Busy {
+        self.in_flight.fetch_add(1, Relaxed);
+        Busy { talk: Arc::clone(self), is_held: false }
+    }
+
+    /// One more request was served by somebody who looked at [`is_violated`](Self::is_violated) before.
+    pub fn served(&self) {
+        self.requests.fetch_add(1, Relaxed);
+    }
+
+    /// Whether a head has broken the rules.
+    #[must_use]
+    pub fn is_violated(&self) -> bool {
+        self.violated.get().is_some()
+    }
+
     /// From here on the bytes are no HTTP any more.
     pub fn becomes_tunnel(&self) {
         self.is_tunnel.store(true, Relaxed);

@@ -2,7 +2,6 @@
 //!
 //! Things are remembered by name and id, not by index: every attempt may see a newer snapshot.
 
-use super::connection::full_regions;
 use crate::health::Fault;
 use crate::names::{Hostname, Label};
 use crate::snapshot::{EndpointId, Snapshot};
@@ -75,4 +74,19 @@ impl Journey {
             Some(Target { region, endpoint })
         })
     }
+}
+
+/// The regions that have all the requests they may have.
+#[must_use]
+pub fn full_regions(snapshot: &Snapshot) -> Vec<RegionIndex> {
+    let regions = snapshot.topology.regions.iter().enumerate();
+    regions
+        .filter(|(_, region)| {
+            region.capacity.is_some_and(|capacity| {
+                let in_flight = region.endpoints.iter().map(|endpoint| snapshot.endpoint(*endpoint).load.in_flight());
+                in_flight.sum::<u32>() >= capacity
+            })
+        })
+        .map(|(at, _)| RegionIndex::of(at))
+        .collect()
 }

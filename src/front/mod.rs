@@ -18,6 +18,7 @@ pub mod journey;
 pub mod attempt;
 pub mod tunnel;
 pub mod request;
+pub mod fast;
 pub mod server;
 
 use crate::control::Event;
@@ -43,6 +44,8 @@ pub struct Front {
     pub counters: Arc<WorkerCounters>,
     /// What all bodies of this worker together may keep for repetition, octets.
     pub replay_bytes_max: u64,
+    /// Room for what is on its way through: one turn of one connection at a time.
+    pub scratch: Mutex<Vec<u8>>,
     /// Chance: endpoints to compare, ids, jitter. Never contended: the worker is one thread.
     pub dice: Mutex<Dice>,
 }

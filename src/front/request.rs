@@ -1,7 +1,7 @@
 //! One request from start to end.
 
 use super::client::asker;
-use super::connection::Connection;
+use super::connection::{Connection, Resumed};
 use super::failover::{Failover, Situation, Step, is_evidence};
 use super::framing::Violation;
 use super::headers::{self, Farewell, Introduction};
@@ -78,7 +78,12 @@ impl<'a> Exchange<'a> {
         DoorCounters::count(&front.counters.door.requests);
         let snapshot = front.published.load_full();
         let (mut parts, body) = request.into_parts();
-        let request_id = headers::given_request_id(&parts.headers).unwrap_or_else(|| new_request_id(front));
+        let resumed = connection.take_resumed();
+        let began = resumed.as_ref().map_or(began, |resumed| resumed.began);
+        let request_id = match &resumed {
+            Some(resumed) => resumed.request_id.clone(),
+            None => headers::given_request_id(&parts.headers).unwrap_or_else(|| new_request_id(front)),
+        };
         let understood = match violation {
             Some(violation) => Err(complaint_about(violation)),
             None => understand(&snapshot, &parts),
@@ -101,9 +106,14 @@ impl<'a> Exchange<'a> {
         let is_websocket = headers::wants_websocket(&parts.method, parts.version, &parts.headers);
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
         let introduction = connection.introduce(&snapshot, asker, &hostname, parts.version);
-        let worker_bytes_max = front.replay_bytes_max;
-        let body = Source::new(body, front.clock, &front.counters, worker_bytes_max);
-        let first = Journey::default().first(&snapshot, &decision, front.roll());
+        let body = Source::new(body, front.clock, &front.counters, front.replay_bytes_max);
+        let resumed = resumed.unwrap_or_else(|| Resumed::nothing(began, &request_id, &snapshot.topology.forward));
+        let Resumed { journey, failover, attempts, error, is_over, .. } = resumed;
+        let first = match error {
+            None => journey.first(&snapshot, &decision, front.roll()),
+            Some(_) if is_over => None,
+            Some(_) => journey.next(&snapshot, &hostname, &client, front.roll()),
+        };
         let mut exchange = Exchange {
             connection,
             began,
@@ -116,10 +126,14 @@ impl<'a> Exchange<'a> {
             client,
             is_safe,
             introduction,
-            journey: Journey::default(),
-            attempts: 0,
+            journey,
+            attempts,
         };
-        match exchange.carry(first, &parts, &body, is_websocket).await {
+        let carried = match first {
+            Some(first) => exchange.carry(first, failover, &parts, &body, is_websocket).await,
+            None => Err(error),
+        };
+        match carried {
             Ok((target, answer)) => exchange.pass_on(target, answer, upgrade),
             Err(failed) => exchange.give_up(failed, &body),
         }
@@ -129,14 +143,14 @@ impl<'a> Exchange<'a> {
     /// last attempt.
     async fn carry(
         &mut self,
-        first: Option<Target>,
+        first: Target,
+        mut failover: Failover,
         parts: &Parts,
         body: &Source,
         is_websocket: bool,
     ) -> Result<(Target, Response<Answer>), Option<AttemptError>> {
         let front = Arc::clone(&self.connection.front);
-        let mut failover = Failover::new(self.began, &self.snapshot.topology.forward);
-        let mut target = first.ok_or(None)?;
+        let mut target = first;
         let mut is_fresh = false;
         loop {
             self.attempts += 1;
@@ -420,8 +434,7 @@ fn is_too_large(parts: &Parts) -> bool {
 }
 
 fn is_safe(class: &Class, parts: &Parts) -> bool {
-    class.safe.contains(&parts.method)
-        || (class.idempotency_key && parts.headers.contains_key(headers::IDEMPOTENCY_KEY))
+    class.is_safe(&parts.method, parts.headers.contains_key(headers::IDEMPOTENCY_KEY))
 }
 
 /// Whether a region says that it has done nothing and somebody else should (or that it is the wrong one).
@@ -466,7 +479,7 @@ fn refuse(complaint: &Complaint, dialect: Dialect, request_id: &HeaderValue, rol
 }
 
 /// 128 bits of chance: unique, not secret.
-fn new_request_id(front: &super::Front) -> HeaderValue {
+pub(super) fn new_request_id(front: &super::Front) -> HeaderValue {
     let bits = u128::from(front.roll()) << 64 | u128::from(front.roll());
     let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15]);
     HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible")

@@ -2,6 +2,7 @@
 
 use super::Front;
 use super::connection::Connection;
+use super::fast;
 use super::gather::Gathered;
 use super::guard::{Guard, Talk};
 use super::request::serve;
@@ -135,7 +136,8 @@ async fn converse_http1<S>(
     let talk = Arc::<Talk>::default();
     let stream = Guard::new(stream, break_off, door.front.clock, Arc::clone(&talk));
     let alive = door.alive.clone();
-    let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), is_https, talk, alive));
+    let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), is_https, Arc::clone(&talk), alive));
+    let Some(stream) = fast::converse(&shared, &talk, stream, ending.clone()).await else { return };
     let service = service_fn(|request| serve(Arc::clone(&shared), request));
     let serving = http1::Builder::new()
         // The guard keeps the time: of heads, and of idleness.

@@ -106,7 +106,7 @@ impl Carried {
         match Pin::new(&mut self.answer).poll_frame(cx) {
             Poll::Ready(Some(Err(fault))) => Poll::Ready(Some(Err(self.broke(fault)))),
             Poll::Ready(mut frame) => {
-                self.silence.since = None;
+                self.silence.end();
                 if let Some(trailers) = frame.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
                     trailers_toward_client(trailers);
                 }
@@ -131,9 +131,14 @@ impl Carried {
 }
 
 impl Silence {
+    /// Something came.
+    pub fn end(&mut self) {
+        self.since = None;
+    }
+
     /// Ready when it has lasted for `longest`. The alarm is set once and looks at the clock when it rings: a busy stream
     /// costs no timer per frame.
-    fn poll(&mut self, cx: &mut Context<'_>, clock: Clock, longest: Duration) -> Poll<()> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, clock: Clock, longest: Duration) -> Poll<()> {
         let since = *self.since.get_or_insert_with(|| clock.now());
         let until = clock.instant(since + longest);
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));

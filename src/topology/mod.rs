@@ -387,6 +387,12 @@ pub struct Class {
 }
 
 impl Class {
+    /// Whether a request may be repeated although it may have been processed.
+    #[must_use]
+    pub fn is_safe(&self, method: &Method, has_idempotency_key: bool) -> bool {
+        self.safe.contains(method) || (self.idempotency_key && has_idempotency_key)
+    }
+
     fn takes(&self, hostname: &Hostname, path: &str) -> bool {
         path.starts_with(&*self.prefix) && self.hostnames.as_ref().is_none_or(|names| names.contains(hostname))
     }

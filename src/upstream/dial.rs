@@ -78,6 +78,14 @@ pub async fn dial(way: &Way, addresses: &[SocketAddr], http1_only: bool, timeout
     tokio::time::timeout(timeout, dialled).await.unwrap_or(Err(Fault::ConnectTimeout))
 }
 
+/// Opens a connection in the clear, without speaking HTTP on it.
+///
+/// # Errors
+/// As [`dial`].
+pub async fn bare(addresses: &[SocketAddr], timeout: Duration) -> Result<TcpStream, Fault> {
+    tokio::time::timeout(timeout, reach(addresses, timeout)).await.unwrap_or(Err(Fault::ConnectTimeout))
+}
+
 /// Opens a connection, with TLS where the way says so, and closes it again.
 ///
 /// # Errors

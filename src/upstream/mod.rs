@@ -104,7 +104,8 @@ impl Upstream {
     }
 
     /// The pool of an endpoint; those of endpoints that are no more are dropped with the first look at a new generation.
-    fn pool(&self, snapshot: &Arc<Snapshot>, endpoint: EndpointIndex, hostname: &Hostname) -> Arc<Pool> {
+    #[must_use]
+    pub fn pool(&self, snapshot: &Arc<Snapshot>, endpoint: EndpointIndex, hostname: &Hostname) -> Arc<Pool> {
         let described = snapshot.topology.endpoint(endpoint);
         let seen_name = (described.host_from == HostFrom::Client).then(|| hostname.clone());
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
 //! Connections to one endpoint, one worker's: idle ones kept, bounded, last in first out.
 
 use super::body::Outgoing;
-use super::dial::{Dialled, Way, dial};
+use super::dial::{self, Dialled, Way};
 use super::wire::Wire;
 use super::{AttemptError, Needs, Progress};
 use crate::health::Fault;
@@ -15,12 +15,14 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
 use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::net::TcpStream;
 
 /// One worker's connections to one endpoint.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub struct Pool {
     way: Way,
     authority: HeaderValue,
     idle: Mutex<Vec<(Exclusive, Moment)>>,
+    bare: Mutex<Vec<(TcpStream, Moment)>>,
     shared: Mutex<Vec<Shared>>,
     speaks_http2: AtomicBool,
     /// Whether a connection may turn out to be one for many: it is TLS, and nobody has got through yet.
@@ -94,6 +97,7 @@ impl Pool {
             authority,
             may_speak_http2,
             idle: Mutex::new(Vec::new()),
+            bare: Mutex::new(Vec::new()),
             shared: Mutex::new(Vec::new()),
             speaks_http2: AtomicBool::new(false),
             dialling: tokio::sync::Mutex::new(()),
@@ -155,7 +159,7 @@ impl Pool {
             }
         }
         let left = until.since(self.clock.now());
-        let dialled = dial(&self.way, addresses, is_for_upgrade, left).await?;
+        let dialled = dial::dial(&self.way, addresses, is_for_upgrade, left).await?;
         if !is_for_upgrade {
             self.may_speak_http2.store(false, Relaxed);
         }
@@ -177,6 +181,53 @@ impl Pool {
         };
         drop(turn);
         Ok(Lease { pool: Arc::clone(self), kind, was_idle: false, is_kept: !is_for_upgrade })
+    }
+
+    /// Whether connections are in the clear, so that bytes can be moved without a library between.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        matches!(self.way, Way::Plain)
+    }
+
+    /// A bare connection that is there already, if one is and the endpoint has not closed it as far as the runtime knows.
+    #[must_use]
+    pub fn idle_bare(&self, now: Moment) -> Option<TcpStream> {
+        let mut bare = self.bare.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((stream, since)) = bare.pop() {
+            if now.since(since) > POOL_IDLE {
+                // Everything below was put back even earlier.
+                bare.clear();
+                return None;
+            }
+            // Nothing may come on an idle connection, not even its end.
+            if matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+                return Some(stream);
+            }
+        }
+        None
+    }
+
+    /// Opens a bare connection.
+    ///
+    /// # Errors
+    /// What stood in the way.
+    pub async fn open_bare(
+        &self,
+        addresses: &[SocketAddr],
+        timeout: Duration,
+        load: &Load,
+    ) -> Result<TcpStream, Fault> {
+        let stream = dial::bare(addresses, timeout).await?;
+        load.connected();
+        Ok(stream)
+    }
+
+    /// Takes a bare connection back on which nothing is under way.
+    pub fn put_back_bare(&self, stream: TcpStream) {
+        let mut bare = self.bare.lock().unwrap_or_else(PoisonError::into_inner);
+        if bare.len() < POOL_IDLE_MAX {
+            bare.push((stream, self.clock.now()));
+        }
     }
 
     fn put_back(&self, connection: Exclusive) {

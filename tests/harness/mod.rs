@@ -155,7 +155,7 @@ impl Seen {
 
     /// Who answered; empty: no region did.
     pub fn region(&self) -> &str {
-        self.header("x-anyfront-region")
+        Some(self.header("x-anyfront-region")).filter(|region| *region != "none").unwrap_or_default()
     }
 
     /// Every attempt in order, the last one included if it was answered.

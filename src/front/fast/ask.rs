@@ -1,0 +1,186 @@
+//! A request on its way, up to the head of its answer.
+
+use super::head::{Answered, Read, Remarks, answer};
+use super::{READ_AHEAD_BYTES_MAX, poll_append};
+use crate::front::Front;
+use crate::front::attempt::{WATCH_AFTER, is_in_vain};
+use crate::health::Fault;
+use crate::limits::CONNECTION_BUFFER_BYTES_MAX;
+use crate::moment::Moment;
+use crate::names::Hostname;
+use crate::snapshot::EndpointId;
+use crate::steering::Client;
+use crate::upstream::{AttemptError, Progress};
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// One attempt under way.
+pub struct Asking<'a, C> {
+    /// The worker's.
+    pub front: &'a Arc<Front>,
+    /// The client, which may go away or send more.
+    pub client: &'a mut C,
+    /// The region.
+    pub region: &'a mut TcpStream,
+    /// The request.
+    pub output: &'a [u8],
+    /// How much of it was given to the kernel.
+    pub written: usize,
+    /// What the client sends meanwhile.
+    pub input: &'a mut Vec<u8>,
+    /// What the region says.
+    pub answer: &'a mut Vec<u8>,
+    /// What the client is to read.
+    pub reply: &'a mut Vec<u8>,
+    /// What is told besides.
+    pub remarks: Remarks<'a>,
+    /// Whether it is a HEAD.
+    pub is_head: bool,
+    /// Whether it may be repeated although it may have been processed.
+    pub is_safe: bool,
+    /// Whether the connection was idle before.
+    pub was_reused: bool,
+    /// Whom it asks.
+    pub endpoint: EndpointId,
+    /// For which hostname.
+    pub hostname: &'a Hostname,
+    /// For whom.
+    pub asker: &'a Client,
+    /// How long to wait for the head.
+    pub first_byte_timeout: Duration,
+    /// When the request began.
+    pub began: Moment,
+}
+
+/// When an answer has taken long enough to look after its endpoint: one timer per connection, not per request.
+#[derive(Debug, Default)]
+pub struct Patience(Option<Pin<Box<Sleep>>>);
+
+impl Patience {
+    /// Ready once `began` is [`WATCH_AFTER`] ago. The alarm may be an earlier request's; then it is set anew.
+    fn poll(&mut self, cx: &mut Context<'_>, front: &Front, began: Moment) -> Poll<()> {
+        let due = began + WATCH_AFTER;
+        let alarm = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(front.clock.instant(due))));
+        while alarm.as_mut().poll(cx).is_ready() {
+            if front.clock.now() >= due {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(front.clock.instant(due));
+        }
+        Poll::Pending
+    }
+}
+
+/// What ended the waiting.
+enum Came {
+    Head(Answered),
+    Fault(Fault),
+    /// The client has gone.
+    Gone,
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Asking<'_, C> {
+    /// Sends the request and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// What went wrong and how far it got; `None`: the client has gone, and nobody waits any more.
+    pub async fn run(&mut self, patience: &mut Patience) -> Result<Answered, Option<AttemptError>> {
+        if self.was_reused && !self.is_safe && !self.is_alive() {
+            return Err(Some(self.failed(Fault::Reset)));
+        }
+        let quick = std::future::poll_fn(|cx| match self.poll(cx) {
+            Poll::Ready(came) => Poll::Ready(Some(came)),
+            Poll::Pending => patience.poll(cx, self.front, self.began).map(|()| None),
+        });
+        let came = match quick.await {
+            Some(came) => came,
+            None => self.watch().await,
+        };
+        match came {
+            Came::Head(answered) => Ok(answered),
+            Came::Fault(fault) => Err(Some(self.failed(fault))),
+            Came::Gone => Err(None),
+        }
+    }
+
+    fn failed(&self, fault: Fault) -> AttemptError {
+        let progress = if self.written == 0 { Progress::Unsent } else { Progress::Sent };
+        AttemptError { fault, progress, was_reused: self.was_reused }
+    }
+
+    /// Whether the endpoint has neither closed nor said anything: asks the kernel, not the runtime.
+    fn is_alive(&self) -> bool {
+        let peeked = socket2::SockRef::from(&*self.region).peek(&mut [MaybeUninit::uninit()]);
+        matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Waits for a slow answer, as [`Sending`](crate::front::attempt::Sending) does.
+    async fn watch(&mut self) -> Came {
+        let front = Arc::clone(self.front);
+        let longest = self.first_byte_timeout.saturating_sub(WATCH_AFTER);
+        let mut longest = pin!(tokio::time::sleep(longest));
+        let mut bell = front.published.subscribe();
+        loop {
+            if self.is_safe && is_in_vain(&front.published.load(), self.endpoint, self.hostname, self.asker) {
+                return Came::Fault(Fault::Silent);
+            }
+            tokio::select! {
+                came = std::future::poll_fn(|cx| self.poll(cx)) => return came,
+                () = &mut longest => return Came::Fault(Fault::Silent),
+                changed = bell.changed() => if changed.is_err() {
+                    return std::future::poll_fn(|cx| self.poll(cx)).await;
+                },
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
+        while self.written < self.output.len() {
+            match Pin::new(&mut *self.region).poll_write(cx, &self.output[self.written..]) {
+                Poll::Ready(Ok(written)) => self.written += written,
+                // What it had to say before may still be there to read.
+                Poll::Ready(Err(_)) if self.written > 0 => break,
+                Poll::Ready(Err(_)) => return Poll::Ready(Came::Fault(Fault::Reset)),
+                Poll::Pending => break,
+            }
+        }
+        while let Poll::Ready(read) = poll_append(cx, self.region, &self.front.scratch, self.answer) {
+            if !matches!(read, Ok(read) if read > 0) {
+                return Poll::Ready(Came::Fault(Fault::Reset));
+            }
+            if let Some(came) = self.read_head() {
+                return Poll::Ready(came);
+            }
+        }
+        // A client that closes wants no answer any more; one that sends the next request may wait for this one.
+        while self.input.len() < READ_AHEAD_BYTES_MAX + self.output.len() {
+            match poll_append(cx, self.client, &self.front.scratch, self.input) {
+                Poll::Ready(Ok(read)) if read > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(Came::Gone),
+                Poll::Pending => break,
+            }
+        }
+        Poll::Pending
+    }
+
+    fn read_head(&mut self) -> Option<Came> {
+        loop {
+            match answer(self.answer, self.is_head, &self.remarks, self.reply) {
+                Read::Whole(answered) => return Some(Came::Head(answered)),
+                Read::Malformed => return Some(Came::Fault(Fault::Protocol)),
+                Read::Informational(bytes) => drop(self.answer.drain(..bytes)),
+                Read::Partial if self.answer.len() > CONNECTION_BUFFER_BYTES_MAX => {
+                    return Some(Came::Fault(Fault::Protocol));
+                }
+                Read::Partial => return None,
+            }
+        }
+    }
+}

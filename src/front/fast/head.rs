@@ -1,0 +1,466 @@
+//! Heads as bytes: which requests and answers are simple, and what is written in their place.
+//!
+//! Simple means: nothing in it has to be understood that [`headers`](crate::front::headers) would have to rewrite in the
+//! middle of a line. What is not simple goes the whole way.
+
+use crate::front::headers::{is_not_for_clients, is_not_for_regions, is_protected};
+use crate::limits::{ANSWER_HEADER_FIELDS_MAX, HEADER_FIELDS_MAX};
+use http::Method;
+use httparse::{EMPTY_HEADER, Header, Status};
+
+/// Longest field name that means anything to us, octets; longer ones are passed on.
+const NAME_BYTES_MAX: usize = 32;
+/// Longest body taken on the fast path, octets: one that arrives with its head or shortly after.
+pub const BODY_BYTES_MAX: u64 = 64 << 10;
+
+/// A simple request.
+#[derive(Debug)]
+pub struct Asked {
+    /// GET, HEAD or POST.
+    pub method: Method,
+    /// Octets of the head.
+    pub head_bytes: usize,
+    /// Octets of the body.
+    pub body_bytes: usize,
+    /// Path and query.
+    pub target: (usize, usize),
+    /// The host, as written.
+    pub host: (usize, usize),
+    /// The client's id for it.
+    pub request_id: Option<(usize, usize)>,
+    /// Whether it carries `Idempotency-Key`.
+    pub has_idempotency_key: bool,
+    /// Whether the client wants the connection closed after it.
+    pub closes: bool,
+    /// The fields that are passed on, each a whole line.
+    pub lines: Vec<(usize, usize)>,
+}
+
+/// What the first bytes of a connection are.
+#[derive(Debug)]
+pub enum Look {
+    /// Not all of a head yet.
+    Partial,
+    /// Something for the whole way.
+    NotSimple,
+    /// A simple request.
+    Simple(Asked),
+}
+
+/// Where `part` stands in `whole`, which it is a part of.
+fn place(whole: &[u8], part: &[u8]) -> (usize, usize) {
+    let start = part.as_ptr() as usize - whole.as_ptr() as usize;
+    (start, start + part.len())
+}
+
+/// Looks at the head at the beginning of `bytes`. `lines` is reused.
+#[must_use]
+pub fn look(bytes: &[u8], mut lines: Vec<(usize, usize)>) -> Look {
+    let mut fields = [EMPTY_HEADER; HEADER_FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut fields);
+    let head_bytes = match request.parse(bytes) {
+        Ok(Status::Complete(head_bytes)) => head_bytes,
+        Ok(Status::Partial) => return Look::Partial,
+        Err(_) => return Look::NotSimple,
+    };
+    let method = match request.method {
+        Some("GET") => Method::GET,
+        Some("HEAD") => Method::HEAD,
+        Some("POST") => Method::POST,
+        _ => return Look::NotSimple,
+    };
+    let Some(target) = request.path.filter(|path| request.version == Some(1) && path.starts_with('/')) else {
+        return Look::NotSimple;
+    };
+    lines.clear();
+    let (mut host, mut length, mut request_id, mut closes, mut has_idempotency_key) = (None, None, None, false, false);
+    for field in request.headers.iter() {
+        let mut name = [0; NAME_BYTES_MAX];
+        match lower(field.name, &mut name) {
+            "host" if host.is_none() => host = Some(place(bytes, field.value)),
+            "connection" if field.value.eq_ignore_ascii_case(b"keep-alive") => {}
+            "connection" if field.value.eq_ignore_ascii_case(b"close") => closes = true,
+            "host" | "connection" | "expect" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "via"
+            | "cdn-loop" => return Look::NotSimple,
+            "content-length" => {
+                let number = std::str::from_utf8(field.value).ok().and_then(|text| text.parse::<u64>().ok());
+                match number.filter(|number| length.is_none() && *number <= BODY_BYTES_MAX) {
+                    Some(number) => length = Some(number),
+                    None => return Look::NotSimple,
+                }
+                lines.push(line(bytes, field));
+            }
+            "x-request-id" => {
+                let is_good = (1..=128).contains(&field.value.len()) && field.value.iter().all(u8::is_ascii_graphic);
+                if !is_good || request_id.is_some() {
+                    return Look::NotSimple;
+                }
+                request_id = Some(place(bytes, field.value));
+            }
+            name if is_not_for_regions(name) => {}
+            name => {
+                has_idempotency_key |= name == "idempotency-key";
+                lines.push(line(bytes, field));
+            }
+        }
+    }
+    let Some(host) = host else { return Look::NotSimple };
+    Look::Simple(Asked {
+        method,
+        head_bytes,
+        body_bytes: usize::try_from(length.unwrap_or(0)).expect("it is bounded"),
+        target: place(bytes, target.as_bytes()),
+        host,
+        request_id,
+        has_idempotency_key,
+        closes,
+        lines,
+    })
+}
+
+/// A field's place from the first octet of its name to the last of its value.
+fn line(bytes: &[u8], field: &Header<'_>) -> (usize, usize) {
+    let (start, name_end) = place(bytes, field.name.as_bytes());
+    // An empty value points nowhere in particular.
+    let end = if field.value.is_empty() { name_end + 1 } else { place(bytes, field.value).1 };
+    (start, end)
+}
+
+/// The name in lower case; one that is too long to mean anything to us is nobody's.
+fn lower<'a>(name: &str, into: &'a mut [u8; NAME_BYTES_MAX]) -> &'a str {
+    let prefix = name.len().min(NAME_BYTES_MAX);
+    into[..prefix].copy_from_slice(&name.as_bytes()[..prefix]);
+    into[..prefix].make_ascii_lowercase();
+    std::str::from_utf8(&into[..prefix]).unwrap_or("")
+}
+
+/// How the end of an answer's body is known (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// There is none, or it has so many octets.
+    Length(u64),
+    /// Its last chunk is empty.
+    Chunked,
+    /// The connection ends.
+    UntilClose,
+}
+
+/// The head of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Its status.
+    pub status: u16,
+    /// Octets of the head.
+    pub head_bytes: usize,
+    /// How the end of the body is known.
+    pub extent: Extent,
+    /// Whether the region keeps its connection.
+    pub is_kept: bool,
+    /// Whether the region says that it has done nothing.
+    pub is_unserved: bool,
+}
+
+/// What the first bytes of an answer are.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Not all of a head yet.
+    Partial,
+    /// No HTTP, or HTTP that breaks its rules.
+    Malformed,
+    /// An answer that is not the last one (RFC 9110 §15.2): so many octets to be left out.
+    Informational(usize),
+    /// A head; what the client is to read was appended.
+    Whole(Answered),
+}
+
+/// What is told about an answer besides what the region says.
+#[derive(Clone, Copy, Debug)]
+pub struct Remarks<'a> {
+    /// Written before `received-status`: `Via` and the beginning of `Proxy-Status`.
+    pub before_status: &'a [u8],
+    /// Written after it: the rest.
+    pub after_status: &'a [u8],
+    /// The request's id, where the region gives none.
+    pub request_id: &'a [u8],
+    /// The time, where the region gives none.
+    pub date: fn() -> String,
+    /// Whether the connection to the client ends with this answer.
+    pub closes: bool,
+}
+
+/// Reads the head at the beginning of `bytes` and appends to `out` what the client is to read in its place.
+pub fn answer(bytes: &[u8], is_head: bool, remarks: &Remarks<'_>, out: &mut Vec<u8>) -> Read {
+    let mut fields = [EMPTY_HEADER; ANSWER_HEADER_FIELDS_MAX];
+    let mut response = httparse::Response::new(&mut fields);
+    let head_bytes = match response.parse(bytes) {
+        Ok(Status::Complete(head_bytes)) => head_bytes,
+        Ok(Status::Partial) => return Read::Partial,
+        Err(_) => return Read::Malformed,
+    };
+    let (Some(status), Some(version)) = (response.code, response.version) else { return Read::Malformed };
+    match status {
+        // Nobody asked to switch protocols here.
+        101 => return Read::Malformed,
+        100..=199 => return Read::Informational(head_bytes),
+        _ => {}
+    }
+    let began = out.len();
+    out.extend_from_slice(b"HTTP/1.1 ");
+    decimal(out, u64::from(status));
+    out.push(b' ');
+    out.extend_from_slice(response.reason.unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    let mut said = Said { keeps: version == 1, ..Said::default() };
+    said.pass_on(bytes, response.headers, out);
+    // Two lengths are one too many: whoever wrote this may have meant something else than we read.
+    if said.is_malformed || (said.is_chunked && said.length.is_some()) {
+        out.truncate(began);
+        return Read::Malformed;
+    }
+    let extent = match said.length {
+        _ if is_head || matches!(status, 204 | 304) => Extent::Length(0),
+        _ if said.is_chunked => Extent::Chunked,
+        Some(length) => Extent::Length(length),
+        None => Extent::UntilClose,
+    };
+    if said.is_chunked {
+        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+    if !said.has_date {
+        field(out, b"date", (remarks.date)().as_bytes());
+    }
+    out.extend_from_slice(remarks.before_status);
+    decimal(out, u64::from(status));
+    out.extend_from_slice(remarks.after_status);
+    if !said.has_id {
+        field(out, b"x-request-id", remarks.request_id);
+    }
+    if remarks.closes || extent == Extent::UntilClose {
+        out.extend_from_slice(b"connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    let is_kept = said.keeps && !said.closes && extent != Extent::UntilClose;
+    Read::Whole(Answered { status, head_bytes, extent, is_kept, is_unserved: said.is_unserved })
+}
+
+/// What the fields of an answer say.
+#[derive(Default)]
+struct Said {
+    length: Option<u64>,
+    is_chunked: bool,
+    is_malformed: bool,
+    closes: bool,
+    keeps: bool,
+    has_date: bool,
+    has_id: bool,
+    is_unserved: bool,
+}
+
+impl Said {
+    /// Reads all `fields` of the head in `bytes` and appends those that go on.
+    fn pass_on(&mut self, bytes: &[u8], fields: &[Header<'_>], out: &mut Vec<u8>) {
+        let named = named_by_connection(fields);
+        for field in fields {
+            let mut name = [0; NAME_BYTES_MAX];
+            let name = lower(field.name, &mut name);
+            let is_named =
+                !is_protected(name) && named.iter().any(|named| named.eq_ignore_ascii_case(field.name.as_bytes()));
+            if self.read(name, field.value) && !(is_not_for_clients(name) || is_named) {
+                let (start, end) = line(bytes, field);
+                out.extend_from_slice(&bytes[start..end]);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// Takes one field in. Returns whether it may go on.
+    fn read(&mut self, name: &str, value: &[u8]) -> bool {
+        match name {
+            "connection" => {
+                let says = |word: &[u8]| {
+                    value.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(word))
+                };
+                self.closes |= says(b"close");
+                self.keeps |= says(b"keep-alive");
+                return false;
+            }
+            "transfer-encoding" => {
+                self.is_malformed |= self.is_chunked || !value.eq_ignore_ascii_case(b"chunked");
+                self.is_chunked = true;
+                return false;
+            }
+            "content-length" => {
+                let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
+                let is_first = self.length.is_none();
+                self.is_malformed |= number.is_none() || (!is_first && self.length != number);
+                self.length = self.length.or(number);
+                return is_first;
+            }
+            "edge-unserved" => self.is_unserved |= value.starts_with(b"1"),
+            "date" => self.has_date = true,
+            "x-request-id" => self.has_id = true,
+            _ => {}
+        }
+        true
+    }
+}
+
+/// Names in `Connection`, besides those that speak of the connection itself (RFC 9110 §7.6.1).
+fn named_by_connection<'a>(fields: &[Header<'a>]) -> Vec<&'a [u8]> {
+    fields
+        .iter()
+        .filter(|field| field.name.eq_ignore_ascii_case("connection"))
+        .flat_map(|field| field.value.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.eq_ignore_ascii_case(b"close") && !name.eq_ignore_ascii_case(b"keep-alive"))
+        .collect()
+}
+
+/// Appends a field.
+pub fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a number.
+pub fn decimal(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut left = number;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(left % 10).expect("it is a digit");
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn simple(head: &str) -> Option<Asked> {
+        match look(head.as_bytes(), Vec::new()) {
+            Look::Simple(asked) => Some(asked),
+            _ => None,
+        }
+    }
+
+    fn lines(head: &str) -> Vec<&str> {
+        simple(head).expect("it is simple").lines.into_iter().map(|(start, end)| &head[start..end]).collect()
+    }
+
+    #[test]
+    fn what_strangers_made_up_is_left_out_and_the_rest_is_passed_on_as_it_is() {
+        let head = "POST /a%2fb?c HTTP/1.1\r\nHost: a.example\r\nAUTHORIZATION: Bearer x\r\nX-Forwarded-For: 6.6.6.6\r\n\
+                    X-Anyfront-Client-Ip: 6.6.6.6\r\nforwarded: for=6.6.6.6\r\nEmpty:\r\nContent-Length: 3\r\n\
+                    Keep-Alive: 5\r\nX-Request-Id: id-1\r\n\r\nabc";
+        assert_eq!(lines(head), ["AUTHORIZATION: Bearer x", "Empty:", "Content-Length: 3"]);
+        let asked = simple(head).expect("it is simple");
+        assert_eq!(&head[asked.target.0..asked.target.1], "/a%2fb?c");
+        assert_eq!(&head[asked.host.0..asked.host.1], "a.example");
+        assert_eq!((asked.body_bytes, asked.head_bytes), (3, head.len() - 3));
+        assert_eq!(asked.request_id.map(|(start, end)| &head[start..end]), Some("id-1"));
+    }
+
+    #[test]
+    fn everything_unusual_goes_the_whole_way() {
+        for line in [
+            "Host: b",
+            "Connection: upgrade",
+            "Connection: close, x",
+            "Expect: 100-continue",
+            "TE: trailers",
+            "Transfer-Encoding: chunked",
+            "Upgrade: websocket",
+            "Via: 1.1 x",
+            "CDN-Loop: x",
+            "Content-Length: 65537",
+            "Content-Length: x",
+            "X-Request-Id: a b",
+        ] {
+            assert!(simple(&format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n")).is_none(), "{line}");
+        }
+        for head in [
+            "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
+            "PUT / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+        ] {
+            assert!(simple(head).is_none(), "{head}");
+        }
+    }
+
+    fn answered(head: &str, is_head: bool) -> (Read, String) {
+        let mut out = Vec::new();
+        let remarks = Remarks {
+            before_status: b"via: 1.1 s\r\nproxy-status: s; received-status=",
+            after_status: b"\r\nx-anyfront-region: orf\r\n",
+            request_id: b"id-1",
+            date: || "today".to_owned(),
+            closes: false,
+        };
+        let read = answer(head.as_bytes(), is_head, &remarks, &mut out);
+        (read, String::from_utf8(out).expect("it is text"))
+    }
+
+    #[test]
+    fn an_answer_is_passed_on_with_what_happened() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nAlt-Svc: h3\r\nConnection: keep-alive, x-private\r\n\
+                    X-Private: 1\r\nX-Anyfront-Region: forged\r\nedge-load: 1\r\nX-Tfy: m\r\n\r\nhello";
+        let (read, out) = answered(head, false);
+        let Read::Whole(whole) = read else { unreachable!("{read:?}") };
+        assert_eq!((whole.extent, whole.is_kept, whole.head_bytes), (Extent::Length(5), true, head.len() - 5));
+        assert_eq!(
+            out,
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Tfy: m\r\ndate: today\r\nvia: 1.1 s\r\n\
+             proxy-status: s; received-status=200\r\nx-anyfront-region: orf\r\nx-request-id: id-1\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn the_end_of_an_answer_is_known_or_the_connection_is_it() {
+        let extent = |head: &str, is_head| match answered(head, is_head).0 {
+            Read::Whole(whole) => Some((whole.extent, whole.is_kept)),
+            _ => None,
+        };
+        assert_eq!(extent("HTTP/1.1 200 \r\ntransfer-encoding: chunked\r\n\r\n", false), Some((Extent::Chunked, true)));
+        assert_eq!(extent("HTTP/1.1 200 OK\r\n\r\n", false), Some((Extent::UntilClose, false)));
+        assert_eq!(extent("HTTP/1.1 204 OK\r\n\r\n", false), Some((Extent::Length(0), true)));
+        assert_eq!(extent("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n", true), Some((Extent::Length(0), true)));
+        assert_eq!(extent("HTTP/1.0 200 OK\r\ncontent-length: 9\r\n\r\n", false), Some((Extent::Length(9), false)));
+        assert_eq!(
+            extent("HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\n", false),
+            Some((Extent::Length(9), false))
+        );
+        for head in [
+            "content-length: 9\r\ntransfer-encoding: chunked",
+            "content-length: 9\r\ncontent-length: 8",
+            "content-length: x",
+            "transfer-encoding: gzip, chunked",
+        ] {
+            assert_eq!(
+                answered(&format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n"), false),
+                (Read::Malformed, String::new())
+            );
+        }
+        assert_eq!(answered("HTTP/1.1 103 Early\r\nlink: x\r\n\r\n", false).0, Read::Informational(31));
+        assert_eq!(answered("HTTP/1.1 200 OK\r\ncont", false).0, Read::Partial);
+        assert_eq!(answered("SSH-2.0\r\n\r\n", false).0, Read::Malformed);
+    }
+
+    #[test]
+    fn numbers_are_written_in_full() {
+        for number in [0, 7, 10, 200, u64::MAX] {
+            let mut out = Vec::new();
+            decimal(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! The fast path: a simple HTTP/1.1 request to an endpoint in the clear, and its answer, moved as bytes.
+//!
+//! It decides nothing that the whole way would decide otherwise, because it only ever succeeds: steering, failover and what is
+//! rewritten are the same functions, and whatever is not simple, or goes wrong before the client has seen a byte, goes
+//! the whole way ([`request`](super::request)), from the first byte of the request, with the attempts made so far.
+
+pub mod ask;
+pub mod head;
+mod preface;
+pub mod relay;
+pub mod rewound;
+
+use super::client::Asker;
+use super::connection::{Connection, Resumed};
+use super::failover::{Failover, Situation, Step, is_evidence};
+use super::guard::{Guard, Talk};
+use super::journey::{Journey, Target};
+use super::request::new_request_id;
+use crate::control::Event;
+use crate::counters::{DoorCounters, Recent};
+use crate::health::Fault;
+use crate::limits::HEADER_BYTES_MAX;
+use crate::load::InFlight;
+use crate::moment::Moment;
+use crate::names::Hostname;
+use crate::shutdown::requested;
+use crate::snapshot::Snapshot;
+use crate::steering::Client;
+use crate::topology::HostFrom;
+use crate::upstream::pool::Pool;
+use crate::upstream::{AttemptError, Progress};
+use ask::Asking;
+use head::{Answered, Asked, Look};
+use http::HeaderValue;
+use preface::Preface;
+use rewound::Rewound;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// A body that is not there so soon after its head goes the whole way: the region may have an answer without it.
+const BODY_WAIT: Duration = Duration::from_millis(10);
+/// Requests read ahead while one is served, octets; more is left in the kernel.
+const READ_AHEAD_BYTES_MAX: usize = 64 << 10;
+
+/// One client's connection, as long as its requests are simple.
+pub struct Fast<'a, S> {
+    connection: &'a Connection,
+    talk: &'a Arc<Talk>,
+    ending: watch::Receiver<bool>,
+    client: Guard<S>,
+    /// What came from the client and is not served yet.
+    input: Vec<u8>,
+    /// What goes to the region.
+    output: Vec<u8>,
+    /// What came from the region.
+    answer: Vec<u8>,
+    /// What goes to the client.
+    reply: Vec<u8>,
+    lines: Vec<(usize, usize)>,
+    preface: Preface,
+    patience: ask::Patience,
+}
+
+/// What becomes of the connection.
+enum Next {
+    /// Another request.
+    Request,
+    /// Its end.
+    End,
+    /// The whole way, from the request that is in the input.
+    Whole,
+}
+
+/// One request's circumstances.
+struct Errand {
+    began: Moment,
+    snapshot: Arc<Snapshot>,
+    hostname: Hostname,
+    client: Arc<Client>,
+    target: Target,
+    pool: Arc<Pool>,
+    is_safe: bool,
+    request_id: HeaderValue,
+    attempts: u32,
+}
+
+/// Serves simple requests on `client` until one is not simple: then the connection is given back, with everything
+/// that was read and not served. `None`: the connection is over.
+pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &Connection,
+    talk: &Arc<Talk>,
+    client: Guard<S>,
+    ending: watch::Receiver<bool>,
+) -> Option<Rewound<Guard<S>>> {
+    let mut fast = Fast {
+        connection,
+        talk,
+        ending,
+        client,
+        input: Vec::new(),
+        output: Vec::new(),
+        answer: Vec::new(),
+        reply: Vec::new(),
+        lines: Vec::new(),
+        preface: Preface::default(),
+        patience: ask::Patience::default(),
+    };
+    loop {
+        let next = match fast.next_request().await {
+            Ok(asked) => {
+                let busy = fast.talk.busy();
+                let next = fast.exchange(asked).await;
+                drop(busy);
+                next
+            }
+            Err(next) => next,
+        };
+        match next {
+            Next::Request => fast.rest(),
+            Next::End => return None,
+            Next::Whole => return Some(Rewound::new(fast.input, fast.client)),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
+    /// An idle connection keeps no buffers.
+    fn rest(&mut self) {
+        if self.input.is_empty() {
+            (self.input, self.output) = (Vec::new(), Vec::new());
+            (self.answer, self.reply) = (Vec::new(), Vec::new());
+        }
+    }
+
+    /// The next request, whole with its body, if it is simple.
+    async fn next_request(&mut self) -> Result<Asked, Next> {
+        loop {
+            if !self.input.is_empty() {
+                if self.talk.is_violated() {
+                    return Err(Next::Whole);
+                }
+                match head::look(&self.input, std::mem::take(&mut self.lines)) {
+                    Look::Simple(asked) => return self.with_body(asked).await,
+                    Look::NotSimple => return Err(Next::Whole),
+                    Look::Partial if self.input.len() > HEADER_BYTES_MAX => return Err(Next::Whole),
+                    Look::Partial => {}
+                }
+            }
+            let is_idle = self.input.is_empty();
+            let (front, client, input) = (&self.connection.front, &mut self.client, &mut self.input);
+            let read = std::future::poll_fn(|cx| poll_append(cx, client, &front.scratch, input));
+            let read = tokio::select! {
+                biased;
+                read = read => read,
+                () = requested(&mut self.ending), if is_idle => return Err(Next::End),
+            };
+            match read {
+                Ok(0) | Err(_) if is_idle => return Err(Next::End),
+                Ok(0) | Err(_) => return Err(Next::Whole),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    async fn with_body(&mut self, asked: Asked) -> Result<Asked, Next> {
+        let whole = asked.head_bytes + asked.body_bytes;
+        if self.input.len() >= whole {
+            return Ok(asked);
+        }
+        let (front, client, input) = (&self.connection.front, &mut self.client, &mut self.input);
+        let rest = async {
+            while input.len() < whole {
+                let read = std::future::poll_fn(|cx| poll_append(cx, client, &front.scratch, input)).await;
+                if !matches!(read, Ok(read) if read > 0) {
+                    return false;
+                }
+            }
+            true
+        };
+        match tokio::time::timeout(BODY_WAIT, rest).await {
+            Ok(true) => Ok(asked),
+            _ => Err(Next::Whole),
+        }
+    }
+
+    /// One request to its end.
+    async fn exchange(&mut self, asked: Asked) -> Next {
+        let Some(mut errand) = self.errand(&asked) else { return self.leave(asked, Next::Whole) };
+        let mut failover = Failover::new(errand.began, &errand.snapshot.topology.forward);
+        let mut is_fresh = false;
+        loop {
+            errand.attempts += 1;
+            let state = errand.snapshot.endpoint(errand.target.endpoint);
+            let load = Arc::clone(&state.load);
+            let in_flight = InFlight::at(&load);
+            let (error, answered) = match self.attempt(&asked, &errand, is_fresh).await {
+                Ok((stream, answered)) => {
+                    load.answered();
+                    match self.reason_to_go_on(&errand, &answered) {
+                        None => return self.deliver(asked, &errand, stream, answered, in_flight).await,
+                        Some(error) => (error, Some((stream, answered))),
+                    }
+                }
+                Err(None) => return Next::End,
+                Err(Some(error)) => {
+                    if is_evidence(error) {
+                        load.failed();
+                        self.tell(&errand, error.fault);
+                    }
+                    (error, None)
+                }
+            };
+            let front = &self.connection.front;
+            let situation = Situation { is_safe: errand.is_safe, is_replayable: true };
+            let step = failover.after(front.clock.now(), error, situation);
+            if step == Step::Again {
+                is_fresh = true;
+                continue;
+            }
+            let mut journey = Journey::default();
+            journey.failed_at(&errand.snapshot, errand.target, error.fault, step == Step::NextRegion);
+            if let Some((stream, answered)) = answered {
+                let next = || journey.next(&front.published.load(), &errand.hostname, &errand.client, front.roll());
+                if step == Step::Stop || next().is_none() {
+                    // Nobody else is left: the region's own words say more than ours would.
+                    return self.deliver(asked, &errand, stream, answered, in_flight).await;
+                }
+            }
+            let is_over = step == Step::Stop;
+            if !is_over {
+                DoorCounters::count(&front.counters.door.failovers);
+            }
+            let Errand { began, request_id, attempts, .. } = errand;
+            let error = Some(error);
+            self.connection.resume(Resumed { began, request_id, journey, failover, attempts, error, is_over });
+            return self.leave(asked, Next::Whole);
+        }
+    }
+
+    fn leave(&mut self, asked: Asked, next: Next) -> Next {
+        self.lines = asked.lines;
+        next
+    }
+
+    /// Where the request goes; `None` if the whole way has to see to it.
+    fn errand(&mut self, asked: &Asked) -> Option<Errand> {
+        let connection = self.connection;
+        let front = &connection.front;
+        let snapshot = front.published.load_full();
+        let topology = &snapshot.topology;
+        let asker = Asker { address: connection.peer.to_canonical(), proxies: Vec::new() };
+        if topology.forward.trusted_proxies.iter().any(|network| network.contains(&asker.address)) {
+            return None;
+        }
+        let text = |(start, end): (usize, usize)| std::str::from_utf8(&self.input[start..end]).ok();
+        let host = without_port(text(asked.host)?);
+        let (hostname, route) = topology.route_by_hostname.get_key_value(host)?;
+        let path = text(asked.target)?;
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        let is_safe = topology.class(hostname, path).is_safe(&asked.method, asked.has_idempotency_key);
+        let (hostname, route) = (hostname.clone(), *route);
+        let (client, decision) = connection.decide(&snapshot, route, &asker);
+        let target = Journey::default().first(&snapshot, &decision, front.roll())?;
+        let pool = front.upstream.pool(&snapshot, target.endpoint, &hostname);
+        if !pool.is_plain() {
+            return None;
+        }
+        let given = asked.request_id.and_then(|(start, end)| HeaderValue::from_bytes(&self.input[start..end]).ok());
+        let request_id = given.unwrap_or_else(|| new_request_id(front));
+        let began = front.clock.now();
+        self.preface.follow(&snapshot, route, target.region, &hostname, &asker, connection.is_https);
+        Some(Errand { began, snapshot, hostname, client, target, pool, is_safe, request_id, attempts: 0 })
+    }
+
+    /// One attempt, up to the head of the answer, which is in `self.reply` then as the client is to read it. `Err(None)`:
+    /// the client has gone.
+    async fn attempt(
+        &mut self,
+        asked: &Asked,
+        errand: &Errand,
+        is_fresh: bool,
+    ) -> Result<(TcpStream, Answered), Option<AttemptError>> {
+        let front = &self.connection.front;
+        let state = errand.snapshot.endpoint(errand.target.endpoint);
+        let idle = if is_fresh { None } else { errand.pool.idle_bare(errand.began) };
+        let was_reused = idle.is_some();
+        let mut stream = match idle {
+            Some(stream) => stream,
+            None => {
+                let timeout = errand.snapshot.topology.forward.connect_timeout;
+                let opened = errand.pool.open_bare(&state.addresses, timeout, &state.load).await;
+                opened.map_err(|fault| Some(AttemptError { fault, progress: Progress::Unsent, was_reused: false }))?
+            }
+        };
+        self.write_request(asked, errand);
+        self.answer.clear();
+        self.reply.clear();
+        let remarks = head::Remarks {
+            before_status: &self.preface.before_status,
+            after_status: &self.preface.after_status,
+            request_id: errand.request_id.as_bytes(),
+            date: date_now,
+            closes: asked.closes || *self.ending.borrow(),
+        };
+        let mut asking = Asking {
+            front,
+            client: &mut self.client,
+            region: &mut stream,
+            output: &self.output,
+            written: 0,
+            input: &mut self.input,
+            answer: &mut self.answer,
+            reply: &mut self.reply,
+            remarks,
+            is_head: asked.method == http::Method::HEAD,
+            is_safe: errand.is_safe,
+            was_reused,
+            endpoint: state.id,
+            hostname: &errand.hostname,
+            asker: &errand.client,
+            first_byte_timeout: errand.snapshot.topology.forward.first_byte_timeout,
+            began: errand.began,
+        };
+        let mut answered = asking.run(&mut self.patience).await?;
+        // An answer to a request that is not all sent: the rest of it would be in the way of the next.
+        answered.is_kept &= asking.written == self.output.len();
+        Ok((stream, answered))
+    }
+
+    fn write_request(&mut self, asked: &Asked, errand: &Errand) {
+        let out = &mut self.output;
+        let input = &self.input;
+        out.clear();
+        out.extend_from_slice(asked.method.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(&input[asked.target.0..asked.target.1]);
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        let endpoint = errand.snapshot.topology.endpoint(errand.target.endpoint);
+        match endpoint.host_from {
+            HostFrom::Client => head::field(out, b"host", errand.hostname.as_str().as_bytes()),
+            HostFrom::Endpoint => head::field(out, b"host", endpoint.authority().as_bytes()),
+        }
+        for (start, end) in &asked.lines {
+            out.extend_from_slice(&input[*start..*end]);
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(&self.preface.toward_region);
+        head::field(out, b"x-request-id", errand.request_id.as_bytes());
+        out.extend_from_slice(b"x-anyfront-attempt: ");
+        head::decimal(out, u64::from(errand.attempts));
+        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(&input[asked.head_bytes..asked.head_bytes + asked.body_bytes]);
+    }
+
+    /// Why another region should be asked although this one answered: as on the whole way.
+    fn reason_to_go_on(&self, errand: &Errand, answered: &Answered) -> Option<AttemptError> {
+        let status = answered.status;
+        if !answered.is_unserved && matches!(status, 500 | 502 | 503 | 504) {
+            self.tell(errand, Fault::Status(status));
+        }
+        let (fault, progress) = if answered.is_unserved || status == 421 {
+            (Fault::Unserved, Progress::Unsent)
+        } else if errand.is_safe && matches!(status, 502..=504) {
+            (Fault::Status(status), Progress::Sent)
+        } else {
+            return None;
+        };
+        Some(AttemptError { fault, progress, was_reused: false })
+    }
+
+    fn tell(&self, errand: &Errand, fault: Fault) {
+        let endpoint = errand.snapshot.endpoint(errand.target.endpoint).id;
+        self.connection.front.tell(Event::Failed { endpoint, fault, prefix: errand.client.hash() });
+    }
+
+    /// The answer to its end. From here on nothing can be taken back.
+    async fn deliver(
+        &mut self,
+        asked: Asked,
+        errand: &Errand,
+        mut stream: TcpStream,
+        answered: Answered,
+        in_flight: InFlight,
+    ) -> Next {
+        self.remember(&asked, errand, answered.status);
+        self.input.drain(..asked.head_bytes + asked.body_bytes);
+        let front = &self.connection.front;
+        let closes = asked.closes || answered.extent == head::Extent::UntilClose || *self.ending.borrow();
+        self.lines = asked.lines;
+        let mut relay = relay::Relay::new(
+            front,
+            &mut self.client,
+            &mut stream,
+            &mut self.reply,
+            answered.extent,
+            errand.snapshot.topology.forward.stream_idle_timeout,
+        );
+        let carried = relay.run(&self.answer[answered.head_bytes..], &mut self.input).await;
+        drop(in_flight);
+        match carried {
+            Ok(is_clean) => {
+                if is_clean && answered.is_kept {
+                    errand.pool.put_back_bare(stream);
+                }
+                if !closes {
+                    return Next::Request;
+                }
+                let _ = self.client.shutdown().await;
+                Next::End
+            }
+            Err(relay::Broken::Client) => Next::End,
+            Err(relay::Broken::Region(fault)) => {
+                DoorCounters::count(&front.counters.door.cut);
+                errand.snapshot.endpoint(errand.target.endpoint).load.failed();
+                self.tell(errand, fault);
+                Next::End
+            }
+        }
+    }
+
+    fn remember(&self, asked: &Asked, errand: &Errand, status: u16) {
+        let front = &self.connection.front;
+        self.talk.served();
+        DoorCounters::count(&front.counters.door.requests);
+        let now = front.clock.now();
+        front.counters.recent.push(Recent {
+            at: now,
+            hostname: errand.hostname.clone(),
+            client: Arc::clone(&errand.client),
+            method: asked.method.clone(),
+            region: Some(errand.snapshot.topology.region(errand.target.region).name.clone()),
+            status,
+            attempts: errand.attempts,
+            tried: Vec::new(),
+            elapsed: now.since(errand.began),
+            request_id: errand.request_id.clone(),
+            generation: errand.snapshot.generation,
+        });
+    }
+}
+
+/// A host without its port, if that is one; the whole way judges everything else.
+fn without_port(host: &str) -> &str {
+    match host.split_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+') => name,
+        _ => host,
+    }
+}
+
+/// The date as HTTP writes it (RFC 9110 §5.6.7).
+fn date_now() -> String {
+    let wall = std::time::UNIX_EPOCH + crate::moment::Clock::start().wall();
+    httpdate::fmt_http_date(wall)
+}
+
+/// Reads what there is into the worker's scratch room and appends it to `into`. 0: the end.
+fn poll_append<R: AsyncRead + Unpin>(
+    cx: &mut Context<'_>,
+    from: &mut R,
+    scratch: &std::sync::Mutex<Vec<u8>>,
+    into: &mut Vec<u8>,
+) -> Poll<io::Result<usize>> {
+    let mut scratch = scratch.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut buffer = ReadBuf::new(&mut scratch);
+    match Pin::new(from).poll_read(cx, &mut buffer) {
+        Poll::Ready(Ok(())) => {
+            into.extend_from_slice(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
+        }
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Pending => Poll::Pending,
+    }
+}
