@@ -378,6 +378,7 @@ impl Common {
                 upstream: Upstream::new(self.clock),
                 counters: self.counters.worker(number),
                 replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
+                rooms: Mutex::default(),
                 scratch: Mutex::new(vec![0; STREAM_BUFFER_BYTES_MAX]),
                 dice: Mutex::new(Dice::seeded(mix(self.seed ^ number as u64))),
             });

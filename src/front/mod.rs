@@ -26,8 +26,12 @@ use crate::counters::{DoorCounters, WorkerCounters};
 use crate::moment::{Clock, Dice};
 use crate::snapshot::Published;
 use crate::upstream::Upstream;
+use fast::rooms::Rooms;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
+
+/// Rooms kept by one worker: as many exchanges as begin in one turn of its loop, and little memory.
+const ROOMS_KEPT_MAX: usize = 64;
 
 /// What one worker's requests share.
 #[derive(Debug)]
@@ -46,6 +50,8 @@ pub struct Front {
     pub replay_bytes_max: u64,
     /// Room for what is on its way through: one turn of one connection at a time.
     pub scratch: Mutex<Vec<u8>>,
+    /// Rooms that exchanges on the fast path have left, for the next ones.
+    pub rooms: Mutex<Vec<Rooms>>,
     /// Chance: endpoints to compare, ids, jitter. Never contended: the worker is one thread.
     pub dice: Mutex<Dice>,
 }
@@ -55,6 +61,19 @@ impl Front {
     pub(crate) fn tell(&self, event: Event) {
         if self.events.try_send(event).is_err() {
             DoorCounters::count(&self.counters.door.dropped_events);
+        }
+    }
+
+    /// Rooms for one exchange.
+    pub(crate) fn rooms(&self) -> Rooms {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Rooms that nobody needs any more.
+    pub(crate) fn give_back(&self, rooms: Rooms) {
+        let mut kept = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if rooms.are_usual() && kept.len() < ROOMS_KEPT_MAX {
+            kept.push(rooms.emptied());
         }
     }
 

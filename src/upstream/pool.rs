@@ -183,6 +183,12 @@ impl Pool {
         Ok(Lease { pool: Arc::clone(self), kind, was_idle: false, is_kept: !is_for_upgrade })
     }
 
+    /// What requests call the endpoint: their `Host` or `:authority`.
+    #[must_use]
+    pub fn authority(&self) -> &HeaderValue {
+        &self.authority
+    }
+
     /// Whether connections are in the clear, so that bytes can be moved without a library between.
     #[must_use]
     pub fn is_plain(&self) -> bool {

@@ -23,6 +23,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::TcpSocket;
@@ -383,9 +384,14 @@ impl Fleet {
         self.processed().into_iter().filter(|(id, regions)| id.starts_with("post") && regions.len() > 1).collect()
     }
 
+    /// What the node believes now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.node().published.load_full()
+    }
+
     /// Every region's standing and reason.
     pub fn beliefs(&self) -> String {
-        let snapshot = self.node().published.load_full();
+        let snapshot = self.snapshot();
         let regions = snapshot.topology.regions.iter().zip(&snapshot.regions);
         regions
             .map(|(region, state)| format!("{} {} ({})", region.name, state.standing, state.reason))

@@ -1,7 +1,8 @@
 //! A request on its way, up to the head of its answer.
 
+use super::READ_AHEAD_BYTES_MAX;
 use super::head::{Answered, Read, Remarks, answer};
-use super::{READ_AHEAD_BYTES_MAX, poll_append};
+use super::rooms::poll_append;
 use crate::front::Front;
 use crate::front::attempt::{WATCH_AFTER, is_in_vain};
 use crate::health::Fault;

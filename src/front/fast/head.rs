@@ -6,7 +6,8 @@
 use crate::front::headers::{is_not_for_clients, is_not_for_regions, is_protected};
 use crate::limits::{ANSWER_HEADER_FIELDS_MAX, HEADER_FIELDS_MAX};
 use http::Method;
-use httparse::{EMPTY_HEADER, Header, Status};
+use httparse::{Header, Status};
+use std::mem::MaybeUninit;
 
 /// Longest field name that means anything to us, octets; longer ones are passed on.
 const NAME_BYTES_MAX: usize = 32;
@@ -56,9 +57,9 @@ fn place(whole: &[u8], part: &[u8]) -> (usize, usize) {
 /// Looks at the head at the beginning of `bytes`. `lines` is reused.
 #[must_use]
 pub fn look(bytes: &[u8], mut lines: Vec<(usize, usize)>) -> Look {
-    let mut fields = [EMPTY_HEADER; HEADER_FIELDS_MAX];
-    let mut request = httparse::Request::new(&mut fields);
-    let head_bytes = match request.parse(bytes) {
+    let mut fields = [const { MaybeUninit::uninit() }; HEADER_FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    let head_bytes = match request.parse_with_uninit_headers(bytes, &mut fields) {
         Ok(Status::Complete(head_bytes)) => head_bytes,
         Ok(Status::Partial) => return Look::Partial,
         Err(_) => return Look::NotSimple,
@@ -190,9 +191,11 @@ pub struct Remarks<'a> {
 
 /// Reads the head at the beginning of `bytes` and appends to `out` what the client is to read in its place.
 pub fn answer(bytes: &[u8], is_head: bool, remarks: &Remarks<'_>, out: &mut Vec<u8>) -> Read {
-    let mut fields = [EMPTY_HEADER; ANSWER_HEADER_FIELDS_MAX];
-    let mut response = httparse::Response::new(&mut fields);
-    let head_bytes = match response.parse(bytes) {
+    let mut fields = [const { MaybeUninit::uninit() }; ANSWER_HEADER_FIELDS_MAX];
+    let mut response = httparse::Response::new(&mut []);
+    let parsed =
+        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut fields);
+    let head_bytes = match parsed {
         Ok(Status::Complete(head_bytes)) => head_bytes,
         Ok(Status::Partial) => return Read::Partial,
         Err(_) => return Read::Malformed,

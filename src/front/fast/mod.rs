@@ -9,6 +9,7 @@ pub mod head;
 mod preface;
 pub mod relay;
 pub mod rewound;
+pub mod rooms;
 
 use super::client::Asker;
 use super::connection::{Connection, Resumed};
@@ -26,7 +27,6 @@ use crate::names::Hostname;
 use crate::shutdown::requested;
 use crate::snapshot::Snapshot;
 use crate::steering::Client;
-use crate::topology::HostFrom;
 use crate::upstream::pool::Pool;
 use crate::upstream::{AttemptError, Progress};
 use ask::Asking;
@@ -34,12 +34,10 @@ use head::{Answered, Asked, Look};
 use http::HeaderValue;
 use preface::Preface;
 use rewound::Rewound;
-use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll};
+use rooms::{Rooms, poll_append, poll_first};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -56,13 +54,7 @@ pub struct Fast<'a, S> {
     client: Guard<S>,
     /// What came from the client and is not served yet.
     input: Vec<u8>,
-    /// What goes to the region.
-    output: Vec<u8>,
-    /// What came from the region.
-    answer: Vec<u8>,
-    /// What goes to the client.
-    reply: Vec<u8>,
-    lines: Vec<(usize, usize)>,
+    rooms: Rooms,
     preface: Preface,
     patience: ask::Patience,
 }
@@ -104,10 +96,7 @@ pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         ending,
         client,
         input: Vec::new(),
-        output: Vec::new(),
-        answer: Vec::new(),
-        reply: Vec::new(),
-        lines: Vec::new(),
+        rooms: Rooms::default(),
         preface: Preface::default(),
         patience: ask::Patience::default(),
     };
@@ -130,11 +119,11 @@ pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
-    /// An idle connection keeps no buffers.
+    /// An idle connection keeps no rooms.
     fn rest(&mut self) {
         if self.input.is_empty() {
-            (self.input, self.output) = (Vec::new(), Vec::new());
-            (self.answer, self.reply) = (Vec::new(), Vec::new());
+            self.rooms.input = std::mem::take(&mut self.input);
+            self.connection.front.give_back(std::mem::take(&mut self.rooms));
         }
     }
 
@@ -145,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
                 if self.talk.is_violated() {
                     return Err(Next::Whole);
                 }
-                match head::look(&self.input, std::mem::take(&mut self.lines)) {
+                match head::look(&self.input, std::mem::take(&mut self.rooms.lines)) {
                     Look::Simple(asked) => return self.with_body(asked).await,
                     Look::NotSimple => return Err(Next::Whole),
                     Look::Partial if self.input.len() > HEADER_BYTES_MAX => return Err(Next::Whole),
@@ -153,8 +142,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
                 }
             }
             let is_idle = self.input.is_empty();
-            let (front, client, input) = (&self.connection.front, &mut self.client, &mut self.input);
-            let read = std::future::poll_fn(|cx| poll_append(cx, client, &front.scratch, input));
+            let (front, client) = (&self.connection.front, &mut self.client);
+            let (rooms, input) = (&mut self.rooms, &mut self.input);
+            let read = std::future::poll_fn(|cx| poll_first(cx, front, client, rooms, input));
             let read = tokio::select! {
                 biased;
                 read = read => read,
@@ -244,7 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
     }
 
     fn leave(&mut self, asked: Asked, next: Next) -> Next {
-        self.lines = asked.lines;
+        self.rooms.lines = asked.lines;
         next
     }
 
@@ -278,7 +268,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         Some(Errand { began, snapshot, hostname, client, target, pool, is_safe, request_id, attempts: 0 })
     }
 
-    /// One attempt, up to the head of the answer, which is in `self.reply` then as the client is to read it. `Err(None)`:
+    /// One attempt, up to the head of the answer, which is in the reply's room then as the client is to read it. `Err(None)`:
     /// the client has gone.
     async fn attempt(
         &mut self,
@@ -299,8 +289,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             }
         };
         self.write_request(asked, errand);
-        self.answer.clear();
-        self.reply.clear();
+        self.rooms.answer.clear();
+        self.rooms.reply.clear();
         let remarks = head::Remarks {
             before_status: &self.preface.before_status,
             after_status: &self.preface.after_status,
@@ -312,11 +302,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             front,
             client: &mut self.client,
             region: &mut stream,
-            output: &self.output,
+            output: &self.rooms.output,
             written: 0,
             input: &mut self.input,
-            answer: &mut self.answer,
-            reply: &mut self.reply,
+            answer: &mut self.rooms.answer,
+            reply: &mut self.rooms.reply,
             remarks,
             is_head: asked.method == http::Method::HEAD,
             is_safe: errand.is_safe,
@@ -329,23 +319,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         };
         let mut answered = asking.run(&mut self.patience).await?;
         // An answer to a request that is not all sent: the rest of it would be in the way of the next.
-        answered.is_kept &= asking.written == self.output.len();
+        answered.is_kept &= asking.written == self.rooms.output.len();
         Ok((stream, answered))
     }
 
     fn write_request(&mut self, asked: &Asked, errand: &Errand) {
-        let out = &mut self.output;
+        let out = &mut self.rooms.output;
         let input = &self.input;
         out.clear();
         out.extend_from_slice(asked.method.as_str().as_bytes());
         out.push(b' ');
         out.extend_from_slice(&input[asked.target.0..asked.target.1]);
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        let endpoint = errand.snapshot.topology.endpoint(errand.target.endpoint);
-        match endpoint.host_from {
-            HostFrom::Client => head::field(out, b"host", errand.hostname.as_str().as_bytes()),
-            HostFrom::Endpoint => head::field(out, b"host", endpoint.authority().as_bytes()),
-        }
+        head::field(out, b"host", errand.pool.authority().as_bytes());
         for (start, end) in &asked.lines {
             out.extend_from_slice(&input[*start..*end]);
             out.extend_from_slice(b"\r\n");
@@ -392,16 +378,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         self.input.drain(..asked.head_bytes + asked.body_bytes);
         let front = &self.connection.front;
         let closes = asked.closes || answered.extent == head::Extent::UntilClose || *self.ending.borrow();
-        self.lines = asked.lines;
+        self.rooms.lines = asked.lines;
         let mut relay = relay::Relay::new(
             front,
             &mut self.client,
             &mut stream,
-            &mut self.reply,
+            &mut self.rooms.reply,
             answered.extent,
             errand.snapshot.topology.forward.stream_idle_timeout,
         );
-        let carried = relay.run(&self.answer[answered.head_bytes..], &mut self.input).await;
+        let carried = relay.run(&self.rooms.answer[answered.head_bytes..], &mut self.input).await;
         drop(in_flight);
         match carried {
             Ok(is_clean) => {
@@ -457,23 +443,4 @@ fn without_port(host: &str) -> &str {
 fn date_now() -> String {
     let wall = std::time::UNIX_EPOCH + crate::moment::Clock::start().wall();
     httpdate::fmt_http_date(wall)
-}
-
-/// Reads what there is into the worker's scratch room and appends it to `into`. 0: the end.
-fn poll_append<R: AsyncRead + Unpin>(
-    cx: &mut Context<'_>,
-    from: &mut R,
-    scratch: &std::sync::Mutex<Vec<u8>>,
-    into: &mut Vec<u8>,
-) -> Poll<io::Result<usize>> {
-    let mut scratch = scratch.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut buffer = ReadBuf::new(&mut scratch);
-    match Pin::new(from).poll_read(cx, &mut buffer) {
-        Poll::Ready(Ok(())) => {
-            into.extend_from_slice(buffer.filled());
-            Poll::Ready(Ok(buffer.filled().len()))
-        }
-        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-        Poll::Pending => Poll::Pending,
-    }
 }

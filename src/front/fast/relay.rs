@@ -1,7 +1,8 @@
 //! An answer's body on its way to the client, each octet the moment it comes.
 
+use super::READ_AHEAD_BYTES_MAX;
 use super::head::Extent;
-use super::{READ_AHEAD_BYTES_MAX, poll_append};
+use super::rooms::poll_append;
 use crate::front::Front;
 use crate::front::framing::{CameTo, Fed, Framing};
 use crate::front::stream::Silence;
