@@ -175,7 +175,7 @@ pub enum Read {
 }
 
 /// What is told about an answer besides what the region says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Remarks<'a> {
     /// Written before `received-status`: `Via` and the beginning of `Proxy-Status`.
     pub before_status: &'a [u8],
@@ -184,7 +184,7 @@ pub struct Remarks<'a> {
     /// The request's id, where the region gives none.
     pub request_id: &'a [u8],
     /// The time, where the region gives none.
-    pub date: fn() -> String,
+    pub date: &'a (dyn Fn() -> String + Sync),
     /// Whether the connection to the client ends with this answer.
     pub closes: bool,
 }
@@ -226,7 +226,7 @@ pub fn answer(bytes: &[u8], is_head: bool, remarks: &Remarks<'_>, out: &mut Vec<
         Some(length) => Extent::Length(length),
         None => Extent::UntilClose,
     };
-    if said.is_chunked {
+    if said.is_chunked && status != 204 {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
     if !said.has_date {
@@ -406,7 +406,7 @@ mod tests {
             before_status: b"via: 1.1 s\r\nproxy-status: s; received-status=",
             after_status: b"\r\nx-anyfront-region: orf\r\n",
             request_id: b"id-1",
-            date: || "today".to_owned(),
+            date: &|| "today".to_owned(),
             closes: false,
         };
         let read = answer(head.as_bytes(), is_head, &remarks, &mut out);

@@ -36,7 +36,7 @@ use preface::Preface;
 use rewound::Rewound;
 use rooms::{Rooms, poll_append, poll_first};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -295,7 +295,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             before_status: &self.preface.before_status,
             after_status: &self.preface.after_status,
             request_id: errand.request_id.as_bytes(),
-            date: date_now,
+            date: &|| date_at(front.clock.wall()),
             closes: asked.closes || *self.ending.borrow(),
         };
         let mut asking = Asking {
@@ -439,8 +439,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// The date as HTTP writes it (RFC 9110 §5.6.7).
-fn date_now() -> String {
-    let wall = std::time::UNIX_EPOCH + crate::moment::Clock::start().wall();
-    httpdate::fmt_http_date(wall)
+/// The date as HTTP writes it (RFC 9110 §5.6.7), so long after the Unix epoch.
+fn date_at(wall: Duration) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + wall)
 }
