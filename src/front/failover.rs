@@ -85,6 +85,19 @@ pub fn is_evidence(error: AttemptError) -> bool {
     !(error.was_reused && error.fault == Fault::Reset)
 }
 
+/// Why another region should be asked although this one answered: it says that it has done nothing (421 says so too), or
+/// its gateway failed and the request may be repeated.
+#[must_use]
+pub fn reason_to_go_on(status: u16, says_unserved: bool, is_safe: bool) -> Option<AttemptError> {
+    let (fault, progress) = match status {
+        _ if says_unserved => (Fault::Unserved, Progress::Unsent),
+        421 => (Fault::Unserved, Progress::Unsent),
+        502..=504 if is_safe => (Fault::Status(status), Progress::Sent),
+        _ => return None,
+    };
+    Some(AttemptError { fault, progress, was_reused: false })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use super::client::asker;
 use super::connection::{Connection, Resumed};
-use super::failover::{Failover, Situation, Step, is_evidence};
+use super::failover::{Failover, Situation, Step, is_evidence, reason_to_go_on};
 use super::framing::Violation;
 use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, Target};
@@ -217,27 +217,13 @@ impl<'a> Exchange<'a> {
             Err(error) => return Outcome::Failed(error),
         };
         state.load.answered();
-        match self.reason_to_go_on(&answer) {
+        match reason_to_go_on(answer.status().as_u16(), says_unserved(&answer), self.is_safe) {
             Some(error) => Outcome::Declined(error, answer),
             None => {
                 self.notice_status(state, answer.status());
                 Outcome::Served(answer)
             }
         }
-    }
-
-    /// Why another region should be asked although this one answered: it says that it has done nothing, or it stands
-    /// for a gateway that failed and the request may be repeated.
-    fn reason_to_go_on(&self, answer: &Response<Answer>) -> Option<AttemptError> {
-        let status = answer.status().as_u16();
-        let (fault, progress) = if is_unserved(answer) {
-            (Fault::Unserved, Progress::Unsent)
-        } else if self.is_safe && matches!(status, 502..=504) {
-            (Fault::Status(status), Progress::Sent)
-        } else {
-            return None;
-        };
-        Some(AttemptError { fault, progress, was_reused: false })
     }
 
     /// A failed attempt is told to `control`, unless it says nothing about the endpoint.
@@ -437,10 +423,9 @@ fn is_safe(class: &Class, parts: &Parts) -> bool {
     class.is_safe(&parts.method, parts.headers.contains_key(headers::IDEMPOTENCY_KEY))
 }
 
-/// Whether a region says that it has done nothing and somebody else should (or that it is the wrong one).
-fn is_unserved(answer: &Response<Answer>) -> bool {
-    let says_so = answer.headers().get(headers::UNSERVED).is_some_and(|value| value.as_bytes().starts_with(b"1"));
-    says_so || answer.status() == StatusCode::MISDIRECTED_REQUEST
+/// Whether a region says that it has done nothing and somebody else should.
+fn says_unserved(answer: &Response<Answer>) -> bool {
+    answer.headers().get(headers::UNSERVED).is_some_and(|value| value.as_bytes().starts_with(b"1"))
 }
 
 fn complaint_about(violation: Violation) -> Complaint {

@@ -13,7 +13,7 @@ pub mod rooms;
 
 use super::client::Asker;
 use super::connection::{Connection, Resumed};
-use super::failover::{Failover, Situation, Step, is_evidence};
+use super::failover::{Failover, Situation, Step, is_evidence, reason_to_go_on};
 use super::guard::{Guard, Talk};
 use super::journey::{Journey, Target};
 use super::request::new_request_id;
@@ -192,7 +192,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             let (error, answered) = match self.attempt(&asked, &errand, is_fresh).await {
                 Ok((stream, answered)) => {
                     load.answered();
-                    match self.reason_to_go_on(&errand, &answered) {
+                    self.notice_status(&errand, &answered);
+                    match reason_to_go_on(answered.status, answered.is_unserved, errand.is_safe) {
                         None => return self.deliver(asked, &errand, stream, answered, in_flight).await,
                         Some(error) => (error, Some((stream, answered))),
                     }
@@ -344,20 +345,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         out.extend_from_slice(&input[asked.head_bytes..asked.head_bytes + asked.body_bytes]);
     }
 
-    /// Why another region should be asked although this one answered: as on the whole way.
-    fn reason_to_go_on(&self, errand: &Errand, answered: &Answered) -> Option<AttemptError> {
-        let status = answered.status;
-        if !answered.is_unserved && matches!(status, 500 | 502 | 503 | 504) {
-            self.tell(errand, Fault::Status(status));
+    /// A status that means failure is told, as on the whole way.
+    fn notice_status(&self, errand: &Errand, answered: &Answered) {
+        if !answered.is_unserved && matches!(answered.status, 500 | 502 | 503 | 504) {
+            self.tell(errand, Fault::Status(answered.status));
         }
-        let (fault, progress) = if answered.is_unserved || status == 421 {
-            (Fault::Unserved, Progress::Unsent)
-        } else if errand.is_safe && matches!(status, 502..=504) {
-            (Fault::Status(status), Progress::Sent)
-        } else {
-            return None;
-        };
-        Some(AttemptError { fault, progress, was_reused: false })
     }
 
     fn tell(&self, errand: &Errand, fault: Fault) {
