@@ -6,7 +6,7 @@ use super::replay::Source;
 use crate::health::{Fault, Reason, Standing};
 use crate::load::InFlight;
 use crate::names::Hostname;
-use crate::snapshot::{EndpointId, Snapshot};
+use crate::snapshot::{EndpointId, Published, Snapshot};
 use crate::steering::{Client, Query, steer};
 use crate::topology::EndpointIndex;
 use crate::upstream::body::Outgoing;
@@ -71,11 +71,22 @@ impl Sending<'_> {
         let mut answer = pin!(lease.send(request, in_flight, self.is_safe));
         let result = match tokio::time::timeout(WATCH_AFTER, &mut answer).await {
             Ok(result) => result,
-            Err(_) => Box::pin(self.watch(answer, state.id))
+            Err(_) => Box::pin(self.vigil(state.id).keep(answer))
                 .await
                 .unwrap_or_else(|| Err(AttemptError { fault: Fault::Silent, progress: Progress::Sent, was_reused })),
         };
         result.and_then(|answer| self.unless_it_switches(answer))
+    }
+
+    fn vigil(&self, endpoint: EndpointId) -> Vigil<'_> {
+        Vigil {
+            published: &self.front.published,
+            endpoint,
+            hostname: self.hostname,
+            client: self.client,
+            is_safe: self.is_safe,
+            first_byte_timeout: self.snapshot.topology.forward.first_byte_timeout,
+        }
     }
 
     /// A region that changes the protocol although nobody asked it to is not answering: what follows is no HTTP.
@@ -84,28 +95,6 @@ impl Sending<'_> {
             return Err(AttemptError { fault: Fault::Protocol, progress: Progress::Sent, was_reused: false });
         }
         Ok(answer)
-    }
-
-    /// Waits for a slow answer: until the time for one is up or, if the request may go elsewhere, until its endpoint is
-    /// known to have fallen silent. `None`: in vain.
-    async fn watch(
-        &self,
-        mut answer: Pin<&mut impl Future<Output = Result<Response<Answer>, AttemptError>>>,
-        endpoint: EndpointId,
-    ) -> Option<Result<Response<Answer>, AttemptError>> {
-        let longest = self.snapshot.topology.forward.first_byte_timeout;
-        let mut longest = pin!(tokio::time::sleep(longest.saturating_sub(WATCH_AFTER)));
-        let mut bell = self.front.published.subscribe();
-        loop {
-            if self.is_safe && is_in_vain(&self.front.published.load(), endpoint, self.hostname, self.client) {
-                return None;
-            }
-            tokio::select! {
-                result = &mut answer => return Some(result),
-                () = &mut longest => return None,
-                changed = bell.changed() => if changed.is_err() { return Some(answer.await) },
-            }
-        }
     }
 
     /// The request for this endpoint; `None` if its name cannot be put into a request.
@@ -135,9 +124,45 @@ impl Sending<'_> {
     }
 }
 
+/// Watches over an attempt whose answer takes longer than [`WATCH_AFTER`].
+#[derive(Clone, Copy)]
+pub struct Vigil<'a> {
+    /// What the node believes.
+    pub published: &'a Published,
+    /// Who is asked.
+    pub endpoint: EndpointId,
+    /// For which hostname.
+    pub hostname: &'a Hostname,
+    /// By whom.
+    pub client: &'a Client,
+    /// Whether the request may be repeated although it may have been processed.
+    pub is_safe: bool,
+    /// How long to wait for the head, since it was sent.
+    pub first_byte_timeout: Duration,
+}
+
+impl Vigil<'_> {
+    /// Waits for the answer: until the time for one is up or, if the request may go elsewhere, until waiting is known to be
+    /// in vain. Then `None`.
+    pub async fn keep<T>(&self, mut answer: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        let mut longest = pin!(tokio::time::sleep(self.first_byte_timeout.saturating_sub(WATCH_AFTER)));
+        let mut bell = self.published.subscribe();
+        loop {
+            if self.is_safe && is_in_vain(&self.published.load(), self.endpoint, self.hostname, self.client) {
+                return None;
+            }
+            tokio::select! {
+                result = &mut answer => return Some(result),
+                () = &mut longest => return None,
+                changed = bell.changed() => if changed.is_err() { return Some(answer.await) },
+            }
+        }
+    }
+}
+
 /// Whether a safe request of `client` for `hostname` should not wait at `endpoint` any longer: it is out because it fell
 /// silent, or nearly everything fails but somebody else who may serve it works.
-pub(super) fn is_in_vain(snapshot: &Snapshot, endpoint: EndpointId, hostname: &Hostname, client: &Client) -> bool {
+fn is_in_vain(snapshot: &Snapshot, endpoint: EndpointId, hostname: &Hostname, client: &Client) -> bool {
     let state = snapshot.endpoints.iter().find(|state| state.id == endpoint);
     state.is_some_and(|state| match state.reason {
         Reason::ProbesFail(fault) | Reason::Traffic(fault) => state.standing >= Standing::Ejected && fault.is_silence(),

@@ -85,6 +85,12 @@ pub fn is_evidence(error: AttemptError) -> bool {
     !(error.was_reused && error.fault == Fault::Reset)
 }
 
+/// Whether a status counts as a failure of the endpoint that gave it. 501 and 505 are answers to what was asked.
+#[must_use]
+pub fn is_failure(status: u16) -> bool {
+    matches!(status, 500 | 502..=504)
+}
+
 /// Why another region should be asked although this one answered: it says that it has done nothing (421 says so too), or
 /// its gateway failed and the request may be repeated.
 #[must_use]

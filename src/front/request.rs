@@ -2,7 +2,7 @@
 
 use super::client::asker;
 use super::connection::{Connection, Resumed};
-use super::failover::{Failover, Situation, Step, is_evidence, reason_to_go_on};
+use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::framing::Violation;
 use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, Target};
@@ -243,7 +243,7 @@ impl<'a> Exchange<'a> {
     /// A status that means failure is told to `control`. The client gets it as it is, unless the request may be
     /// repeated elsewhere: the gateway has done its own repeating.
     fn notice_status(&self, state: &EndpointState, status: StatusCode) {
-        if matches!(status.as_u16(), 500 | 502 | 503 | 504) {
+        if is_failure(status.as_u16()) {
             let prefix = self.client.hash();
             let fault = Fault::Status(status.as_u16());
             self.connection.front.tell(Event::Failed { endpoint: state.id, fault, prefix });

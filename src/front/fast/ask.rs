@@ -4,20 +4,16 @@ use super::READ_AHEAD_BYTES_MAX;
 use super::head::{Answered, Read, Remarks, answer};
 use super::rooms::poll_append;
 use crate::front::Front;
-use crate::front::attempt::{WATCH_AFTER, is_in_vain};
+use crate::front::attempt::{Vigil, WATCH_AFTER};
 use crate::health::Fault;
 use crate::limits::CONNECTION_BUFFER_BYTES_MAX;
 use crate::moment::Moment;
-use crate::names::Hostname;
-use crate::snapshot::EndpointId;
-use crate::steering::Client;
 use crate::upstream::{AttemptError, Progress};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -44,18 +40,10 @@ pub struct Asking<'a, C> {
     pub remarks: Remarks<'a>,
     /// Whether it is a HEAD.
     pub is_head: bool,
-    /// Whether it may be repeated although it may have been processed.
-    pub is_safe: bool,
     /// Whether the connection was idle before.
     pub was_reused: bool,
-    /// Whom it asks.
-    pub endpoint: EndpointId,
-    /// For which hostname.
-    pub hostname: &'a Hostname,
-    /// For whom.
-    pub asker: &'a Client,
-    /// How long to wait for the head.
-    pub first_byte_timeout: Duration,
+    /// Who watches over it if it takes long.
+    pub vigil: Vigil<'a>,
     /// When the request began.
     pub began: Moment,
 }
@@ -93,7 +81,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Asking<'_, C> {
     /// # Errors
     /// What went wrong and how far it got; `None`: the client has gone, and nobody waits any more.
     pub async fn run(&mut self, patience: &mut Patience) -> Result<Answered, Option<AttemptError>> {
-        if self.was_reused && !self.is_safe && !self.is_alive() {
+        if self.was_reused && !self.vigil.is_safe && !self.is_alive() {
             return Err(Some(self.failed(Fault::Reset)));
         }
         let quick = std::future::poll_fn(|cx| match self.poll(cx) {
@@ -102,7 +90,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Asking<'_, C> {
         });
         let came = match quick.await {
             Some(came) => came,
-            None => self.watch().await,
+            None => {
+                let vigil = self.vigil;
+                let answer = pin!(std::future::poll_fn(|cx| self.poll(cx)));
+                vigil.keep(answer).await.unwrap_or(Came::Fault(Fault::Silent))
+            }
         };
         match came {
             Came::Head(answered) => Ok(answered),
@@ -120,26 +112,6 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Asking<'_, C> {
     fn is_alive(&self) -> bool {
         let peeked = socket2::SockRef::from(&*self.region).peek(&mut [MaybeUninit::uninit()]);
         matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-    }
-
-    /// Waits for a slow answer, as [`Sending`](crate::front::attempt::Sending) does.
-    async fn watch(&mut self) -> Came {
-        let front = Arc::clone(self.front);
-        let longest = self.first_byte_timeout.saturating_sub(WATCH_AFTER);
-        let mut longest = pin!(tokio::time::sleep(longest));
-        let mut bell = front.published.subscribe();
-        loop {
-            if self.is_safe && is_in_vain(&front.published.load(), self.endpoint, self.hostname, self.asker) {
-                return Came::Fault(Fault::Silent);
-            }
-            tokio::select! {
-                came = std::future::poll_fn(|cx| self.poll(cx)) => return came,
-                () = &mut longest => return Came::Fault(Fault::Silent),
-                changed = bell.changed() => if changed.is_err() {
-                    return std::future::poll_fn(|cx| self.poll(cx)).await;
-                },
-            }
-        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Came> {

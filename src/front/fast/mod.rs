@@ -11,9 +11,10 @@ pub mod relay;
 pub mod rewound;
 pub mod rooms;
 
+use super::attempt::Vigil;
 use super::client::Asker;
 use super::connection::{Connection, Resumed};
-use super::failover::{Failover, Situation, Step, is_evidence, reason_to_go_on};
+use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::guard::{Guard, Talk};
 use super::journey::{Journey, Target};
 use super::request::new_request_id;
@@ -299,6 +300,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             date: &|| date_at(front.clock.wall()),
             closes: asked.closes || *self.ending.borrow(),
         };
+        let vigil = Vigil {
+            published: &front.published,
+            endpoint: state.id,
+            hostname: &errand.hostname,
+            client: &errand.client,
+            is_safe: errand.is_safe,
+            first_byte_timeout: errand.snapshot.topology.forward.first_byte_timeout,
+        };
         let mut asking = Asking {
             front,
             client: &mut self.client,
@@ -310,12 +319,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             reply: &mut self.rooms.reply,
             remarks,
             is_head: asked.method == http::Method::HEAD,
-            is_safe: errand.is_safe,
             was_reused,
-            endpoint: state.id,
-            hostname: &errand.hostname,
-            asker: &errand.client,
-            first_byte_timeout: errand.snapshot.topology.forward.first_byte_timeout,
+            vigil,
             began: errand.began,
         };
         let mut answered = asking.run(&mut self.patience).await?;
@@ -347,7 +352,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
 
     /// A status that means failure is told, as on the whole way.
     fn notice_status(&self, errand: &Errand, answered: &Answered) {
-        if !answered.is_unserved && matches!(answered.status, 500 | 502 | 503 | 504) {
+        if !answered.is_unserved && is_failure(answered.status) {
             self.tell(errand, Fault::Status(answered.status));
         }
     }
