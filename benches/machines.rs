@@ -42,6 +42,7 @@ fn world(regions: usize) -> World {
         longitude: 0,
         tried: 0,
         full: 0,
+        wish: [None; 3],
     };
     plan.build()
 }

@@ -5,6 +5,7 @@
 pub mod moment;
 pub mod shutdown;
 pub mod limits;
+pub mod secret;
 pub mod names;
 pub mod geo;
 pub mod topology;

@@ -16,6 +16,7 @@ use crate::moment::{Clock, Dice, Moment, mix};
 use crate::names::Label;
 use crate::probe;
 use crate::reload;
+use crate::secret::Secret;
 use crate::shutdown::requested;
 use crate::snapshot::Published;
 use crate::status::admin::{self, Admin};
@@ -72,6 +73,8 @@ pub struct Options {
     pub certificate_folders: Vec<PathBuf>,
     /// The token that admin requests must carry; without it admin addresses must be loopback.
     pub admin_token_file: Option<PathBuf>,
+    /// What the nodes of the fleet know and nobody else; without it this node makes up a secret of its own.
+    pub secret_file: Option<PathBuf>,
     /// From "not ready" to the end of accepting.
     pub drain_time: Duration,
     /// From the end of accepting to the end of what still runs.
@@ -107,6 +110,14 @@ pub enum StartError {
     /// A certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The fleet's secret cannot be used.
+    #[error("--secret-file {}: {why}", path.display())]
+    Secret {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -172,6 +183,7 @@ impl Node {
         if let Some(open) = options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
             return Err(StartError::OpenAdmin(*open));
         }
+        let secret = Arc::new(ArcSwap::from_pointee(secret(options.secret_file.as_deref())?));
         let tls = server_config(&options)?;
         let Sockets { http, https, workers, admin } = Sockets::bind(&options)?;
         let admin_addresses = admin.iter().map(local).collect();
@@ -188,7 +200,8 @@ impl Node {
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
         let seed = u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked");
-        let common = Common { clock, published: published.clone(), events, counters: counters.clone(), failures, seed };
+        let common =
+            Common { clock, published: published.clone(), events, counters: counters.clone(), failures, seed, secret };
 
         let desk = (drains, token, is_ready, reload.clone(), started);
         let runtime = common.start_control((control, facts), desk, admin, (options.config, asked), &control_ends)?;
@@ -278,6 +291,14 @@ fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError>
     }
 }
 
+/// The fleet's secret, or one of our own.
+fn secret(file: Option<&Path>) -> Result<Secret, StartError> {
+    let Some(path) = file else { return Ok(Secret::random()) };
+    let failed = |why: String| StartError::Secret { path: path.to_owned(), why };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    Secret::parse(&text).map_err(|error| failed(error.to_string()))
+}
+
 fn server_config(options: &Options) -> Result<Option<Arc<ArcSwap<ServerConfig>>>, StartError> {
     let Some(address) = options.https.first() else { return Ok(None) };
     if options.certificates.is_empty() && options.certificate_folders.is_empty() {
@@ -295,6 +316,7 @@ struct Common {
     counters: Counters,
     failures: mpsc::Sender<Failed>,
     seed: u64,
+    secret: Arc<ArcSwap<Secret>>,
 }
 
 /// What the admin address gets besides.
@@ -377,6 +399,7 @@ impl Common {
                 events: self.events.clone(),
                 upstream: Upstream::new(self.clock),
                 counters: self.counters.worker(number),
+                secret: Arc::clone(&self.secret),
                 replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
                 rooms: Mutex::default(),
                 scratch: Mutex::new(vec![0; STREAM_BUFFER_BYTES_MAX]),

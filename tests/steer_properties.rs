@@ -40,8 +40,10 @@ fn a_plan() -> impl Strategy<Value = Plan> {
     let route = (0..4_u8, prop::bool::weighted(0.2), prop_oneof![2 => Just(0_u8), 1 => 1..16_u8]);
     let client = (any::<u128>(), prop_oneof![Just(0_i8), -90..90_i8], prop_oneof![0..4_i16, -180..180_i16]);
     let regional = option::weighted(0.1, any::<u8>());
-    (prop::collection::vec(a_region(), 1..14), route, regional, client, sparse(), sparse()).prop_map(
-        |(regions, (steering, refuses, residency), regional, (client, latitude, longitude), tried, full)| Plan {
+    let one = || option::weighted(0.15, any::<u8>());
+    let wish = [one(), one(), one()];
+    (prop::collection::vec(a_region(), 1..14), route, regional, client, sparse(), sparse(), wish).prop_map(
+        |(regions, (steering, refuses, residency), regional, (client, latitude, longitude), tried, full, wish)| Plan {
             regions,
             steering,
             refuses,
@@ -52,6 +54,7 @@ fn a_plan() -> impl Strategy<Value = Plan> {
             longitude,
             tried,
             full,
+            wish,
         },
     )
 }
@@ -184,6 +187,7 @@ fn grid(count: usize) -> Plan {
         longitude: 0,
         tried: 0,
         full: 0,
+        wish: [None; 3],
     }
 }
 

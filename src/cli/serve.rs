@@ -49,6 +49,10 @@ pub struct Args {
     /// A folder of pairs NAME.pem (or .crt) and NAME.key, chosen by SNI; repeatable
     #[arg(long, value_name = "DIR")]
     tls_dir: Vec<PathBuf>,
+    /// The fleet's secret, the same on every node, newest line first: TLS tickets and sealed sessions of one node are
+    /// understood by all. Without it a node understands only its own
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
     /// Threads that carry requests [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
@@ -113,6 +117,7 @@ fn options(args: Args) -> anyhow::Result<Options> {
         certificates: args.tls_cert.into_iter().zip(args.tls_key).collect(),
         certificate_folders: args.tls_dir,
         admin_token_file: args.admin_token_file,
+        secret_file: args.secret_file,
         drain_time: args.drain_time,
         grace: args.grace,
     })

@@ -3,6 +3,7 @@
 use super::Front;
 use super::headers::{ATTEMPT, Introduction, toward_region};
 use super::replay::Source;
+use super::terms::{Protocol, Terms};
 use crate::health::{Fault, Reason, Standing};
 use crate::load::InFlight;
 use crate::names::Hostname;
@@ -46,12 +47,10 @@ pub struct Sending<'a> {
     pub body: &'a Source,
     /// Which attempt it is, from 1.
     pub number: u32,
-    /// Whether it may be repeated although it may have been processed.
-    pub is_safe: bool,
+    /// On which terms.
+    pub terms: &'a Terms,
     /// Whether it needs a new connection.
     pub is_fresh: bool,
-    /// Whether the connection is to become a WebSocket.
-    pub is_websocket: bool,
 }
 
 impl Sending<'_> {
@@ -63,12 +62,12 @@ impl Sending<'_> {
         let unsent = |fault| AttemptError { fault, progress: Progress::Unsent, was_reused: false };
         let state = self.snapshot.endpoint(self.endpoint);
         let in_flight = InFlight::at(&state.load);
-        let needs = if self.is_websocket { Needs::Upgrade } else { Needs::Any };
+        let needs = if self.is_websocket() { Needs::Upgrade } else { Needs::Any };
         let connecting = self.front.upstream.connect(self.snapshot, self.endpoint, self.hostname, needs, self.is_fresh);
         let lease = connecting.await.map_err(unsent)?;
         let was_reused = lease.was_idle();
         let request = self.request(&lease).ok_or_else(|| unsent(Fault::Protocol))?;
-        let mut answer = pin!(lease.send(request, in_flight, self.is_safe));
+        let mut answer = pin!(lease.send(request, in_flight, self.terms.is_safe));
         let result = match tokio::time::timeout(WATCH_AFTER, &mut answer).await {
             Ok(result) => result,
             Err(_) => Box::pin(self.vigil(state.id).keep(answer))
@@ -78,20 +77,24 @@ impl Sending<'_> {
         result.and_then(|answer| self.unless_it_switches(answer))
     }
 
+    fn is_websocket(&self) -> bool {
+        self.terms.protocol == Protocol::WebSocket
+    }
+
     fn vigil(&self, endpoint: EndpointId) -> Vigil<'_> {
         Vigil {
             published: &self.front.published,
             endpoint,
             hostname: self.hostname,
             client: self.client,
-            is_safe: self.is_safe,
+            is_safe: self.terms.is_safe,
             first_byte_timeout: self.snapshot.topology.forward.first_byte_timeout,
         }
     }
 
     /// A region that changes the protocol although nobody asked it to is not answering: what follows is no HTTP.
     fn unless_it_switches(&self, answer: Response<Answer>) -> Result<Response<Answer>, AttemptError> {
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS && !self.is_websocket {
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS && !self.is_websocket() {
             return Err(AttemptError { fault: Fault::Protocol, progress: Progress::Sent, was_reused: false });
         }
         Ok(answer)
@@ -103,7 +106,7 @@ impl Sending<'_> {
         let mut request = Request::new(self.body.reader());
         *request.method_mut() = self.parts.method.clone();
         *request.headers_mut() =
-            toward_region(&self.parts.headers, self.introduction, self.request_id, self.is_websocket);
+            toward_region(&self.parts.headers, self.introduction, self.request_id, self.is_websocket());
         if lease.is_http2() {
             let endpoint = self.snapshot.topology.endpoint(self.endpoint);
             let scheme = if endpoint.tls { "https" } else { "http" };

@@ -1,6 +1,7 @@
 //! One client's connection: who it is, and what was decided for it lately.
 
 use super::Front;
+use super::arrival::Arrival;
 use super::client::Asker;
 use super::failover::Failover;
 use super::guard::Talk;
@@ -10,7 +11,7 @@ use crate::moment::Moment;
 use crate::names::Hostname;
 use crate::snapshot::Snapshot;
 use crate::steering::decision::Decision;
-use crate::steering::{Client, Query, steer};
+use crate::steering::{Client, Query, Wish, steer};
 use crate::topology::{Forward, RegionIndex, RouteIndex};
 use crate::upstream::AttemptError;
 use http::{HeaderValue, StatusCode, Version};
@@ -23,10 +24,8 @@ use tokio::sync::mpsc;
 pub struct Connection {
     /// The worker's.
     pub front: Arc<Front>,
-    /// The other end.
-    pub peer: IpAddr,
-    /// Whether it came by TLS.
-    pub is_https: bool,
+    /// How it came.
+    pub arrival: Arrival,
     /// What its bytes and its requests tell each other.
     pub talk: Arc<Talk>,
     /// Held by everything that the end of the node has to wait for.
@@ -83,8 +82,8 @@ struct Memory {
 impl Connection {
     /// A connection nobody has asked anything on.
     #[must_use]
-    pub fn new(front: Arc<Front>, peer: IpAddr, is_https: bool, talk: Arc<Talk>, alive: mpsc::Sender<()>) -> Self {
-        Self { front, peer, is_https, talk, alive, memory: Mutex::default(), resumed: Mutex::default() }
+    pub fn new(front: Arc<Front>, arrival: Arrival, talk: Arc<Talk>, alive: mpsc::Sender<()>) -> Self {
+        Self { front, arrival, talk, alive, memory: Mutex::default(), resumed: Mutex::default() }
     }
 
     /// Has the next request go on where the fast path stopped.
@@ -107,7 +106,13 @@ impl Connection {
 
     /// Who the asker is to steering, and the first decision for it.
     #[must_use]
-    pub fn decide(&self, snapshot: &Snapshot, route: RouteIndex, asker: &Asker) -> (Arc<Client>, Arc<Decision>) {
+    pub fn decide(
+        &self,
+        snapshot: &Snapshot,
+        route: RouteIndex,
+        asker: &Asker,
+        wish: Wish,
+    ) -> (Arc<Client>, Arc<Decision>) {
         let mut memory = self.memory(snapshot);
         let known = memory.client.as_ref().filter(|(address, _)| *address == asker.address);
         let client = if let Some((_, client)) = known {
@@ -119,12 +124,15 @@ impl Connection {
             client
         };
         let full = full_regions(snapshot);
-        let known = memory.decision.as_ref().filter(|(known, _)| *known == route && full.is_empty());
+        let is_usual = full.is_empty() && wish == Wish::default();
+        let known = memory.decision.as_ref().filter(|(known, _)| *known == route && is_usual);
         let decision = if let Some((_, decision)) = known {
             Arc::clone(decision)
         } else {
-            let decision = Arc::new(steer(snapshot, &Query { full: &full, ..Query::first(route, &client) }));
-            memory.decision = full.is_empty().then(|| (route, Arc::clone(&decision)));
+            let decision = Arc::new(steer(snapshot, &Query { full: &full, wish, ..Query::first(route, &client) }));
+            if is_usual {
+                memory.decision = Some((route, Arc::clone(&decision)));
+            }
             decision
         };
         (client, decision)
@@ -146,7 +154,7 @@ impl Connection {
             return Arc::clone(known);
         }
         let (site, zone) = (&snapshot.here.name, &snapshot.topology.zone);
-        let made = Arc::new(Introduction::new(hostname, &asker, self.is_https, version, site, zone));
+        let made = Arc::new(Introduction::new(hostname, &asker, self.arrival.is_https, version, site, zone));
         memory.introduction = Some((asker, hostname.clone(), version, Arc::clone(&made)));
         made
     }

@@ -6,7 +6,7 @@ use crate::health::Fault;
 use crate::names::{Hostname, Label};
 use crate::snapshot::{EndpointId, Snapshot};
 use crate::steering::decision::Decision;
-use crate::steering::{Client, Query, steer};
+use crate::steering::{Client, Query, Wish, steer};
 use crate::topology::{EndpointIndex, RegionIndex};
 use crate::upstream::balance;
 
@@ -49,12 +49,19 @@ impl Journey {
     /// Where the next attempt goes: the best region that still has an endpoint not tried. Regions that were left come
     /// last.
     #[must_use]
-    pub fn next(&self, snapshot: &Snapshot, hostname: &Hostname, client: &Client, roll: u64) -> Option<Target> {
+    pub fn next(
+        &self,
+        snapshot: &Snapshot,
+        hostname: &Hostname,
+        client: &Client,
+        wish: Wish,
+        roll: u64,
+    ) -> Option<Target> {
         let route = *snapshot.topology.route_by_hostname.get(hostname)?;
         let left: Vec<RegionIndex> =
             self.left.iter().filter_map(|name| snapshot.topology.region_named(name.as_str())).collect();
         let full = full_regions(snapshot);
-        let query = Query { route, client, tried: &left, full: &full };
+        let query = Query { route, client, tried: &left, full: &full, wish };
         self.choose(snapshot, &steer(snapshot, &query), roll).or_else(|| {
             let query = Query { tried: &[], ..query };
             (!left.is_empty()).then(|| self.choose(snapshot, &steer(snapshot, &query), roll)).flatten()

@@ -7,8 +7,10 @@
 pub mod framing;
 pub mod guard;
 pub mod gather;
+pub mod arrival;
 pub mod client;
 pub mod headers;
+pub mod terms;
 pub mod reply;
 pub mod failover;
 pub mod replay;
@@ -24,8 +26,10 @@ pub mod server;
 use crate::control::Event;
 use crate::counters::{DoorCounters, WorkerCounters};
 use crate::moment::{Clock, Dice};
+use crate::secret::Secret;
 use crate::snapshot::Published;
 use crate::upstream::Upstream;
+use arc_swap::ArcSwap;
 use fast::rooms::Rooms;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -46,6 +50,8 @@ pub struct Front {
     pub upstream: Upstream,
     /// What this worker counts.
     pub counters: Arc<WorkerCounters>,
+    /// What the fleet's nodes know, for what they seal.
+    pub secret: Arc<ArcSwap<Secret>>,
     /// What all bodies of this worker together may keep for repetition, octets.
     pub replay_bytes_max: u64,
     /// Room for what is on its way through: one turn of one connection at a time.

@@ -9,6 +9,7 @@ use super::journey::{Journey, Target};
 use super::replay::Source;
 use super::reply::Complaint;
 use super::stream::{Carried, Reply, Silence};
+use super::terms::{Protocol, Terms};
 use super::{attempt, tunnel};
 use crate::control::Event;
 use crate::counters::{DoorCounters, Recent};
@@ -18,7 +19,7 @@ use crate::moment::Moment;
 use crate::names::{Hostname, NameError};
 use crate::snapshot::{EndpointState, Snapshot};
 use crate::steering::Client;
-use crate::topology::{Class, Dialect, RegionIndex, RouteIndex};
+use crate::topology::{Dialect, RegionIndex, RouteIndex};
 use crate::upstream::body::OutgoingError;
 use crate::upstream::pool::Answer;
 use crate::upstream::{AttemptError, Progress};
@@ -46,13 +47,12 @@ struct Exchange<'a> {
     began: Moment,
     snapshot: Arc<Snapshot>,
     hostname: Hostname,
-    dialect: Dialect,
+    terms: Terms,
     request_id: HeaderValue,
     method: Method,
     version: Version,
     client: Arc<Client>,
     introduction: Arc<Introduction>,
-    is_safe: bool,
     journey: Journey,
     attempts: u32,
 }
@@ -100,10 +100,10 @@ impl<'a> Exchange<'a> {
             DoorCounters::count(&front.counters.door.refusals);
             return refuse(&complaint, class.dialect, &request_id, front.roll());
         }
-        let (dialect, is_safe) = (class.dialect, is_safe(class, &parts));
-        let asker = asker(connection.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
-        let (client, decision) = connection.decide(&snapshot, route, &asker);
-        let is_websocket = headers::wants_websocket(&parts.method, parts.version, &parts.headers);
+        let terms = Terms::of(class, &parts);
+        let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
+        let (client, decision) = connection.decide(&snapshot, route, &asker, terms.ties.wish(&snapshot));
+        let is_websocket = terms.protocol == Protocol::WebSocket;
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
         let introduction = connection.introduce(&snapshot, asker, &hostname, parts.version);
         let body = Source::new(body, front.clock, &front.counters, front.replay_bytes_max);
@@ -112,25 +112,24 @@ impl<'a> Exchange<'a> {
         let first = match error {
             None => journey.first(&snapshot, &decision, front.roll()),
             Some(_) if is_over => None,
-            Some(_) => journey.next(&snapshot, &hostname, &client, front.roll()),
+            Some(_) => journey.next(&snapshot, &hostname, &client, terms.ties.wish(&snapshot), front.roll()),
         };
         let mut exchange = Exchange {
             connection,
             began,
             snapshot,
             hostname,
-            dialect,
+            terms,
             request_id,
             method: parts.method.clone(),
             version: parts.version,
             client,
-            is_safe,
             introduction,
             journey,
             attempts,
         };
         let carried = match first {
-            Some(first) => exchange.carry(first, failover, &parts, &body, is_websocket).await,
+            Some(first) => exchange.carry(first, failover, &parts, &body).await,
             None => Err(error),
         };
         match carried {
@@ -147,7 +146,6 @@ impl<'a> Exchange<'a> {
         mut failover: Failover,
         parts: &Parts,
         body: &Source,
-        is_websocket: bool,
     ) -> Result<(Target, Response<Answer>), Option<AttemptError>> {
         let front = Arc::clone(&self.connection.front);
         let mut target = first;
@@ -166,9 +164,8 @@ impl<'a> Exchange<'a> {
                 parts,
                 body,
                 number: self.attempts,
-                is_safe: self.is_safe,
+                terms: &self.terms,
                 is_fresh,
-                is_websocket,
             };
             let result = sending.run().await;
             let (error, declined) = match self.judge(&state, result) {
@@ -180,7 +177,7 @@ impl<'a> Exchange<'a> {
                 return Err(Some(error));
             }
             self.notice_failure(&state, error, declined.as_ref());
-            let situation = Situation { is_safe: self.is_safe, is_replayable: body.is_replayable() };
+            let situation = Situation { is_safe: self.terms.is_safe, is_replayable: body.is_replayable() };
             let step = failover.after(front.clock.now(), error, situation);
             tracing::debug!(hostname = %self.hostname, attempt = self.attempts, reason = error.fault.as_str(), ?step, "an attempt failed");
             is_fresh = step == Step::Again;
@@ -191,7 +188,8 @@ impl<'a> Exchange<'a> {
                 Step::Again => Some(target),
                 Step::NextEndpoint | Step::NextRegion => {
                     self.snapshot = front.published.load_full();
-                    self.journey.next(&self.snapshot, &self.hostname, &self.client, front.roll())
+                    let wish = self.terms.ties.wish(&self.snapshot);
+                    self.journey.next(&self.snapshot, &self.hostname, &self.client, wish, front.roll())
                 }
                 Step::Stop => None,
             };
@@ -217,7 +215,7 @@ impl<'a> Exchange<'a> {
             Err(error) => return Outcome::Failed(error),
         };
         state.load.answered();
-        match reason_to_go_on(answer.status().as_u16(), says_unserved(&answer), self.is_safe) {
+        match reason_to_go_on(answer.status().as_u16(), says_unserved(&answer), self.terms.is_safe) {
             Some(error) => Outcome::Declined(error, answer),
             None => {
                 self.notice_status(state, answer.status());
@@ -313,7 +311,7 @@ impl<'a> Exchange<'a> {
         let happened = headers::happened(&self.snapshot.here.name, &self.journey.failed, None);
         let happened = (!happened.is_empty()).then_some(happened.as_str());
         self.remember(None, complaint.status);
-        complaint.answer(self.dialect, &self.request_id, happened, front.roll())
+        complaint.answer(self.terms.dialect, &self.request_id, happened, front.roll())
     }
 
     fn remember(&self, target: Option<Target>, status: StatusCode) {
@@ -417,10 +415,6 @@ fn is_too_large(parts: &Parts) -> bool {
             .headers
             .iter()
             .any(|(name, value)| name.as_str().len() + ": ".len() + value.len() > HEADER_LINE_BYTES_MAX)
-}
-
-fn is_safe(class: &Class, parts: &Parts) -> bool {
-    class.is_safe(&parts.method, parts.headers.contains_key(headers::IDEMPOTENCY_KEY))
 }
 
 /// Whether a region says that it has done nothing and somebody else should.

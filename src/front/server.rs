@@ -1,6 +1,7 @@
 //! Accepts connections, speaks TLS and HTTP on them, and ends them in order.
 
 use super::Front;
+use super::arrival::Arrival;
 use super::connection::Connection;
 use super::fast;
 use super::gather::Gathered;
@@ -108,18 +109,20 @@ async fn converse(door: &Door, stream: TcpStream, peer: SocketAddr, ending: watc
     let Some(tls) = &door.tls else {
         // Only a reset tells a client of HTTP/1.0 that its answer was cut.
         let break_off = |stream: &TcpStream| drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
-        return Box::pin(converse_http1(door, stream, break_off, peer, false, ending)).await;
+        let arrival = Arrival { peer: peer.ip(), is_https: false };
+        return Box::pin(converse_http1(door, stream, break_off, arrival, ending)).await;
     };
     let acceptor = TlsAcceptor::from(tls.load_full());
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else {
         DoorCounters::count(&door.front.counters.door.failed_handshakes);
         return;
     };
+    let arrival = Arrival { peer: peer.ip(), is_https: true };
     if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
-        Box::pin(converse_http2(door, stream, peer, ending)).await;
+        Box::pin(converse_http2(door, stream, arrival, ending)).await;
     } else {
         // TLS has an end of its own, which is not said then.
-        Box::pin(converse_http1(door, stream, |_| (), peer, true, ending)).await;
+        Box::pin(converse_http1(door, stream, |_| (), arrival, ending)).await;
     }
 }
 
@@ -127,8 +130,7 @@ async fn converse_http1<S>(
     door: &Door,
     stream: S,
     break_off: fn(&S),
-    peer: SocketAddr,
-    is_https: bool,
+    arrival: Arrival,
     mut ending: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -136,7 +138,7 @@ async fn converse_http1<S>(
     let talk = Arc::<Talk>::default();
     let stream = Guard::new(stream, break_off, door.front.clock, Arc::clone(&talk));
     let alive = door.alive.clone();
-    let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), is_https, Arc::clone(&talk), alive));
+    let shared = Arc::new(Connection::new(Arc::clone(&door.front), arrival, Arc::clone(&talk), alive));
     let Some(stream) = fast::converse(&shared, &talk, stream, ending.clone()).await else { return };
     let service = service_fn(|request| serve(Arc::clone(&shared), request));
     let serving = http1::Builder::new()
@@ -158,13 +160,13 @@ async fn converse_http1<S>(
     }
 }
 
-async fn converse_http2<S>(door: &Door, stream: S, peer: SocketAddr, mut ending: watch::Receiver<bool>)
+async fn converse_http2<S>(door: &Door, stream: S, arrival: Arrival, mut ending: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let alive = door.alive.clone();
     let talk = Arc::<Talk>::default();
-    let shared = Arc::new(Connection::new(Arc::clone(&door.front), peer.ip(), true, Arc::clone(&talk), alive));
+    let shared = Arc::new(Connection::new(Arc::clone(&door.front), arrival, Arc::clone(&talk), alive));
     let service = service_fn(move |request| serve(Arc::clone(&shared), request));
     let gathered = Gathered::new(stream);
     let window = u32::try_from(STREAM_BUFFER_BYTES_MAX).expect("it is small");

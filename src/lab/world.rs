@@ -343,6 +343,7 @@ impl World {
             certificates: vec![self.front_pair()],
             certificate_folders: Vec::new(),
             admin_token_file: None,
+            secret_file: None,
             drain_time: Duration::ZERO,
             grace: Duration::from_secs(1),
         }

@@ -30,6 +30,8 @@ pub struct Candidate {
     pub standing: Standing,
     /// Why; `None`: it has all the requests it may have.
     pub reason: Option<Reason>,
+    /// What the request itself wishes: 0 rather here, 1 all the same, 2 rather elsewhere.
+    pub wish: u8,
     /// 0 for primaries, then one for each fallback.
     pub level: u16,
     /// The policy's number, smaller is better.
@@ -45,8 +47,8 @@ pub struct Candidate {
 impl Candidate {
     /// What candidates are sorted by.
     #[must_use]
-    pub fn rank(&self) -> (Standing, u16, u64, u64) {
-        (self.standing, self.level, self.preference, self.tie)
+    pub fn rank(&self) -> (Standing, u8, u16, u64, u64) {
+        (self.standing, self.wish, self.level, self.preference, self.tie)
     }
 
     /// Why it stands as it does, for people.
@@ -68,6 +70,8 @@ pub enum Exclusion {
     Residency,
     /// It already failed for this request.
     Tried,
+    /// The request is bound to another region.
+    Bound,
     /// It is down, and the route would rather refuse than try.
     Down,
 }
@@ -81,6 +85,7 @@ impl Exclusion {
             Self::Drained { is_hard: true } => "drained_hard",
             Self::Residency => "residency",
             Self::Tried => "tried",
+            Self::Bound => "bound_elsewhere",
             Self::Down => "down",
         }
     }
@@ -93,6 +98,7 @@ impl Exclusion {
             Self::Drained { is_hard: true } => "drained by an operator, from its own hostname too",
             Self::Residency => "outside the hostname's residency",
             Self::Tried => "already failed for this request",
+            Self::Bound => "the request is bound to another region",
             Self::Down => "down, and the hostname refuses rather than tries",
         }
     }

@@ -98,13 +98,33 @@ pub struct Query<'a> {
     pub tried: &'a [RegionIndex],
     /// Regions that have all the requests they may have.
     pub full: &'a [RegionIndex],
+    /// What the request itself asks for.
+    pub wish: Wish,
+}
+
+/// What a request asks for beside its hostname. No wish brings back what is excluded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Only this region will do: it alone knows what the request is about.
+    pub only: Option<RegionIndex>,
+    /// This region before its equals in standing, whatever its level.
+    pub prefer: Option<RegionIndex>,
+    /// This region after its equals in standing, whatever its level: it has just failed the same client.
+    pub avoid: Option<RegionIndex>,
+}
+
+impl Wish {
+    /// Where a region comes among its equals in standing: 0, 1 or 2.
+    fn place(self, region: RegionIndex) -> u8 {
+        if self.prefer == Some(region) { 0 } else { 1 + u8::from(self.avoid == Some(region)) }
+    }
 }
 
 impl<'a> Query<'a> {
     /// The first question about a request.
     #[must_use]
     pub fn first(route: RouteIndex, client: &'a Client) -> Self {
-        Self { route, client, tried: &[], full: &[] }
+        Self { route, client, tried: &[], full: &[], wish: Wish::default() }
     }
 }
 
@@ -146,6 +166,9 @@ fn exclusion(snapshot: &Snapshot, route: &Route, query: &Query<'_>, region: Regi
     if query.tried.contains(&region) {
         return Some(Exclusion::Tried);
     }
+    if query.wish.only.is_some_and(|only| only != region) {
+        return Some(Exclusion::Bound);
+    }
     (route.all_down == AllDown::Refuse && state.standing >= Standing::Ejected).then_some(Exclusion::Down)
 }
 
@@ -171,6 +194,7 @@ fn candidate(
         region: member.region,
         standing,
         reason,
+        wish: query.wish.place(member.region),
         level: member.level,
         preference: policy::preference(snapshot, route, query.client, nearest, member, distance_km),
         tie: mix(query.client.hash ^ state.name_hash),

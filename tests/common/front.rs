@@ -400,6 +400,7 @@ impl Door {
             certificates: vec![(path("front.pem"), path("front.key"))],
             certificate_folders: Vec::new(),
             admin_token_file: None,
+            secret_file: None,
             drain_time: Duration::ZERO,
             grace: Duration::from_millis(200),
         });

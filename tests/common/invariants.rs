@@ -54,6 +54,7 @@ fn nothing_forbidden(world: &World, decision: &Decision) {
             assert!(country.is_some_and(|country| fence.countries.contains(&country)), "{name} is outside the fence");
         }
         assert!(!world.tried.contains(&candidate.region), "{name} failed already");
+        assert!(world.wish.only.is_none_or(|only| only == candidate.region), "{name} will not do");
         if route.all_down == AllDown::Refuse {
             assert!(state.standing < Standing::Ejected, "{name} is down, and down is refused");
         }
@@ -71,6 +72,7 @@ fn nothing_forbidden(world: &World, decision: &Decision) {
             Exclusion::Residency => assert!(route.residency.is_some()),
             Exclusion::Drained { is_hard } => assert_eq!(*is_hard, state.drained == Some(Drained::Hard)),
             Exclusion::Tried => assert!(world.tried.contains(region)),
+            Exclusion::Bound => assert!(world.wish.only.is_some_and(|only| only != *region)),
             Exclusion::Down => {
                 assert!(route.all_down == AllDown::Refuse && state.standing >= Standing::Ejected);
             }
@@ -78,11 +80,11 @@ fn nothing_forbidden(world: &World, decision: &Decision) {
     }
 }
 
-/// No down before up, no fallback before a primary that is as good.
+/// No down before up whatever is wished, no fallback before a primary that is as good and as welcome.
 fn best_first(decision: &Decision) {
     for pair in decision.candidates.windows(2) {
         let [a, b] = pair else { unreachable!("windows of two") };
-        assert!((a.standing, a.level) <= (b.standing, b.level), "{a:?} before {b:?}");
+        assert!((a.standing, a.wish, a.level) <= (b.standing, b.wish, b.level), "{a:?} before {b:?}");
     }
 }
 
@@ -126,14 +128,16 @@ fn may_be_used(world: &World, region: RegionIndex) -> bool {
         Some(Drained::Hard) => false,
     };
     let alive = !matches!(state.standing, Standing::Ejected | Standing::Down);
-    inside && open && !world.tried.contains(&region) && (alive || route.all_down == AllDown::TryNearest)
+    let bound = world.wish.only.is_some_and(|only| only != region);
+    inside && open && !bound && !world.tried.contains(&region) && (alive || route.all_down == AllDown::TryNearest)
 }
 
-/// "Of those in the best condition, of the first level that has any, the one that the policy likes best."
+/// "Of those in the best condition, of those the request likes best, of the first level that has any, the one that the policy likes best."
 fn pick(world: &World, left: &[Member]) -> RegionIndex {
     let condition = |member: &&Member| condition(world, member.region);
     let best = left.iter().map(|member| condition(&member)).min().expect("somebody is left");
     let equals: Vec<Member> = left.iter().filter(|member| condition(member) == best).copied().collect();
+    let equals = most_welcome(world, equals);
     let level = equals.iter().map(|member| member.level).min().expect("somebody is left");
     let equals: Vec<RegionIndex> =
         equals.iter().filter(|member| member.level == level).map(|member| member.region).collect();
@@ -153,6 +157,17 @@ fn pick(world: &World, left: &[Member]) -> RegionIndex {
             members.iter().map(|member| member.region).find(|region| equals.contains(region)).expect("it is a member")
         }
         Steering::Weighted => luckiest(world, &equals),
+    }
+}
+
+fn most_welcome(world: &World, equals: Vec<Member>) -> Vec<Member> {
+    let preferred = equals.iter().find(|member| world.wish.prefer == Some(member.region));
+    match preferred {
+        Some(only) => vec![*only],
+        None if equals.len() > 1 => {
+            equals.into_iter().filter(|member| world.wish.avoid != Some(member.region)).collect()
+        }
+        None => equals,
     }
 }
 

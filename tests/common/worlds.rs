@@ -8,7 +8,7 @@ use anyfront::health::{Fault, Reason, Standing};
 use anyfront::moment::Dice;
 use anyfront::names::Label;
 use anyfront::snapshot::{Drained, RegionState, Snapshot};
-use anyfront::steering::{Client, PlacedBy, Query};
+use anyfront::steering::{Client, PlacedBy, Query, Wish};
 use anyfront::topology::{
     AllDown, Endpoint, EndpointIndex, Member, Region, RegionIndex, Residency, Route, RouteIndex, Steering,
 };
@@ -58,6 +58,8 @@ pub struct Plan {
     /// Bits of regions.
     pub tried: u32,
     pub full: u32,
+    /// Regions that the request wants alone, rather, and rather not.
+    pub wish: [Option<u8>; 3],
 }
 
 /// What a plan means.
@@ -67,11 +69,12 @@ pub struct World {
     pub client: Client,
     pub tried: Vec<RegionIndex>,
     pub full: Vec<RegionIndex>,
+    pub wish: Wish,
 }
 
 impl World {
     pub fn query(&self) -> Query<'_> {
-        Query { route: self.route, client: &self.client, tried: &self.tried, full: &self.full }
+        Query { route: self.route, client: &self.client, tried: &self.tried, full: &self.full, wish: self.wish }
     }
 
     pub fn steering(&self) -> Steering {
@@ -137,6 +140,7 @@ impl Plan {
         }
         let count = self.regions.len();
         let of_bits = |bits: u32| (0..count.min(32)).filter(|at| bits >> at & 1 == 1).map(RegionIndex::of).collect();
+        let [only, prefer, avoid] = self.wish.map(|at| at.map(|at| RegionIndex::of(usize::from(at) % count)));
         let regional = self.regional.map(|at| 1 + usize::from(at) % count);
         World {
             snapshot,
@@ -144,6 +148,7 @@ impl Plan {
             client: self.client(),
             tried: of_bits(self.tried),
             full: of_bits(self.full),
+            wish: Wish { only, prefer, avoid },
         }
     }
 
@@ -242,6 +247,8 @@ impl Bytes<'_> {
             tried: (self.wide() >> 40 & self.wide() >> 40) as u32,
             full: (self.wide() >> 40 & self.wide() >> 40) as u32,
             regions: (0..count).map(|_| self.region()).collect(),
+            // Last, so that older inputs mean what they meant.
+            wish: std::array::from_fn(|_| Some(self.next()).filter(|byte| *byte > 0xc0)),
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::moment::Moment;
 use crate::names::Hostname;
 use crate::shutdown::requested;
 use crate::snapshot::Snapshot;
-use crate::steering::Client;
+use crate::steering::{Client, Wish};
 use crate::upstream::pool::Pool;
 use crate::upstream::{AttemptError, Progress};
 use ask::Asking;
@@ -218,7 +218,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             let mut journey = Journey::default();
             journey.failed_at(&errand.snapshot, errand.target, error.fault, step == Step::NextRegion);
             if let Some((stream, answered)) = answered {
-                let next = || journey.next(&front.published.load(), &errand.hostname, &errand.client, front.roll());
+                let next = || {
+                    let snapshot = front.published.load();
+                    journey.next(&snapshot, &errand.hostname, &errand.client, Wish::default(), front.roll())
+                };
                 if step == Step::Stop || next().is_none() {
                     // Nobody else is left: the region's own words say more than ours would.
                     return self.deliver(asked, &errand, stream, answered, in_flight).await;
@@ -246,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let front = &connection.front;
         let snapshot = front.published.load_full();
         let topology = &snapshot.topology;
-        let asker = Asker { address: connection.peer.to_canonical(), proxies: Vec::new() };
+        let asker = Asker { address: connection.arrival.peer.to_canonical(), proxies: Vec::new() };
         if topology.forward.trusted_proxies.iter().any(|network| network.contains(&asker.address)) {
             return None;
         }
@@ -257,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let path = path.split_once('?').map_or(path, |(path, _)| path);
         let is_safe = topology.class(hostname, path).is_safe(&asked.method, asked.has_idempotency_key);
         let (hostname, route) = (hostname.clone(), *route);
-        let (client, decision) = connection.decide(&snapshot, route, &asker);
+        let (client, decision) = connection.decide(&snapshot, route, &asker, Wish::default());
         let target = Journey::default().first(&snapshot, &decision, front.roll())?;
         let pool = front.upstream.pool(&snapshot, target.endpoint, &hostname);
         if !pool.is_plain() {
@@ -266,7 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let given = asked.request_id.and_then(|(start, end)| HeaderValue::from_bytes(&self.input[start..end]).ok());
         let request_id = given.unwrap_or_else(|| new_request_id(front));
         let began = front.clock.now();
-        self.preface.follow(&snapshot, route, target.region, &hostname, &asker, connection.is_https);
+        self.preface.follow(&snapshot, route, target.region, &hostname, &asker, connection.arrival.is_https);
         Some(Errand { began, snapshot, hostname, client, target, pool, is_safe, request_id, attempts: 0 })
     }
 
