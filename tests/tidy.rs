@@ -72,6 +72,7 @@ const MACHINES: &[&str] = &[
     "src/names.rs",
     "src/probe/schedule.rs",
     "src/secret.rs",
+    "src/sse.rs",
     "src/steering/",
     "src/topology/",
     "src/upstream/balance.rs",
