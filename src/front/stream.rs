@@ -1,9 +1,11 @@
 //! What goes to the client: our own short answers, or a region's, passed on frame by frame as it comes.
 //!
 //! A region's answer that ends before its end becomes an error of the body, which cuts the connection (HTTP/1.1) or
-//! resets the stream (HTTP/2): never a clean end (RFC 9112 §8, RFC 9113 §8.1).
+//! resets the stream (HTTP/2): never a clean end (RFC 9112 §8, RFC 9113 §8.1). What was ready for the client before has
+//! left by then, and so have the last words, where there are any.
 
 use super::Front;
+use super::events::{EventStream, KEEP_ALIVE};
 use super::guard::{Busy, Talk};
 use super::headers::trailers_toward_client;
 use crate::control::Event;
@@ -17,7 +19,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Sleep;
 
@@ -54,6 +56,24 @@ pub struct Carried {
     pub idle_max: Duration,
     /// Since when we wait for more of it, and what wakes us when that is too long.
     pub silence: Silence,
+    /// The events in it, if it is a stream of events that is followed.
+    pub events: Option<EventStream>,
+    /// Since when the client has heard nothing.
+    pub hush: Silence,
+    /// What comes after what was given last.
+    pub next: Option<Frame<Bytes>>,
+    /// How it ends, once it has come to a bad end.
+    pub ending: Option<Ending>,
+    /// How often everything had left us when the client got something last.
+    pub given_at: u64,
+}
+
+/// The end of an answer that broke off.
+#[derive(Debug)]
+pub struct Ending {
+    fault: Fault,
+    /// What the client is told first.
+    words: Option<Bytes>,
 }
 
 /// How long a stream has kept us waiting. Time in which the client would not take more does not count.
@@ -83,6 +103,11 @@ impl Reply {
         }
     }
 
+    /// Whether the client has not taken the end yet.
+    fn is_ending(&self) -> bool {
+        matches!(&self.kind, Kind::Region(carried) if carried.ending.is_some())
+    }
+
     /// As the answer to HEAD: without a body of our own. A region has sent none.
     #[must_use]
     pub fn to_head(mut self) -> Self {
@@ -95,6 +120,9 @@ impl Reply {
     /// Has the connection count as busy until this body is gone.
     #[must_use]
     pub fn keeping(mut self, busy: Busy) -> Self {
+        if let Kind::Region(carried) = &mut self.kind {
+            carried.given_at = busy.talk().flushed.times();
+        }
         self.busy = Some(busy);
         self.held(true);
         self
@@ -102,31 +130,105 @@ impl Reply {
 }
 
 impl Carried {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        match Pin::new(&mut self.answer).poll_frame(cx) {
-            Poll::Ready(Some(Err(fault))) => Poll::Ready(Some(Err(self.broke(fault)))),
-            Poll::Ready(mut frame) => {
-                self.silence.end();
-                if let Some(trailers) = frame.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
-                    trailers_toward_client(trailers);
-                }
-                Poll::Ready(frame)
+    /// The next frame for the client, or how the answer broke off. `talk` is the client's connection.
+    fn poll(&mut self, cx: &mut Context<'_>, talk: Option<&Talk>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let polled = self.poll_next(cx, talk);
+        if let (Poll::Ready(Some(Ok(_))), Some(talk)) = (&polled, talk) {
+            self.given_at = talk.flushed.times();
+        }
+        polled
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, talk: Option<&Talk>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        loop {
+            if let Some(frame) = self.next.take() {
+                return Poll::Ready(Some(Ok(frame)));
             }
-            Poll::Pending => match self.silence.poll(cx, self.front.clock, self.idle_max) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(self.broke(Fault::Silent)))),
-                Poll::Pending => Poll::Pending,
+            if self.ending.is_some() {
+                return self.poll_end(cx, talk);
+            }
+            match Pin::new(&mut self.answer).poll_frame(cx) {
+                Poll::Ready(Some(Err(fault))) => self.break_off(fault),
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.silence.end();
+                    if let Some(frame) = self.pass(frame) {
+                        self.hush.end();
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                }
+                Poll::Ready(None) => match self.events.take() {
+                    Some(events) if !events.may_end() => {
+                        self.events = Some(events);
+                        self.break_off(Fault::Cut);
+                    }
+                    Some(mut events) => self.next = events.rest().map(Frame::data),
+                    None => return Poll::Ready(None),
+                },
+                Poll::Pending => {
+                    if self.silence.poll(cx, self.front.clock, self.idle_max).is_pending() {
+                        return self.poll_hush(cx);
+                    }
+                    self.break_off(Fault::Silent);
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.events.is_none() && self.next.is_none() && self.ending.is_none() && self.answer.is_end_stream()
+    }
+
+    /// What the client gets of a frame; nothing while the end of an event is still to come.
+    fn pass(&mut self, mut frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        if let Some(trailers) = frame.trailers_mut() {
+            trailers_toward_client(trailers);
+        }
+        let Some(events) = &mut self.events else { return Some(frame) };
+        match frame.into_data() {
+            Ok(data) => Some(events.pass(data)).filter(|data| !data.is_empty()).map(Frame::data),
+            Err(_) if !events.may_end() => {
+                self.break_off(Fault::Cut);
+                None
+            }
+            Err(trailers) => match events.rest() {
+                Some(rest) => {
+                    self.next = Some(trailers);
+                    Some(Frame::data(rest))
+                }
+                None => Some(trailers),
             },
         }
     }
 
-    fn broke(&self, fault: Fault) -> Fault {
+    /// The region says nothing: the client may hear a comment instead.
+    fn poll_hush(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let Some(pause) = self.events.as_ref().and_then(EventStream::keep_alive) else { return Poll::Pending };
+        ready!(self.hush.poll(cx, self.front.clock, pause));
+        self.hush.end();
+        Poll::Ready(Some(Ok(Frame::data(KEEP_ALIVE))))
+    }
+
+    fn break_off(&mut self, fault: Fault) {
         DoorCounters::count(&self.front.counters.door.cut);
         self.load.failed();
         if let Some(talk) = &self.ended_by {
             talk.ends_in_reset();
         }
         self.front.tell(Event::Failed { endpoint: self.endpoint, fault, prefix: self.prefix });
-        fault
+        let words = self.events.as_mut().and_then(EventStream::last_words);
+        self.ending = Some(Ending { fault, words });
+    }
+
+    /// Last words first; then, once they and all before them have left, the cut.
+    fn poll_end(&mut self, cx: &mut Context<'_>, talk: Option<&Talk>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let Some(ending) = &mut self.ending else { return Poll::Ready(None) };
+        if let Some(words) = ending.words.take() {
+            return Poll::Ready(Some(Ok(Frame::data(words))));
+        }
+        if let Some(talk) = talk {
+            ready!(talk.flushed.poll_since(self.given_at, cx.waker()));
+        }
+        Poll::Ready(Some(Err(ending.fault)))
     }
 }
 
@@ -158,11 +260,13 @@ impl Body for Reply {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         self.held(false);
-        let polled = match &mut self.kind {
+        let this = &mut *self;
+        let talk = this.busy.as_ref().map(|busy| &**busy.talk());
+        let polled = match &mut this.kind {
             Kind::Own(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
-            Kind::Region(carried) => carried.poll(cx),
+            Kind::Region(carried) => carried.poll(cx, talk),
         };
-        if polled.is_ready() {
+        if polled.is_ready() || self.is_ending() {
             self.held(true);
         }
         polled
@@ -171,13 +275,15 @@ impl Body for Reply {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Own(body) => body.is_none(),
-            Kind::Region(carried) => carried.answer.is_end_stream(),
+            Kind::Region(carried) => carried.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
+            // Where something may be put in, nobody knows the length.
+            Kind::Region(carried) if carried.events.is_some() => SizeHint::default(),
             Kind::Region(carried) => carried.answer.size_hint(),
         }
     }
