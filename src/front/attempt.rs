@@ -150,7 +150,7 @@ async fn first_event(mut answer: Response<Answer>, hold: Duration) -> Result<Res
             let Some(frame) = answer.body_mut().frame().await else { break };
             let frame = frame?;
             let data = frame.data_ref().map_or(&[][..], |data| data);
-            let is_whole = events.feed(data).fold(false, |is_whole, end| is_whole || end.is_event);
+            let is_whole = events.feed(data).filter(|end| end.is_event).count() > 0;
             read_bytes += data.len();
             let is_last = frame.is_trailers();
             read.push_back(frame);

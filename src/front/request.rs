@@ -9,7 +9,7 @@ use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, Target};
 use super::replay::Source;
 use super::reply::Complaint;
-use super::stream::{Carried, Reply, Silence};
+use super::stream::{Carried, Followed, Reply, Silence};
 use super::terms::{Protocol, Terms};
 use super::{attempt, tunnel};
 use crate::control::Event;
@@ -282,9 +282,7 @@ impl<'a> Exchange<'a> {
             ended_by: (self.version == Version::HTTP_10).then(|| Arc::clone(&self.connection.talk)),
             idle_max: snapshot.topology.forward.stream_idle_timeout,
             silence: Silence::default(),
-            events,
-            hush: Silence::default(),
-            next: None,
+            followed: events.map(|events| Box::new(Followed::new(events))),
             ending: None,
             given_at: 0,
         };

@@ -34,7 +34,7 @@ pub struct Reply {
 #[derive(Debug)]
 enum Kind {
     Own(Option<Bytes>),
-    Region(Carried),
+    Region(Box<Carried>),
 }
 
 /// A region's answer under way.
@@ -56,16 +56,68 @@ pub struct Carried {
     pub idle_max: Duration,
     /// Since when we wait for more of it, and what wakes us when that is too long.
     pub silence: Silence,
-    /// The events in it, if it is a stream of events that is followed.
-    pub events: Option<EventStream>,
-    /// Since when the client has heard nothing.
-    pub hush: Silence,
-    /// What comes after what was given last.
-    pub next: Option<Frame<Bytes>>,
+    /// What is known of the events in it, if it is a stream that is followed.
+    pub followed: Option<Box<Followed>>,
     /// How it ends, once it has come to a bad end.
     pub ending: Option<Ending>,
     /// How often everything had left us when the client got something last.
     pub given_at: u64,
+}
+
+/// A stream of events under way.
+#[derive(Debug)]
+pub struct Followed {
+    stream: EventStream,
+    /// Since when the client has heard nothing.
+    hush: Silence,
+    /// What comes after what was given last.
+    next: Option<Frame<Bytes>>,
+}
+
+impl Followed {
+    /// Follows `stream` from its beginning.
+    #[must_use]
+    pub fn new(stream: EventStream) -> Self {
+        Self { stream, hush: Silence::default(), next: None }
+    }
+
+    /// What the client gets of a frame; nothing while the end of an event is still to come.
+    ///
+    /// # Errors
+    /// Trailers where the stream must not end.
+    fn pass(&mut self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Fault> {
+        let given = match frame.into_data() {
+            Ok(data) => Some(self.stream.pass(data)).filter(|data| !data.is_empty()).map(Frame::data),
+            Err(_) if !self.stream.may_end() => return Err(Fault::Cut),
+            Err(trailers) => match self.stream.rest() {
+                Some(rest) => {
+                    self.next = Some(trailers);
+                    Some(Frame::data(rest))
+                }
+                None => Some(trailers),
+            },
+        };
+        if given.is_some() {
+            self.hush.end();
+        }
+        Ok(given)
+    }
+
+    /// What is left once the region has ended its answer.
+    ///
+    /// # Errors
+    /// If it must not end here.
+    fn end(&mut self) -> Result<Option<Frame<Bytes>>, Fault> {
+        if self.stream.may_end() { Ok(self.stream.rest().map(Frame::data)) } else { Err(Fault::Cut) }
+    }
+
+    /// The region says nothing: the client may hear a comment instead.
+    fn poll_hush(&mut self, cx: &mut Context<'_>, clock: Clock) -> Poll<Frame<Bytes>> {
+        let Some(pause) = self.stream.keep_alive() else { return Poll::Pending };
+        ready!(self.hush.poll(cx, clock, pause));
+        self.hush.end();
+        Poll::Ready(Frame::data(KEEP_ALIVE))
+    }
 }
 
 /// The end of an answer that broke off.
@@ -94,7 +146,7 @@ impl Reply {
     /// A region's answer.
     #[must_use]
     pub fn region(carried: Carried) -> Self {
-        Self { kind: Kind::Region(carried), busy: None }
+        Self { kind: Kind::Region(Box::new(carried)), busy: None }
     }
 
     fn held(&mut self, is_held: bool) {
@@ -141,71 +193,48 @@ impl Carried {
 
     fn poll_next(&mut self, cx: &mut Context<'_>, talk: Option<&Talk>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         loop {
-            if let Some(frame) = self.next.take() {
-                return Poll::Ready(Some(Ok(frame)));
-            }
             if self.ending.is_some() {
                 return self.poll_end(cx, talk);
             }
-            match Pin::new(&mut self.answer).poll_frame(cx) {
-                Poll::Ready(Some(Err(fault))) => self.break_off(fault),
-                Poll::Ready(Some(Ok(frame))) => {
-                    self.silence.end();
-                    if let Some(frame) = self.pass(frame) {
-                        self.hush.end();
-                        return Poll::Ready(Some(Ok(frame)));
-                    }
-                }
-                Poll::Ready(None) => match self.events.take() {
-                    Some(events) if !events.may_end() => {
-                        self.events = Some(events);
-                        self.break_off(Fault::Cut);
-                    }
-                    Some(mut events) => self.next = events.rest().map(Frame::data),
-                    None => return Poll::Ready(None),
+            if let Some(next) = self.followed.as_mut().and_then(|followed| followed.next.take()) {
+                return Poll::Ready(Some(Ok(next)));
+            }
+            let given = match Pin::new(&mut self.answer).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => self.pass(frame),
+                Poll::Ready(Some(Err(fault))) => Err(fault),
+                Poll::Ready(None) => match self.followed.as_mut().map(|followed| followed.end()) {
+                    None | Some(Ok(None)) => return Poll::Ready(None),
+                    Some(rest) => rest,
                 },
-                Poll::Pending => {
-                    if self.silence.poll(cx, self.front.clock, self.idle_max).is_pending() {
-                        return self.poll_hush(cx);
+                Poll::Pending => match self.silence.poll(cx, self.front.clock, self.idle_max) {
+                    Poll::Ready(()) => Err(Fault::Silent),
+                    Poll::Pending => {
+                        let Some(followed) = &mut self.followed else { return Poll::Pending };
+                        return followed.poll_hush(cx, self.front.clock).map(|comment| Some(Ok(comment)));
                     }
-                    self.break_off(Fault::Silent);
-                }
+                },
+            };
+            match given {
+                Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(None) => {}
+                Err(fault) => self.break_off(fault),
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.events.is_none() && self.next.is_none() && self.ending.is_none() && self.answer.is_end_stream()
+        self.followed.is_none() && self.ending.is_none() && self.answer.is_end_stream()
     }
 
-    /// What the client gets of a frame; nothing while the end of an event is still to come.
-    fn pass(&mut self, mut frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+    fn pass(&mut self, mut frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Fault> {
+        self.silence.end();
         if let Some(trailers) = frame.trailers_mut() {
             trailers_toward_client(trailers);
         }
-        let Some(events) = &mut self.events else { return Some(frame) };
-        match frame.into_data() {
-            Ok(data) => Some(events.pass(data)).filter(|data| !data.is_empty()).map(Frame::data),
-            Err(_) if !events.may_end() => {
-                self.break_off(Fault::Cut);
-                None
-            }
-            Err(trailers) => match events.rest() {
-                Some(rest) => {
-                    self.next = Some(trailers);
-                    Some(Frame::data(rest))
-                }
-                None => Some(trailers),
-            },
+        match &mut self.followed {
+            Some(followed) => followed.pass(frame),
+            None => Ok(Some(frame)),
         }
-    }
-
-    /// The region says nothing: the client may hear a comment instead.
-    fn poll_hush(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let Some(pause) = self.events.as_ref().and_then(EventStream::keep_alive) else { return Poll::Pending };
-        ready!(self.hush.poll(cx, self.front.clock, pause));
-        self.hush.end();
-        Poll::Ready(Some(Ok(Frame::data(KEEP_ALIVE))))
     }
 
     fn break_off(&mut self, fault: Fault) {
@@ -215,7 +244,7 @@ impl Carried {
             talk.ends_in_reset();
         }
         self.front.tell(Event::Failed { endpoint: self.endpoint, fault, prefix: self.prefix });
-        let words = self.events.as_mut().and_then(EventStream::last_words);
+        let words = self.followed.as_mut().and_then(|followed| followed.stream.last_words());
         self.ending = Some(Ending { fault, words });
     }
 
@@ -283,7 +312,7 @@ impl Body for Reply {
         match &self.kind {
             Kind::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
             // Where something may be put in, nobody knows the length.
-            Kind::Region(carried) if carried.events.is_some() => SizeHint::default(),
+            Kind::Region(carried) if carried.followed.is_some() => SizeHint::default(),
             Kind::Region(carried) => carried.answer.size_hint(),
         }
     }
