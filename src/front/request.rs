@@ -92,6 +92,9 @@ impl<'a> Exchange<'a> {
         let (route, hostname) = match understood {
             Ok(understood) => understood,
             Err(complaint) => {
+                if let Some(answer) = own_page(front, &complaint, &parts, &request_id) {
+                    return answer;
+                }
                 DoorCounters::count(&front.counters.door.refusals);
                 return refuse(&complaint, Dialect::Plain, &request_id, front.roll());
             }
@@ -379,6 +382,21 @@ fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostnam
     };
     let route = routes.get(&hostname).ok_or_else(|| unknown("this hostname"))?;
     Ok((*route, hostname))
+}
+
+/// What the node itself serves at a hostname that has no regions.
+fn own_page(
+    front: &super::Front,
+    complaint: &Complaint,
+    parts: &Parts,
+    request_id: &HeaderValue,
+) -> Option<Response<Reply>> {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str).or(host)?;
+    if complaint.status != StatusCode::MISDIRECTED_REQUEST || is_too_large(parts) {
+        return None;
+    }
+    front.services.load().answer(authority, parts, request_id, front.roll())
 }
 
 fn is_port(text: &str) -> bool {

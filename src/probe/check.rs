@@ -2,8 +2,9 @@
 //!
 //! What is common to all kinds is here; each kind has a file of its own, which says what to send and what must come back.
 
-use super::http;
+use super::{http, mcp, token};
 use crate::health::Fault;
+use crate::health::opinion::Flowed;
 use crate::moment::Clock;
 use crate::snapshot::Snapshot;
 use crate::tls::trust::Trust;
@@ -21,6 +22,15 @@ use std::time::Duration;
 /// Who we say we are.
 const USER_AGENT: &str = concat!("anyfront-probe/", env!("CARGO_PKG_VERSION"));
 
+/// What a probe came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// How long the answer took, or what was wrong.
+    pub result: Result<Duration, Fault>,
+    /// How the stream flowed, if one was opened.
+    pub flowed: Flowed,
+}
+
 /// What is asked of whom.
 #[derive(Debug)]
 pub struct Question {
@@ -31,9 +41,12 @@ pub struct Question {
 }
 
 impl Question {
-    /// The question about an endpoint of `snapshot`.
+    /// The question about an endpoint of `snapshot` that its probe at `probe`, counted from 0, asks.
+    ///
+    /// # Panics
+    /// If it has no such probe.
     #[must_use]
-    pub fn about(snapshot: &Snapshot, endpoint: EndpointIndex, trust: &Trust) -> Self {
+    pub fn about(snapshot: &Snapshot, endpoint: EndpointIndex, probe: usize, trust: &Trust) -> Self {
         let topology = &snapshot.topology;
         let described = topology.endpoint(endpoint);
         // An endpoint that sees the client's name is asked under one of the names it serves.
@@ -50,22 +63,29 @@ impl Question {
             way: Way::to(described, seen, trust),
             addresses: Arc::clone(&snapshot.endpoint(endpoint).addresses),
             authority: seen.map_or_else(|| described.authority(), ToString::to_string),
-            probe: Arc::clone(&topology.region(described.region).probe),
+            probe: topology.region(described.region).probes().nth(probe).cloned().expect("one that was launched"),
         }
     }
 
-    /// Asks, and says how long the answer took.
-    ///
-    /// # Errors
-    /// What was wrong; [`Fault::Silent`] if the whole took longer than the probe's timeout.
-    pub async fn ask(&self, clock: Clock) -> Result<Duration, Fault> {
+    /// Asks. [`Fault::Silent`] is what came if the whole took longer than the probe's timeout.
+    pub async fn ask(&self, clock: Clock) -> Answered {
+        let kind = &self.probe.kind;
+        let mut flowed = Flowed::default();
         let asked = async {
-            match &self.probe.kind {
+            match kind {
                 ProbeKind::Tcp => self.connect(clock).await,
-                ProbeKind::Http { .. } => http::ask(self, &self.probe.kind, clock).await,
+                ProbeKind::Http { .. } => http::ask(self, kind, clock).await,
+                ProbeKind::Token { .. } => token::ask(self, kind, clock, &mut flowed).await,
+                ProbeKind::Mcp { .. } => mcp::ask(self, kind, clock).await,
             }
         };
-        tokio::time::timeout(self.probe.timeout, asked).await.unwrap_or(Err(Fault::Silent))
+        let result = tokio::time::timeout(self.probe.timeout, asked).await.unwrap_or(Err(Fault::Silent));
+        Answered { result, flowed }
+    }
+
+    /// From the first packet to the last byte that matters.
+    pub(super) fn timeout(&self) -> Duration {
+        self.probe.timeout
     }
 
     async fn connect(&self, clock: Clock) -> Result<Duration, Fault> {
@@ -75,8 +95,8 @@ impl Question {
     }
 
     /// A new connection to the endpoint.
-    pub(super) async fn dial(&self) -> Result<Dialled, Fault> {
-        dial::dial(&self.way, &self.addresses, false, self.probe.timeout).await
+    pub(super) async fn dial(&self, timeout: Duration) -> Result<Dialled, Fault> {
+        dial::dial(&self.way, &self.addresses, false, timeout).await
     }
 
     /// Sends one request on a connection of [`Self::dial`]; the answer's head.

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Asks, and says how long the answer's head took.
 pub(super) async fn ask(question: &Question, kind: &ProbeKind, clock: Clock) -> Result<Duration, Fault> {
     let ProbeKind::Http { path, expect_status, .. } = kind else { return Err(Fault::Protocol) };
-    let dialled = question.dial().await?;
+    let dialled = question.dial(question.timeout()).await?;
     let connected = clock.now();
     let response = question.send(dialled, (Method::GET, path), HeaderMap::new(), Bytes::new()).await?;
     let elapsed = clock.now().since(connected);
