@@ -204,7 +204,7 @@ fn a_history_that_cannot_be_understood_is_kept_aside_and_never_overwritten() {
     std::fs::write(fleet.state("nat_ips.json"), "{\"generation\":").expect("written");
     let fleet = fleet.again();
     assert_eq!(fleet.document()["generation"], 1);
-    let aside = std::fs::read_to_string(fleet.state("nat_ips.json.corrupt")).expect("it is kept");
+    let aside = std::fs::read_to_string(fleet.state("nat_ips.json.corrupt-1")).expect("it is kept");
     assert_eq!(aside, "{\"generation\":");
 }
 

@@ -91,13 +91,7 @@ impl<'a> Exchange<'a> {
         };
         let (route, hostname) = match understood {
             Ok(understood) => understood,
-            Err(complaint) => {
-                if let Some(answer) = own_page(front, &complaint, &parts, &request_id) {
-                    return answer;
-                }
-                DoorCounters::count(&front.counters.door.refusals);
-                return refuse(&complaint, Dialect::Plain, &request_id, front.roll());
-            }
+            Err(complaint) => return turn_away(front, &complaint, &parts, &request_id),
         };
         let class = snapshot.topology.class(&hostname, parts.uri.path());
         if let Err(complaint) = admit(&snapshot, &parts) {
@@ -384,19 +378,18 @@ fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostnam
     Ok((*route, hostname))
 }
 
-/// What the node itself serves at a hostname that has no regions.
-fn own_page(
-    front: &super::Front,
-    complaint: &Complaint,
-    parts: &Parts,
-    request_id: &HeaderValue,
-) -> Option<Response<Reply>> {
+/// The answer to a request that no region may have: what the node itself serves there, or the complaint.
+fn turn_away(front: &super::Front, complaint: &Complaint, parts: &Parts, request_id: &HeaderValue) -> Response<Reply> {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let authority = parts.uri.authority().map(http::uri::Authority::as_str).or(host)?;
-    if complaint.status != StatusCode::MISDIRECTED_REQUEST || is_too_large(parts) {
-        return None;
-    }
-    front.services.load().answer(authority, parts, request_id, front.roll())
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str).or(host);
+    let is_elsewhere = complaint.status == StatusCode::MISDIRECTED_REQUEST && !is_too_large(parts);
+    let own = authority
+        .filter(|_| is_elsewhere)
+        .and_then(|authority| front.services.load().answer(authority, parts, request_id, front.roll()));
+    own.unwrap_or_else(|| {
+        DoorCounters::count(&front.counters.door.refusals);
+        refuse(complaint, Dialect::Plain, request_id, front.roll())
+    })
 }
 
 fn is_port(text: &str) -> bool {

@@ -88,7 +88,7 @@ impl Ledger {
         if entries == self.entries {
             return None;
         }
-        let (generation, at) = (self.generation + 1, rfc3339(wall));
+        let (generation, at) = (self.generation.saturating_add(1), rfc3339(wall));
         let find = |list: &[Entry], one: &Entry| {
             list.iter()
                 .find(|entry| (&entry.region, entry.prefix) == (&one.region, one.prefix))

@@ -14,20 +14,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
 
+/// Files that could not be understood, kept at most; more would be a disk that fails.
+const ASIDE_MAX: u32 = 100;
 /// The file in the state directory.
 const FILE: &str = "nat_ips.json";
 /// Where the document is, at its hostname.
 const PATH: &str = "/nat_ip.json";
 /// Changes are announced days ahead, so minutes do not matter.
 const CACHE_CONTROL: &str = "public, max-age=300";
-/// Largest history that is read, octets: thrice what the most changes take.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+/// Largest history that is read, octets: several times what the longest `regions.toml` leads to.
+const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// What is known of the addresses, where it is kept, and who serves it.
 #[derive(Debug)]
 pub(super) struct Keeper {
     path: PathBuf,
     ledger: Ledger,
+    /// Not if a file is there that could be neither understood nor moved.
+    may_write: bool,
     has_complained: bool,
     /// Of the file whose addresses are served.
     digest: Arc<str>,
@@ -40,20 +44,18 @@ impl Keeper {
     /// Takes over what the state directory has. What cannot be understood is moved aside, and told.
     pub(super) fn open(folder: &Path, services: Arc<ArcSwap<Services>>) -> Self {
         let path = folder.join(FILE);
-        let ledger = read(&path).unwrap_or_else(|why| {
-            let aside = path.with_extension("json.corrupt");
-            let moved = std::fs::rename(&path, &aside);
-            let outcome =
-                moved.map_or_else(|error| format!("not moved: {error}"), |()| format!("now {}", aside.display()));
-            tracing::error!(
-                "{}: {why}: the history of NAT addresses begins anew; the file is {outcome}",
-                path.display()
-            );
-            Ledger::default()
-        });
+        let (ledger, may_write) = match read(&path) {
+            Ok(ledger) => (ledger, true),
+            Err(Unread::Unreadable(why)) => {
+                tracing::error!("{}: cannot be read: {why}: left as it is, and no history is kept", path.display());
+                (Ledger::default(), false)
+            }
+            Err(Unread::Corrupt(why)) => (Ledger::default(), move_aside(&path, &why)),
+        };
         Self {
             path,
             ledger,
+            may_write,
             has_complained: false,
             digest: "".into(),
             services,
@@ -72,7 +74,7 @@ impl Keeper {
         self.digest = Arc::clone(&topology.digest);
         if let Some(next) = self.ledger.after(entries(topology), clock.wall()) {
             self.ledger = next;
-            let written = write(&self.path, &self.ledger);
+            let written = if self.may_write { write(&self.path, &self.ledger) } else { Ok(()) };
             if let (Err(error), false) = (&written, self.has_complained) {
                 tracing::error!("{}: cannot be written: {error}: served all the same", self.path.display());
             }
@@ -104,15 +106,41 @@ impl Keeper {
     }
 }
 
-fn read(path: &Path) -> Result<Ledger, String> {
-    match std::fs::metadata(path) {
+/// Why a history could not be taken over.
+enum Unread {
+    /// The system does not give it.
+    Unreadable(io::Error),
+    /// It is none.
+    Corrupt(String),
+}
+
+fn read(path: &Path) -> Result<Ledger, Unread> {
+    let about = match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ledger::default()),
-        Err(error) => return Err(error.to_string()),
-        Ok(about) if about.len() > FILE_BYTES_MAX => return Err(format!("longer than {FILE_BYTES_MAX} octets")),
-        Ok(_) => {}
+        about => about.map_err(Unread::Unreadable)?,
+    };
+    if about.len() > FILE_BYTES_MAX {
+        return Err(Unread::Corrupt(format!("longer than {FILE_BYTES_MAX} octets")));
     }
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+    let bytes = std::fs::read(path).map_err(Unread::Unreadable)?;
+    serde_json::from_slice(&bytes).map_err(|error| Unread::Corrupt(error.to_string()))
+}
+
+/// Gives a file that cannot be understood a name of its own, beside earlier ones; whether that worked.
+fn move_aside(path: &Path, why: &str) -> bool {
+    let names = (1..=ASIDE_MAX).map(|number| path.with_extension(format!("json.corrupt-{number}")));
+    let moved = names.into_iter().find(|aside| !aside.exists()).map(|aside| (std::fs::rename(path, &aside), aside));
+    let shown = path.display();
+    match moved {
+        Some((Ok(()), aside)) => {
+            tracing::error!("{shown}: {why}: it is {} now, and the history begins anew", aside.display());
+            true
+        }
+        _ => {
+            tracing::error!("{shown}: {why}: it cannot be moved aside, so no history is kept");
+            false
+        }
+    }
 }
 
 /// Replaces the file in one step: a new one beside it, on the disk before it takes the name.
