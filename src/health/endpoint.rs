@@ -326,7 +326,7 @@ mod tests {
             (0..20).for_each(|_| health.probed(at(10 + n), Ok(Duration::from_millis(10))));
         }
         assert_eq!(standing(&health, 20), (Standing::Down, Reason::FurtherFails("token", Fault::Stalled)));
-        assert_eq!(health.pace(at(3_000)), Pace::Steady, "the probe that passes is in no doubt");
+        assert_eq!(health.pace(at(15_000)), Pace::Steady, "the probe that passes is in no doubt");
         (0..3).for_each(|n| health.further_probed(at(20_000 + n), 1, Ok(())));
         assert_eq!(standing(&health, 20_003), (Standing::Up, Reason::RampingUp));
     }
