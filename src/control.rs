@@ -15,7 +15,7 @@ use crate::load::Load;
 use crate::moment::{Clock, Moment};
 use crate::names::{EndpointName, Label};
 use crate::shutdown::requested;
-use crate::snapshot::{Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot};
+use crate::snapshot::{CertificateReport, Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot};
 use crate::topology::{EndpointIndex, Probe, RegionIndex, Site, Topology};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -62,6 +62,11 @@ pub enum Event {
     Rejected {
         /// Every mistake, drawn.
         text: String,
+    },
+    /// The certificates in force are now these.
+    Certified {
+        /// All of them.
+        certificates: Arc<CertificateReport>,
     },
     /// The drains in force are now these.
     Overridden {
@@ -112,6 +117,7 @@ pub struct Control {
     known: Vec<Known>,
     overrides: Arc<[Override]>,
     problem: Option<Arc<Problem>>,
+    certificates: Arc<CertificateReport>,
     rate_ejections: Vec<(Moment, RegionIndex)>,
     /// Since when failures look like our own, and when they last did.
     suspected: Option<(Moment, Moment)>,
@@ -137,6 +143,7 @@ impl Control {
             known: Vec::new(),
             overrides,
             problem: None,
+            certificates: Arc::default(),
             rate_ejections: Vec::new(),
             suspected: None,
             next_id: 1,
@@ -175,6 +182,10 @@ impl Control {
                     self.problem = Some(Arc::new(Problem { since: now, text }));
                     self.is_dirty = true;
                 }
+            }
+            Event::Certified { certificates } => {
+                self.certificates = certificates;
+                self.is_dirty = true;
             }
             Event::Overridden { overrides } => {
                 self.overrides = overrides;
@@ -222,6 +233,7 @@ impl Control {
             is_suspect,
             overrides: Arc::clone(&self.overrides),
             problem: self.problem.clone(),
+            certificates: Arc::clone(&self.certificates),
         });
         self.last = Some(Arc::clone(&snapshot));
         Some((snapshot, changes))

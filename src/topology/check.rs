@@ -20,7 +20,7 @@ use crate::limits::{GEO_PLACES_MAX, MISTAKES_MAX, SITES_MAX, TOPOLOGY_BYTES_MAX}
 use crate::names::{Hostname, Label};
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
@@ -43,8 +43,13 @@ pub fn check(source: &str, path: &Path) -> Result<Checked, Mistakes> {
     let mut mistakes = Vec::new();
     let topology = read(source, &mut mistakes).map(|file| {
         let folder = path.parent().unwrap_or(Path::new(""));
-        let mut proof =
-            Proof { file: &file, folder, mistakes: std::mem::take(&mut mistakes), region_by_name: HashMap::new() };
+        let mut proof = Proof {
+            file: &file,
+            folder,
+            mistakes: std::mem::take(&mut mistakes),
+            region_by_name: HashMap::new(),
+            files: Vec::new(),
+        };
         let topology = proof.prove(source);
         if !proof.is_refused() {
             proof.warn(&topology);
@@ -96,6 +101,8 @@ struct Proof<'a> {
     mistakes: Vec<Mistake>,
     /// Regions as hostnames may name them. Those whose name is refused are there too, so that they are told once only.
     region_by_name: HashMap<&'a str, RegionIndex>,
+    /// The files that were read, as in [`Topology::files`].
+    files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl<'a> Proof<'a> {
@@ -143,6 +150,7 @@ impl<'a> Proof<'a> {
             route_by_hostname,
             forward,
             classes,
+            files: std::mem::take(&mut self.files),
         }
     }
 
@@ -200,7 +208,7 @@ impl<'a> Proof<'a> {
             self.positive(key.0, key.1.as_ref());
         }
         let trust = written.and_then(|forward| forward.trust.as_ref());
-        let trust = trust.iter().flat_map(|files| &files.value).flat_map(|file| self.trust(file)).collect();
+        let trust = trust.iter().flat_map(|files| &files.value).flat_map(|file| self.authorities("trust", file)).collect();
         if let Some(proxies) = written.and_then(|forward| forward.trusted_proxies.as_ref()) {
             self.repeated("trusted_proxies", Some(proxies), ToString::to_string);
         }

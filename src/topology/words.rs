@@ -2,7 +2,7 @@
 
 use super::mistake::Mistake;
 use super::read::{At, Word, Written, Wrong, quoted, wrong_type};
-use super::{AllDown, Dialect, Host, HostFrom, Steering};
+use super::{AllDown, ClientCertificate, Dialect, Host, HostFrom, Steering};
 use crate::geo::place::Country;
 use crate::limits::DURATION_MAX;
 use crate::names::{Hostname, Label};
@@ -396,6 +396,10 @@ pub enum Kind {
 words!("\"http\" or \"tcp\"": Kind { "http" => Self::Http, "tcp" => Self::Tcp });
 words!("\"endpoint\" or \"client\"": HostFrom { "endpoint" => Self::Endpoint, "client" => Self::Client });
 words!("\"try-nearest\" or \"refuse\"": AllDown { "try-nearest" => Self::TryNearest, "refuse" => Self::Refuse });
+words!("\"required\" or \"optional\"": ClientCertificate {
+    "required" => Self::Required,
+    "optional" => Self::Optional,
+});
 words!("\"nearest\", \"latency\", \"priority\" or \"weighted\"": Steering {
     "nearest" => Self::Nearest,
     "latency" => Self::Latency,
