@@ -4,6 +4,7 @@ use crate::names::Label;
 use crate::node::{Node, Options};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -86,6 +87,10 @@ pub enum LogFormat {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     start_logging(&args.log, args.log_format)?;
     let options = options(args)?;
+    // Memory holds private keys: no core dump, and no look into it by others of the same user. Root may still debug.
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "the memory of this process is not protected from core dumps");
+    }
     let node = Node::start(options)?;
     for (kind, addresses) in [("http", &node.http), ("https", &node.https), ("admin", &node.admin)] {
         for address in addresses {

@@ -220,7 +220,7 @@ pub async fn run(
     let mut watch = Watch::new();
     papers.follow(&mut watch);
     // A change is not forgotten because something else came first.
-    let mut changes = pin!(unfold(watch, |mut watch| async {
+    let mut changes = pin!(unfold(watch, |mut watch| async move {
         watch.changed(QUIET).await;
         Some(((), watch))
     }));
