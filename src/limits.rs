@@ -21,7 +21,7 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// TLS handshakes under way at one worker; beyond it the one that has waited longest makes room: a full queue of clients
 /// that say nothing keeps nobody out.
-pub const HANDSHAKES_MAX: usize = 1_024;
+pub const HANDSHAKES_MAX: usize = 2_048;
 /// TLS handshakes under way at one worker for one client prefix (/24, /48): half, so that no source fills the queue.
 pub const HANDSHAKES_PER_PREFIX_MAX: usize = HANDSHAKES_MAX / 2;
 /// A client's certificate and its chain, octets: they go into fields of the request (RFC 9440), where a third is added.

@@ -16,6 +16,7 @@ use http::{Request, Version};
 use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustix::process::{Resource, Rlimit};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 use rustls_pki_types::ServerName;
@@ -348,6 +349,10 @@ fn clients_that_say_nothing_fill_half_of_the_queue_and_no_more() {
         stream.set_read_timeout(Some(BOUND)).expect("a bound");
         stream
     };
+    // Both ends of every connection are ours.
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    rustix::process::setrlimit(Resource::Nofile, raised).expect("raised");
     let mut silent: Vec<_> = (0..HANDSHAKES_PER_PREFIX_MAX).map(|_| connect()).collect();
     let count = HANDSHAKES_PER_PREFIX_MAX as f64;
     until("all are taken", || stand.metric("anyfront_connections_open") >= count);
