@@ -15,7 +15,9 @@ use crate::load::Load;
 use crate::moment::{Clock, Moment};
 use crate::names::{EndpointName, Label};
 use crate::shutdown::requested;
-use crate::snapshot::{CertificateReport, Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot};
+use crate::snapshot::{
+    CertificateReport, Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot,
+};
 use crate::topology::{EndpointIndex, Probe, RegionIndex, Site, Topology};
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -197,7 +197,8 @@ impl Node {
         let identity = papers.identity.clone();
 
         let desk = (drains, token, is_ready, reload.clone(), started);
-        let runtime = common.start_control((control, facts), desk, admin, (options.config, asked, papers), &control_ends)?;
+        let runtime =
+            common.start_control((control, facts), desk, admin, (options.config, asked, papers), &control_ends)?;
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = common.start_workers(workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {

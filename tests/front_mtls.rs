@@ -64,7 +64,12 @@ fn config(who: Option<&Pair>, version: &'static SupportedProtocolVersion) -> Arc
 }
 
 /// With which alert the node ends it. With TLS 1.3 the client learns of it after its own part is done.
-fn alert(guarded: &Guarded, who: Option<&Pair>, version: &'static SupportedProtocolVersion, name: &str) -> AlertDescription {
+fn alert(
+    guarded: &Guarded,
+    who: Option<&Pair>,
+    version: &'static SupportedProtocolVersion,
+    name: &str,
+) -> AlertDescription {
     let connected = guarded.stand.connect(&config(who, version), name);
     let error = connected.and_then(|mut spoken| spoken.0.read(&mut [0])).expect_err("nobody gets in");
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
@@ -186,7 +191,9 @@ fn other_authorities_are_in_force_as_soon_as_their_file_is_there_for_open_connec
     assert!(guarded.ask(Some(&newcomer), &TLS13, "must.test").is_err());
     // Only the file that the file names changes.
     put(&guarded.stand.path("people.pem"), &newcomers.pem);
-    until("the newcomer is let in", || guarded.ask(Some(&newcomer), &TLS13, "must.test").is_ok_and(|status| status == 200));
+    until("the newcomer is let in", || {
+        guarded.ask(Some(&newcomer), &TLS13, "must.test").is_ok_and(|status| status == 200)
+    });
     assert!(guarded.ask(Some(&guarded.person), &TLS13, "must.test").is_err(), "and the other one is not any more");
     assert_eq!([open.get("must.test"), open.post("must.test")].map(|status| status.expect("an answer")), [421; 2]);
     // A file that is none changes nothing, and is shown.
@@ -208,8 +215,25 @@ fn no_key_and_no_secret_is_ever_shown() {
     std::fs::write(path("app.key"), &pair.key_pem).expect("written");
     std::fs::write(path("secret"), format!("{SECRET}\n")).expect("written");
     let mut node = Command::new(env!("CARGO_BIN_EXE_anyfront"))
-        .args(["serve", "--config", &path("regions.toml"), "--state-dir", &path("state"), "--secret-file", &path("secret")])
-        .args(["--https", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--tls-cert", &path("app.pem"), "--tls-key", &path("app.key")])
+        .args([
+            "serve",
+            "--config",
+            &path("regions.toml"),
+            "--state-dir",
+            &path("state"),
+            "--secret-file",
+            &path("secret"),
+        ])
+        .args([
+            "--https",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--tls-cert",
+            &path("app.pem"),
+            "--tls-key",
+            &path("app.key"),
+        ])
         .args(["--log", "trace"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -228,7 +252,8 @@ fn no_key_and_no_secret_is_ever_shown() {
     };
     let (https, admin) = (address("https "), address("admin "));
     let shown = {
-        let stand = tls::Stand { http: https, https, admin, node: None, folder: tempfile::tempdir().expect("a folder") };
+        let stand =
+            tls::Stand { http: https, https, admin, node: None, folder: tempfile::tempdir().expect("a folder") };
         assert_eq!(stand.ask(&config(None, &TLS13), "app.test", "app.test").expect("an answer").status, 200);
         // A newer pair that is broken: errors tell of files, not of what is in them.
         put(std::path::Path::new(&path("app.key")), &pair.key_pem.replace("PRIVATE", "PUBLIC"));

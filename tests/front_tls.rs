@@ -154,13 +154,16 @@ fn a_hostname_is_served_only_on_a_connection_whose_certificate_speaks_for_it() {
     let app = ["app.test", "x.app.test"];
     // `stranger.test` is in a certificate and no hostname; `nobody.test` and addresses get the first certificate.
     for server_name in ["app.test", "x.app.test", "stranger.test", "nobody.test", "127.0.0.1", "other.test"] {
-        for host in ["app.test", "APP.test:443", "x.app.test", "other.test", "stranger.test", "nobody.test", "127.0.0.1"] {
+        for host in
+            ["app.test", "APP.test:443", "x.app.test", "other.test", "stranger.test", "nobody.test", "127.0.0.1"]
+        {
             let bare = host.trim_end_matches(":443").to_ascii_lowercase();
             let is_good = if server_name == "other.test" { bare == "other.test" } else { app.contains(&&*bare) };
             let expected = if is_good { 200 } else { 421 };
             let mut spoken = stand.connect(&config, server_name).expect("a connection");
             // Both ways in; and the connection goes on, so that the right request after a wrong one is served.
-            let statuses = [spoken.get(host), spoken.post(host), spoken.get(host)].map(|status| status.expect("an answer"));
+            let statuses =
+                [spoken.get(host), spoken.post(host), spoken.get(host)].map(|status| status.expect("an answer"));
             assert_eq!(statuses, [expected; 3], "{host} on a connection to {server_name}");
             let own = if server_name == "other.test" { "other.test" } else { "app.test" };
             assert_eq!(spoken.get(own).expect("an answer"), 200, "after {host}");
@@ -174,7 +177,8 @@ fn a_hostname_is_served_only_on_a_connection_whose_certificate_speaks_for_it() {
             let stream = tokio::net::TcpStream::connect(stand.https).await.expect("a connection");
             let name = ServerName::try_from(server_name).expect("a name");
             let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("TLS");
-            let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("h2");
+            let (mut sender, connection) =
+                http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("h2");
             tokio::spawn(connection);
             for host in ["app.test", "x.app.test", "other.test", "stranger.test", "app.test"] {
                 let is_good = if server_name == "other.test" { host == "other.test" } else { app.contains(&host) };
@@ -230,7 +234,8 @@ fn a_new_certificate_is_shown_at_once_and_open_connections_go_on() {
     until("it is gone again", || shown("x.app.test") == newest.der);
     assert_eq!(stand.metric("anyfront_certificates_valid"), 1.0);
     let expiry = stand.admin("/metrics");
-    let expiry = expiry.lines().filter(|line| line.starts_with("anyfront_certificate_expires_in_seconds{")).collect::<Vec<_>>();
+    let expiry =
+        expiry.lines().filter(|line| line.starts_with("anyfront_certificate_expires_in_seconds{")).collect::<Vec<_>>();
     assert!(expiry.len() == 2 && expiry.iter().all(|line| !line.contains('-')), "{expiry:?}");
     assert_eq!(open.get("app.test").expect("the open connection goes on"), 200);
 }
@@ -469,7 +474,8 @@ mod openssl {
         pub fn staple(&self, stand: &Stand, certificate: &Path) -> Vec<u8> {
             let path = |name: &str| stand.path(name).display().to_string();
             let serial: String = self.serial(certificate).iter().map(|octet| format!("{octet:02X}")).collect();
-            std::fs::write(path("index"), format!("V\t491231235959Z\t\t{serial}\tunknown\t/CN=app\n")).expect("written");
+            std::fs::write(path("index"), format!("V\t491231235959Z\t\t{serial}\tunknown\t/CN=app\n"))
+                .expect("written");
             let (ca, key, cert) = (path("ca.pem"), path("ca.key"), certificate.display());
             let (index, out) = (path("index"), path("response"));
             let said = self.run(&format!(

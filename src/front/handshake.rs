@@ -156,7 +156,8 @@ mod tests {
     #[test]
     fn one_prefix_gets_half_of_the_places_and_no_more_and_gets_them_back() {
         let mut waiting = Waiting::default();
-        let places: Vec<_> = (0..HANDSHAKES_PER_PREFIX_MAX).map(|_| waiting.enter(prefix(1)).expect("a place")).collect();
+        let places: Vec<_> =
+            (0..HANDSHAKES_PER_PREFIX_MAX).map(|_| waiting.enter(prefix(1)).expect("a place")).collect();
         assert!(waiting.enter(prefix(1)).is_none());
         assert!(waiting.enter(prefix(2)).is_some());
         waiting.leave(places[7].0);

@@ -91,9 +91,7 @@ impl Watch {
             // Nobody watches.
             return std::future::pending().await;
         }
-        let settled = async {
-            while let Ok(Some(())) = tokio::time::timeout(quiet, self.touched.recv()).await {}
-        };
+        let settled = async { while let Ok(Some(())) = tokio::time::timeout(quiet, self.touched.recv()).await {} };
         let _ = tokio::time::timeout(RESTLESS_MAX.max(quiet), settled).await;
     }
 }

@@ -131,7 +131,8 @@ impl Certificates {
     /// Whether these are those.
     #[must_use]
     pub fn are_same_as(&self, others: &Self) -> bool {
-        self.all.len() == others.all.len() && self.all.iter().zip(&others.all).all(|(one, other)| Arc::ptr_eq(one, other))
+        self.all.len() == others.all.len()
+            && self.all.iter().zip(&others.all).all(|(one, other)| Arc::ptr_eq(one, other))
     }
 
     /// Whether a pair of `before` is no more among these.

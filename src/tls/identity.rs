@@ -16,7 +16,9 @@ use crate::moment::Clock;
 use crate::names::Hostname;
 use crate::secret::Secret;
 use crate::topology::{ClientAuth, Topology};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use std::collections::HashMap;
@@ -98,9 +100,7 @@ impl Identity {
     }
 }
 
-fn verifier(
-    asked: &ClientAuth,
-) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, VerifierBuilderError> {
+fn verifier(asked: &ClientAuth) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, VerifierBuilderError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(asked.authorities.iter().cloned());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());

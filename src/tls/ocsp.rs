@@ -46,7 +46,8 @@ pub fn good_until(response: &[u8], serial: &[u8], wall: Duration) -> Result<Dura
         return Err(Unsuccessful);
     }
     let singles = singles(parts.get(1).ok_or(Malformed)?).ok_or(Malformed)?;
-    let mut known = singles.iter().map(|single| Single::read(single).ok_or(Malformed)).collect::<Result<Vec<_>, _>>()?;
+    let mut known =
+        singles.iter().map(|single| Single::read(single).ok_or(Malformed)).collect::<Result<Vec<_>, _>>()?;
     known.retain(|single| without_zeros(single.serial) == without_zeros(serial));
     let single = known.first().ok_or(Other)?;
     if !single.is_good {

@@ -199,7 +199,8 @@ impl Files {
         let signing = any_supported_type(&private).map_err(failed)?;
         let mut pair = CertifiedKey::new(chain, signing);
         pair.keys_match().map_err(failed)?;
-        let not_after = u64::try_from(first.validity().not_after.timestamp()).map_or(Duration::ZERO, Duration::from_secs);
+        let not_after =
+            u64::try_from(first.validity().not_after.timestamp()).map_or(Duration::ZERO, Duration::from_secs);
         let mut remarks = Vec::new();
         if not_after <= wall {
             remarks.push(format!("{}: the certificate has expired", certificate.display()));

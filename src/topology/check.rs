@@ -208,7 +208,8 @@ impl<'a> Proof<'a> {
             self.positive(key.0, key.1.as_ref());
         }
         let trust = written.and_then(|forward| forward.trust.as_ref());
-        let trust = trust.iter().flat_map(|files| &files.value).flat_map(|file| self.authorities("trust", file)).collect();
+        let trust =
+            trust.iter().flat_map(|files| &files.value).flat_map(|file| self.authorities("trust", file)).collect();
         if let Some(proxies) = written.and_then(|forward| forward.trusted_proxies.as_ref()) {
             self.repeated("trusted_proxies", Some(proxies), ToString::to_string);
         }
