@@ -19,6 +19,13 @@ pub const ANSWER_HEADER_FIELDS_MAX: usize = 256;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A TLS handshake must be done within this.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// TLS handshakes under way at one worker; beyond it the one that has waited longest makes room: a full queue of clients
+/// that say nothing keeps nobody out.
+pub const HANDSHAKES_MAX: usize = 2_048;
+/// TLS handshakes under way at one worker for one client prefix (/24, /48): half, so that no source fills the queue.
+pub const HANDSHAKES_PER_PREFIX_MAX: usize = HANDSHAKES_MAX / 2;
+/// A client's certificate and its chain, octets: they go into fields of the request (RFC 9440), where a third is added.
+pub const CLIENT_CERTIFICATES_BYTES_MAX: usize = 12 << 10;
 /// A client that is still sending when it has been refused is heard out for so long: closing at once would destroy the
 /// answer on its way (RFC 9112 §9.6).
 pub const LINGER_MAX: Duration = Duration::from_secs(5);

@@ -39,8 +39,10 @@ const GATES: &[Gate] = &[
             "src/node.rs",
             "src/node/",
             "src/reload.rs",
+            "src/reload/",
             "src/status/",
             "src/tls/certificates.rs",
+            "src/tls/pair.rs",
             "src/topology/check/files.rs",
         ],
     },
@@ -55,6 +57,7 @@ const GATES: &[Gate] = &[
 /// Machines: facts in, actions out. A file or a folder; it need not exist yet.
 const MACHINES: &[&str] = &[
     "src/front/affinity.rs",
+    "src/front/arrival.rs",
     "src/front/client.rs",
     "src/front/events.rs",
     "src/front/failover.rs",
@@ -78,6 +81,7 @@ const MACHINES: &[&str] = &[
     "src/secret.rs",
     "src/sse.rs",
     "src/steering/",
+    "src/tls/ocsp.rs",
     "src/topology/",
     "src/upstream/balance.rs",
 ];

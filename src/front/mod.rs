@@ -8,6 +8,7 @@ pub mod framing;
 pub mod guard;
 pub mod gather;
 pub mod arrival;
+pub mod handshake;
 pub mod client;
 pub mod headers;
 pub mod terms;

@@ -87,7 +87,7 @@ impl<'a> Exchange<'a> {
         };
         let understood = match violation {
             Some(violation) => Err(complaint_about(violation)),
-            None => understand(&snapshot, &parts),
+            None => understand(connection, &snapshot, &parts),
         };
         let (route, hostname) = match understood {
             Ok(understood) => understood,
@@ -337,8 +337,23 @@ impl<'a> Exchange<'a> {
     }
 }
 
+/// Which hostname is asked for, and its route, if it may be asked for on this connection.
+fn understand(
+    connection: &Connection,
+    snapshot: &Snapshot,
+    parts: &Parts,
+) -> Result<(RouteIndex, Hostname), Complaint> {
+    let (route, hostname) = asked_for(snapshot, parts)?;
+    if connection.may_ask(snapshot, route) {
+        return Ok((route, hostname));
+    }
+    // On another connection it will be (RFC 9110 §15.5.20).
+    let message = "this hostname is not served on this connection: connect to it by its own name, with TLS";
+    Err(Complaint::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", message))
+}
+
 /// Which hostname is asked for, and its route (RFC 9110 §7.2, RFC 9112 §3.2, RFC 9113 §8.3.1).
-fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname), Complaint> {
+fn asked_for(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname), Complaint> {
     let bad = |why: &str| Complaint::new(StatusCode::BAD_REQUEST, "bad_host", format!("the request's host {why}"));
     let mut lines = parts.headers.get_all(header::HOST).iter();
     let host = match (lines.next(), lines.next()) {

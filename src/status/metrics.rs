@@ -40,6 +40,7 @@ const STANDINGS: [&str; 5] = ["up", "strained", "unknown", "ejected", "down"];
 pub fn render(node: &Overview, is_ready: bool, format: Format) -> String {
     let mut page = Page { text: String::with_capacity(16 << 10), format };
     page.node(node, is_ready);
+    page.certificates(node);
     page.doors(node);
     page.regions(&node.regions);
     page.endpoints(&node.regions);
@@ -99,6 +100,18 @@ impl Page {
         let suspect = u8::from(node.suspect);
         self.gauge("anyfront_node_suspect", "1 while the node suspects its own network.", suspect);
         self.gauge("anyfront_drains", "Drains in force.", node.drains.len());
+    }
+
+    fn certificates(&mut self, node: &Overview) {
+        let certificates = &node.certificates;
+        let valid = certificates.problems.is_empty() && certificates.in_force.iter().all(|one| one.left_s > 0.0);
+        let help = "0 while a certificate's files cannot be used, or one in force has expired.";
+        self.gauge("anyfront_certificates_valid", help, u8::from(valid));
+        let name = "anyfront_certificate_expires_in_seconds";
+        self.head(name, "gauge", "Until the certificate in force ends; below 0: it has expired.");
+        for certificate in &certificates.in_force {
+            self.sample(name, &[("certificate", &certificate.file)], certificate.left_s.round());
+        }
     }
 
     fn doors(&mut self, node: &Overview) {

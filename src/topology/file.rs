@@ -5,7 +5,7 @@
 use super::dates::When;
 use super::read::{Any, At, Degrees, May, Must, Whole, Written, nearest, quoted, table};
 use super::words::{Also, Kind, Level, Pointer, Prefix, Statuses, Url, UrlPath};
-use super::{AllDown, Dialect, HostFrom, NatState, Steering, StreamEnd};
+use super::{AllDown, ClientCertificate, Dialect, HostFrom, NatState, Steering, StreamEnd};
 use crate::geo::place::Country;
 use crate::names::{Hostname, Label};
 use http::Method;
@@ -204,6 +204,10 @@ table! {
         nat_ip: May<Vec<At<NatIp>>>,
         /// How this region is probed, where it differs from `[probe]`.
         probe: May<Probe>,
+        /// As in `[[hostname]]`, for the region's own hostname: who signs its clients' certificates.
+        client_ca: May<Vec<At<String>>>,
+        /// Whether a client of that hostname must have such a certificate: `required` or `optional`. Only with `client_ca`.
+        client_certificate: May<ClientCertificate> = "required",
     }
 }
 
@@ -260,6 +264,11 @@ table! {
         residency: May<Vec<At<String>>> = [],
         /// When nothing is up: `try-nearest` tries the best of the down all the same, `refuse` answers 503.
         all_down: May<AllDown> = "try-nearest",
+        /// PEM files, relative to this one, with the authorities that sign its clients' certificates. Regions read the
+        /// certificate in Client-Cert (RFC 9440). Absent: clients are not asked for one.
+        client_ca: May<Vec<At<String>>>,
+        /// Whether a client must have such a certificate: `required` or `optional`. Only with `client_ca`.
+        client_certificate: May<ClientCertificate> = "required",
     }
 }
 

@@ -88,6 +88,8 @@ pub struct Topology {
     pub forward: Forward,
     /// Kinds of traffic; first match wins. The last matches everything.
     pub classes: Vec<Class>,
+    /// The files that the file names, with the SHA-256 of what was in them.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl Topology {
@@ -375,6 +377,17 @@ pub struct Route {
     pub residency: Option<Residency>,
     /// What happens when nothing is up.
     pub all_down: AllDown,
+    /// Whose certificates clients are asked for, if they are.
+    pub client_auth: Option<Arc<ClientAuth>>,
+}
+
+/// Clients of a hostname prove who they are by a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    /// Who signs those certificates; at least one.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// Whether nobody gets in without one.
+    pub is_required: bool,
 }
 
 /// A region's part in a route.
@@ -409,6 +422,16 @@ pub enum AllDown {
     TryNearest,
     /// The request is refused with 503.
     Refuse,
+}
+
+/// Whether a client has to have a certificate, where it is asked for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// Nobody gets in without.
+    #[default]
+    Required,
+    /// Whoever has none gets in as well; regions are told of those who have one.
+    Optional,
 }
 
 /// Where a request may be processed.

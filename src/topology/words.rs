@@ -2,7 +2,7 @@
 
 use super::mistake::Mistake;
 use super::read::{At, Word, Written, Wrong, quoted, wrong_type};
-use super::{AllDown, Dialect, Host, HostFrom, NatState, Steering, StreamEnd};
+use super::{AllDown, ClientCertificate, Dialect, Host, HostFrom, NatState, Steering, StreamEnd};
 use crate::geo::place::Country;
 use crate::limits::DURATION_MAX;
 use crate::names::{Hostname, Label};
@@ -423,6 +423,10 @@ words!("\"planned\", \"active\" or \"retiring\"": NatState {
 });
 words!("\"endpoint\" or \"client\"": HostFrom { "endpoint" => Self::Endpoint, "client" => Self::Client });
 words!("\"try-nearest\" or \"refuse\"": AllDown { "try-nearest" => Self::TryNearest, "refuse" => Self::Refuse });
+words!("\"required\" or \"optional\"": ClientCertificate {
+    "required" => Self::Required,
+    "optional" => Self::Optional,
+});
 words!("\"nearest\", \"latency\", \"priority\" or \"weighted\"": Steering {
     "nearest" => Self::Nearest,
     "latency" => Self::Latency,
