@@ -11,6 +11,10 @@ pub mod arrival;
 pub mod client;
 pub mod headers;
 pub mod terms;
+pub mod patience;
+pub mod unserved;
+pub mod budget;
+pub mod recall;
 pub mod reply;
 pub mod failover;
 pub mod replay;
@@ -30,7 +34,9 @@ use crate::secret::Secret;
 use crate::snapshot::Published;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
+use budget::Budgets;
 use fast::rooms::Rooms;
+use recall::Recall;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -52,6 +58,10 @@ pub struct Front {
     pub counters: Arc<WorkerCounters>,
     /// What the fleet's nodes know, for what they seal.
     pub secret: Arc<ArcSwap<Secret>>,
+    /// What may be repeated, by all workers.
+    pub budgets: Arc<Budgets>,
+    /// Who was failed by which region, at any worker.
+    pub recall: Arc<Recall>,
     /// What all bodies of this worker together may keep for repetition, octets.
     pub replay_bytes_max: u64,
     /// Room for what is on its way through: one turn of one connection at a time.

@@ -6,8 +6,9 @@ use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason
 use super::framing::Violation;
 use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, Target};
+use super::recall::{Key, Who};
 use super::replay::Source;
-use super::reply::Complaint;
+use super::reply::{Complaint, invite_later};
 use super::stream::{Carried, Reply, Silence};
 use super::terms::{Protocol, Terms};
 use super::{attempt, tunnel};
@@ -23,11 +24,13 @@ use crate::topology::{Dialect, RegionIndex, RouteIndex};
 use crate::upstream::body::OutgoingError;
 use crate::upstream::pool::Answer;
 use crate::upstream::{AttemptError, Progress};
+use attempt::Limit;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Answers one request.
@@ -55,14 +58,16 @@ struct Exchange<'a> {
     introduction: Arc<Introduction>,
     journey: Journey,
     attempts: u32,
+    /// What its client is remembered by if it is failed.
+    key: Key,
 }
 
 /// What an attempt came to.
 enum Outcome {
     /// The client is to have this answer.
     Served(Response<Answer>),
-    /// Another region should be asked, though this answer is there to fall back on.
-    Declined(AttemptError, Response<Answer>),
+    /// Another region should be asked, though this answer is there to fall back on; why, if it says so.
+    Declined(AttemptError, Response<Answer>, Option<Box<str>>),
     /// There is no answer.
     Failed(AttemptError),
 }
@@ -100,8 +105,12 @@ impl<'a> Exchange<'a> {
             DoorCounters::count(&front.counters.door.refusals);
             return refuse(&complaint, class.dialect, &request_id, front.roll());
         }
-        let terms = Terms::of(class, &parts);
+        let mut terms = Terms::of(class, &parts, &snapshot.topology.forward);
         let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
+        let key = front.recall.key(who(asker.address, &parts, &hostname));
+        if terms.is_another_try {
+            terms.ties.avoid = front.recall.region(began, key);
+        }
         let (client, decision) = connection.decide(&snapshot, route, &asker, terms.ties.wish(&snapshot));
         let is_websocket = terms.protocol == Protocol::WebSocket;
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
@@ -127,6 +136,7 @@ impl<'a> Exchange<'a> {
             introduction,
             journey,
             attempts,
+            key,
         };
         let carried = match first {
             Some(first) => exchange.carry(first, failover, &parts, &body).await,
@@ -166,12 +176,13 @@ impl<'a> Exchange<'a> {
                 number: self.attempts,
                 terms: &self.terms,
                 is_fresh,
+                limit: self.limit(target, &failover, body),
             };
             let result = sending.run().await;
-            let (error, declined) = match self.judge(&state, result) {
+            let (error, declined, reason) = match self.judge(target, &state, result) {
                 Outcome::Served(answer) => return Ok((target, answer)),
-                Outcome::Declined(error, answer) => (error, Some(answer)),
-                Outcome::Failed(error) => (error, None),
+                Outcome::Declined(error, answer, reason) => (error, Some(answer), reason),
+                Outcome::Failed(error) => (error, None, None),
             };
             if body.failed().is_some() && declined.is_none() {
                 return Err(Some(error));
@@ -179,17 +190,23 @@ impl<'a> Exchange<'a> {
             self.notice_failure(&state, error, declined.as_ref());
             let situation = Situation { is_safe: self.terms.is_safe, is_replayable: body.is_replayable() };
             let step = failover.after(front.clock.now(), error, situation);
+            let (before, hostname, client) =
+                (Arc::clone(&self.snapshot), self.hostname.clone(), Arc::clone(&self.client));
+            let may_repeat = || attempt::may_repeat(&front, &before, target, &hostname, &client, error);
+            let step = if step == Step::Again && !may_repeat() { Step::Stop } else { step };
             tracing::debug!(hostname = %self.hostname, attempt = self.attempts, reason = error.fault.as_str(), ?step, "an attempt failed");
             is_fresh = step == Step::Again;
             if !is_fresh {
                 self.journey.failed_at(&self.snapshot, target, error.fault, step == Step::NextRegion);
+                self.journey.said(reason);
             }
             let next = match step {
                 Step::Again => Some(target),
                 Step::NextEndpoint | Step::NextRegion => {
                     self.snapshot = front.published.load_full();
                     let wish = self.terms.ties.wish(&self.snapshot);
-                    self.journey.next(&self.snapshot, &self.hostname, &self.client, wish, front.roll())
+                    let next = self.journey.next(&self.snapshot, &self.hostname, &self.client, wish, front.roll());
+                    next.filter(|next| self.is_in_time(*next, body) && may_repeat())
                 }
                 Step::Stop => None,
             };
@@ -209,19 +226,48 @@ impl<'a> Exchange<'a> {
     }
 
     /// What an attempt came to.
-    fn judge(&self, state: &EndpointState, result: Result<Response<Answer>, AttemptError>) -> Outcome {
-        let answer = match result {
+    fn judge(&self, target: Target, state: &EndpointState, result: Result<Response<Answer>, AttemptError>) -> Outcome {
+        let mut answer = match result {
             Ok(answer) => answer,
             Err(error) => return Outcome::Failed(error),
         };
         state.load.answered();
-        match reason_to_go_on(answer.status().as_u16(), says_unserved(&answer), self.terms.is_safe) {
-            Some(error) => Outcome::Declined(error, answer),
-            None => {
-                self.notice_status(state, answer.status());
-                Outcome::Served(answer)
-            }
+        let (front, status) = (&self.connection.front, answer.status());
+        let unserved = headers::unserved(answer.headers());
+        if let Some(error) = reason_to_go_on(status.as_u16(), unserved.as_ref(), self.terms.is_safe) {
+            return Outcome::Declined(error, answer, unserved.and_then(|unserved| unserved.reason));
         }
+        match unserved {
+            Some(unserved) => invite_later(answer.headers_mut(), &unserved, front.roll()),
+            None => self.notice_status(state, status),
+        }
+        if !is_failure(status.as_u16()) {
+            let region = &self.snapshot.topology.region(target.region).name;
+            front.budgets.of(&self.hostname, region).succeeded(front.clock.now());
+        }
+        Outcome::Served(answer)
+    }
+
+    /// How long an attempt at `target` may take, if the client is impatient.
+    fn limit(&self, target: Target, failover: &Failover, body: &Source) -> Option<Limit> {
+        let patience = self.terms.patience?;
+        let front = &self.connection.front;
+        let wish = self.terms.ties.wish(&self.snapshot);
+        let may_move = self.terms.is_safe
+            && failover.has_another()
+            && body.is_replayable()
+            && self.journey.knows_another(&self.snapshot, target, &self.hostname, &self.client, wish);
+        let region = &self.snapshot.topology.region(target.region).name;
+        let moves_by = may_move.then(|| front.budgets.of(&self.hostname, region));
+        Some(Limit { patience, began: self.began, now: front.clock.now(), moves_by })
+    }
+
+    /// Whether an attempt at `target` can be answered before an impatient client gives up.
+    fn is_in_time(&self, target: Target, body: &Source) -> bool {
+        let now = self.connection.front.clock.now();
+        let round_trip = self.snapshot.endpoint(target.endpoint).round_trip;
+        let start = body.ended_at(self.began).unwrap_or(now);
+        self.terms.patience.is_none_or(|patience| patience.suffices(now, start, round_trip))
     }
 
     /// A failed attempt is told to `control`, unless it says nothing about the endpoint.
@@ -253,6 +299,10 @@ impl<'a> Exchange<'a> {
         let front = &self.connection.front;
         let snapshot = &self.snapshot;
         let status = answer.status();
+        if status.is_server_error() && headers::unserved(answer.headers()).is_none() {
+            let region = &snapshot.topology.region(target.region).name;
+            front.recall.failed(front.clock.now(), self.key, region);
+        }
         let switches = status == StatusCode::SWITCHING_PROTOCOLS;
         let region_upgrade = switches.then(|| hyper::upgrade::on(&mut answer));
         let (mut parts, body) = answer.into_parts();
@@ -270,6 +320,7 @@ impl<'a> Exchange<'a> {
             return Response::from_parts(parts, Reply::own(""));
         }
         parts.version = Version::HTTP_11;
+        let silence = self.terms.patience.and_then(|patience| patience.silence);
         let carried = Carried {
             answer: body,
             front: Arc::clone(front),
@@ -277,7 +328,9 @@ impl<'a> Exchange<'a> {
             load: Arc::clone(&state.load),
             prefix: self.client.hash(),
             ended_by: (self.version == Version::HTTP_10).then(|| Arc::clone(&self.connection.talk)),
-            idle_max: snapshot.topology.forward.stream_idle_timeout,
+            idle_max: silence.unwrap_or(snapshot.topology.forward.stream_idle_timeout),
+            silence_means: if silence.is_some() { Fault::Late } else { Fault::Silent },
+            fails: (self.key, snapshot.topology.region(target.region).name.clone()),
             silence: Silence::default(),
         };
         Response::from_parts(parts, Reply::region(carried))
@@ -305,7 +358,12 @@ impl<'a> Exchange<'a> {
             }
             None => {
                 DoorCounters::count(&front.counters.door.unserved);
-                complaint_of(failed)
+                if let (Some(AttemptError { progress: Progress::Sent, .. }), Some(last)) =
+                    (failed, self.journey.failed.last())
+                {
+                    front.recall.failed(front.clock.now(), self.key, &last.region);
+                }
+                Complaint::of(failed)
             }
         };
         let happened = headers::happened(&self.snapshot.here.name, &self.journey.failed, None);
@@ -325,13 +383,20 @@ impl<'a> Exchange<'a> {
             region: target.map(|target| self.snapshot.topology.region(target.region).name.clone()),
             status: status.as_u16(),
             attempts: self.attempts,
-            tried: self.journey.failed.iter().map(|(region, _)| region.clone()).collect(),
+            tried: self.journey.failed.iter().map(|failed| failed.region.clone()).collect(),
             elapsed: now.since(self.began),
             request_id: self.request_id.clone(),
             generation: self.snapshot.generation,
         });
         tracing::debug!(hostname = %self.hostname, client = %self.client.prefix, generation = self.snapshot.generation, attempt = self.attempts, version = ?self.version, "{} {}", self.method, status.as_u16());
     }
+}
+
+/// Who asks for what, to be remembered if it fails.
+fn who<'a>(address: IpAddr, parts: &'a Parts, hostname: &'a Hostname) -> Who<'a> {
+    let field = |name| parts.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
+    let (authorization, api_key) = (field(header::AUTHORIZATION), field(headers::API_KEY));
+    Who { address, authorization, api_key, hostname, path: parts.uri.path() }
 }
 
 /// Which hostname is asked for, and its route (RFC 9110 §7.2, RFC 9112 §3.2, RFC 9113 §8.3.1).
@@ -417,39 +482,12 @@ fn is_too_large(parts: &Parts) -> bool {
             .any(|(name, value)| name.as_str().len() + ": ".len() + value.len() > HEADER_LINE_BYTES_MAX)
 }
 
-/// Whether a region says that it has done nothing and somebody else should.
-fn says_unserved(answer: &Response<Answer>) -> bool {
-    answer.headers().get(headers::UNSERVED).is_some_and(|value| value.as_bytes().starts_with(b"1"))
-}
-
 fn complaint_about(violation: Violation) -> Complaint {
     let (status, code) = match violation {
         Violation::TooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
         _ => (StatusCode::BAD_REQUEST, "bad_request"),
     };
     Complaint::closing(status, code, violation.text())
-}
-
-fn complaint_of(failed: Option<AttemptError>) -> Complaint {
-    let new = Complaint::new;
-    match failed {
-        None => new(StatusCode::SERVICE_UNAVAILABLE, "no_region", "no region may serve this hostname now"),
-        Some(AttemptError { progress: Progress::Unsent, .. }) => new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no_region_reached",
-            "no region could be reached; nothing was processed",
-        ),
-        Some(AttemptError { fault: Fault::Silent, .. }) => new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "no_answer",
-            "the region did not answer in time; the request may have been processed",
-        ),
-        Some(_) => new(
-            StatusCode::BAD_GATEWAY,
-            "connection_lost",
-            "the connection to the region ended before its answer; the request may have been processed",
-        ),
-    }
 }
 
 fn refuse(complaint: &Complaint, dialect: Dialect, request_id: &HeaderValue, roll: u64) -> Response<Reply> {

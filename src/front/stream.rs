@@ -6,11 +6,13 @@
 use super::Front;
 use super::guard::{Busy, Talk};
 use super::headers::trailers_toward_client;
+use super::recall::Key;
 use crate::control::Event;
 use crate::counters::DoorCounters;
 use crate::health::Fault;
 use crate::load::Load;
 use crate::moment::{Clock, Moment};
+use crate::names::Label;
 use crate::snapshot::EndpointId;
 use crate::upstream::pool::Answer;
 use bytes::Bytes;
@@ -52,6 +54,10 @@ pub struct Carried {
     pub ended_by: Option<Arc<Talk>>,
     /// Longest silence inside it.
     pub idle_max: Duration,
+    /// What a longer one means: the region's fault, or that its client would not wait.
+    pub silence_means: Fault,
+    /// Whom it would fail, and at which region, if it did not come to its end.
+    pub fails: (Key, Label),
     /// Since when we wait for more of it, and what wakes us when that is too long.
     pub silence: Silence,
 }
@@ -113,7 +119,7 @@ impl Carried {
                 Poll::Ready(frame)
             }
             Poll::Pending => match self.silence.poll(cx, self.front.clock, self.idle_max) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(self.broke(Fault::Silent)))),
+                Poll::Ready(()) => Poll::Ready(Some(Err(self.broke(self.silence_means)))),
                 Poll::Pending => Poll::Pending,
             },
         }
@@ -121,7 +127,10 @@ impl Carried {
 
     fn broke(&self, fault: Fault) -> Fault {
         DoorCounters::count(&self.front.counters.door.cut);
-        self.load.failed();
+        self.front.recall.failed(self.front.clock.now(), self.fails.0, &self.fails.1);
+        if fault != Fault::Late {
+            self.load.failed();
+        }
         if let Some(talk) = &self.ended_by {
             talk.ends_in_reset();
         }

@@ -72,6 +72,8 @@ pub enum Fault {
     Protocol,
     /// Connected, but no answer in time.
     Silent,
+    /// No answer within the client's own patience, which is shorter than ours.
+    Late,
     /// An answer whose status means failure.
     Status(u16),
     /// An answer whose body is not what a probe expects.
@@ -116,6 +118,7 @@ impl Fault {
             Self::Cut => "cut",
             Self::Protocol => "protocol",
             Self::Silent => "silent",
+            Self::Late => "late",
             Self::Status(_) => "status",
             Self::Body => "body",
             Self::Unserved => "unserved",
@@ -136,6 +139,7 @@ impl fmt::Display for Fault {
             Self::Cut => f.write_str("connection ended inside an answer"),
             Self::Protocol => f.write_str("answer is not valid HTTP"),
             Self::Silent => f.write_str("no answer in time"),
+            Self::Late => f.write_str("no answer within the client's patience"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Body => f.write_str("body is not as expected"),
             Self::Unserved => f.write_str("declined before doing anything"),
