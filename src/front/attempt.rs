@@ -2,6 +2,7 @@
 
 use super::Front;
 use super::budget::{Budget, Occasion};
+use super::events::is_event_stream;
 use super::failover::allowance;
 use super::headers::{ATTEMPT, DEADLINE_MS, Introduction, toward_region};
 use super::journey::Target;
@@ -10,10 +11,12 @@ use super::replay::Source;
 use super::terms::{Protocol, Terms};
 use crate::counters::DoorCounters;
 use crate::health::{Fault, Reason, Standing};
+use crate::limits::HELD_EVENT_BYTES_MAX;
 use crate::load::InFlight;
 use crate::moment::Moment;
 use crate::names::Hostname;
 use crate::snapshot::{EndpointId, Published, Snapshot};
+use crate::sse::Events;
 use crate::steering::{Client, Query, steer};
 use crate::topology::EndpointIndex;
 use crate::upstream::body::Outgoing;
@@ -23,6 +26,8 @@ use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
+use http_body_util::BodyExt;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -97,7 +102,13 @@ impl Sending<'_> {
             }
         };
         let result = self.in_time(answering).await.unwrap_or_else(|| silent(Fault::Late));
-        result.and_then(|answer| self.unless_it_switches(answer))
+        let answer = result.and_then(|answer| self.unless_it_switches(answer))?;
+        let hold = self.commit_hold();
+        if hold.is_zero() || !is_event_stream(answer.headers()) {
+            return Ok(answer);
+        }
+        let held = Box::pin(first_event(answer, hold)).await;
+        held.map_err(|fault| AttemptError { fault, progress: Progress::Sent, was_reused: false })
     }
 
     /// Waits for `what` as long as an impatient client does; others wait for ever here. Its patience begins when the last of
@@ -131,6 +142,15 @@ impl Sending<'_> {
                 _ => return None,
             }
         }
+    }
+
+    /// How long the head of a stream of events may be held: never beyond its client's patience.
+    fn commit_hold(&self) -> Duration {
+        let hold = self.terms.commit_hold;
+        let Some(limit) = &self.limit else { return hold };
+        let now = self.front.clock.now();
+        let end = limit.patience.ends(self.body.ended_at(limit.began).unwrap_or(now));
+        end.map_or(hold, |end| hold.min(end.since(now)))
     }
 
     fn is_websocket(&self) -> bool {
@@ -188,6 +208,36 @@ impl Sending<'_> {
         }
         Some(request)
     }
+}
+
+/// Reads the beginning of an event stream until its first event is whole, for at most `hold`, and puts it back. Until then
+/// nothing is promised to the client: a region that breaks off here has failed like one that never answered.
+///
+/// # Errors
+/// How it broke off.
+async fn first_event(mut answer: Response<Answer>, hold: Duration) -> Result<Response<Answer>, Fault> {
+    let (mut read, mut read_bytes) = (VecDeque::new(), 0);
+    let mut events = Events::default();
+    let until_event = async {
+        while read_bytes < HELD_EVENT_BYTES_MAX {
+            let Some(frame) = answer.body_mut().frame().await else { break };
+            let frame = frame?;
+            let data = frame.data_ref().map_or(&[][..], |data| data);
+            let is_whole = events.feed(data).filter(|end| end.is_event).count() > 0;
+            read_bytes += data.len();
+            let is_last = frame.is_trailers();
+            read.push_back(frame);
+            if is_whole || is_last {
+                break;
+            }
+        }
+        Ok(())
+    };
+    // Too late to wait any longer is no fault.
+    let ended = tokio::time::timeout(hold, until_event).await.unwrap_or(Ok(()));
+    ended?;
+    answer.body_mut().put_back(read);
+    Ok(answer)
 }
 
 /// Watches over an attempt whose answer takes longer than [`WATCH_AFTER`].

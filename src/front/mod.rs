@@ -18,6 +18,8 @@ pub mod recall;
 pub mod reply;
 pub mod failover;
 pub mod replay;
+pub mod flushed;
+pub mod events;
 pub mod stream;
 pub mod connection;
 pub mod journey;
@@ -36,6 +38,7 @@ use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use budget::Budgets;
 use fast::rooms::Rooms;
+use http::HeaderValue;
 use recall::Recall;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -91,6 +94,13 @@ impl Front {
         if rooms.are_usual() && kept.len() < ROOMS_KEPT_MAX {
             kept.push(rooms.emptied());
         }
+    }
+
+    /// A request's id, 128 bits of chance: unique, not secret.
+    pub(crate) fn new_request_id(&self) -> HeaderValue {
+        let bits = u128::from(self.roll()) << 64 | u128::from(self.roll());
+        let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15]);
+        HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible")
     }
 
     /// The next 64 bits of chance.

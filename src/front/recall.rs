@@ -7,10 +7,13 @@
 //! It is a table of fixed size. Where an entry may stand is decided by the client's network, so that a flood from one
 //! network overwrites nobody's memory but its own and that of the few that fall together with it.
 
+use super::headers::API_KEY;
 use crate::limits::{RECALL_LASTS, RECALL_SETS, RECALL_WAYS};
 use crate::moment::Moment;
 use crate::names::{Hostname, Label};
 use crate::steering::prefix_of;
+use http::request::Parts;
+use http::{HeaderValue, header};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,6 +39,16 @@ pub struct Who<'a> {
     pub hostname: &'a Hostname,
     /// The path, without its query.
     pub path: &'a str,
+}
+
+impl<'a> Who<'a> {
+    /// Who sends the request with this head.
+    #[must_use]
+    pub fn of(address: IpAddr, parts: &'a Parts, hostname: &'a Hostname) -> Self {
+        let field = |name| parts.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
+        let (authorization, api_key) = (field(header::AUTHORIZATION), field(API_KEY));
+        Self { address, authorization, api_key, hostname, path: parts.uri.path() }
+    }
 }
 
 /// The same, unreadable.

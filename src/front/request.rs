@@ -2,6 +2,7 @@
 
 use super::client::asker;
 use super::connection::{Connection, Resumed};
+use super::events::EventStream;
 use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::framing::Violation;
 use super::headers::{self, Farewell, Introduction};
@@ -9,9 +10,9 @@ use super::journey::{Journey, Target};
 use super::recall::{Key, Who};
 use super::replay::Source;
 use super::reply::{Complaint, invite_later};
-use super::stream::{Carried, Reply, Silence};
+use super::stream::{Carried, Followed, Reply, Silence};
 use super::terms::{Protocol, Terms};
-use super::{attempt, tunnel};
+use super::{Front, attempt, tunnel};
 use crate::control::Event;
 use crate::counters::{DoorCounters, Recent};
 use crate::health::Fault;
@@ -30,7 +31,6 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Answers one request.
@@ -87,7 +87,7 @@ impl<'a> Exchange<'a> {
         let began = resumed.as_ref().map_or(began, |resumed| resumed.began);
         let request_id = match &resumed {
             Some(resumed) => resumed.request_id.clone(),
-            None => headers::given_request_id(&parts.headers).unwrap_or_else(|| new_request_id(front)),
+            None => headers::given_request_id(&parts.headers).unwrap_or_else(|| front.new_request_id()),
         };
         let understood = match violation {
             Some(violation) => Err(complaint_about(violation)),
@@ -96,21 +96,17 @@ impl<'a> Exchange<'a> {
         let (route, hostname) = match understood {
             Ok(understood) => understood,
             Err(complaint) => {
-                DoorCounters::count(&front.counters.door.refusals);
-                return refuse(&complaint, Dialect::Plain, &request_id, front.roll());
+                return refuse(front, &complaint, Dialect::Plain, &request_id);
             }
         };
         let class = snapshot.topology.class(&hostname, parts.uri.path());
         if let Err(complaint) = admit(&snapshot, &parts) {
-            DoorCounters::count(&front.counters.door.refusals);
-            return refuse(&complaint, class.dialect, &request_id, front.roll());
+            return refuse(front, &complaint, class.dialect, &request_id);
         }
         let mut terms = Terms::of(class, &parts, &snapshot.topology.forward);
         let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
-        let key = front.recall.key(who(asker.address, &parts, &hostname));
-        if terms.is_another_try {
-            terms.ties.avoid = front.recall.region(began, key);
-        }
+        let key = front.recall.key(Who::of(asker.address, &parts, &hostname));
+        terms.ties.avoid = terms.is_another_try.then(|| front.recall.region(began, key)).flatten();
         let (client, decision) = connection.decide(&snapshot, route, &asker, terms.ties.wish(&snapshot));
         let is_websocket = terms.protocol == Protocol::WebSocket;
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
@@ -190,10 +186,8 @@ impl<'a> Exchange<'a> {
             self.notice_failure(&state, error, declined.as_ref());
             let situation = Situation { is_safe: self.terms.is_safe, is_replayable: body.is_replayable() };
             let step = failover.after(front.clock.now(), error, situation);
-            let (before, hostname, client) =
-                (Arc::clone(&self.snapshot), self.hostname.clone(), Arc::clone(&self.client));
-            let may_repeat = || attempt::may_repeat(&front, &before, target, &hostname, &client, error);
-            let step = if step == Step::Again && !may_repeat() { Step::Stop } else { step };
+            let is_refused = step == Step::Again && !self.may_repeat(&self.snapshot, target, error);
+            let step = if is_refused { Step::Stop } else { step };
             tracing::debug!(hostname = %self.hostname, attempt = self.attempts, reason = error.fault.as_str(), ?step, "an attempt failed");
             is_fresh = step == Step::Again;
             if !is_fresh {
@@ -202,12 +196,7 @@ impl<'a> Exchange<'a> {
             }
             let next = match step {
                 Step::Again => Some(target),
-                Step::NextEndpoint | Step::NextRegion => {
-                    self.snapshot = front.published.load_full();
-                    let wish = self.terms.ties.wish(&self.snapshot);
-                    let next = self.journey.next(&self.snapshot, &self.hostname, &self.client, wish, front.roll());
-                    next.filter(|next| self.is_in_time(*next, body) && may_repeat())
-                }
+                Step::NextEndpoint | Step::NextRegion => self.next(target, error, body),
                 Step::Stop => None,
             };
             target = match (next, declined) {
@@ -223,6 +212,19 @@ impl<'a> Exchange<'a> {
                 DoorCounters::count(&front.counters.door.failovers);
             }
         }
+    }
+
+    /// Where the next attempt goes after one at `target`, by what is believed now.
+    fn next(&mut self, target: Target, error: AttemptError, body: &Source) -> Option<Target> {
+        let front = &self.connection.front;
+        let before = std::mem::replace(&mut self.snapshot, front.published.load_full());
+        let wish = self.terms.ties.wish(&self.snapshot);
+        let next = self.journey.next(&self.snapshot, &self.hostname, &self.client, wish, front.roll());
+        next.filter(|next| self.is_in_time(*next, body) && self.may_repeat(&before, target, error))
+    }
+
+    fn may_repeat(&self, snapshot: &Snapshot, target: Target, error: AttemptError) -> bool {
+        attempt::may_repeat(&self.connection.front, snapshot, target, &self.hostname, &self.client, error)
     }
 
     /// What an attempt came to.
@@ -264,8 +266,7 @@ impl<'a> Exchange<'a> {
 
     /// Whether an attempt at `target` can be answered before an impatient client gives up.
     fn is_in_time(&self, target: Target, body: &Source) -> bool {
-        let now = self.connection.front.clock.now();
-        let round_trip = self.snapshot.endpoint(target.endpoint).round_trip;
+        let (now, round_trip) = (self.connection.front.clock.now(), self.snapshot.endpoint(target.endpoint).round_trip);
         let start = body.ended_at(self.began).unwrap_or(now);
         self.terms.patience.is_none_or(|patience| patience.suffices(now, start, round_trip))
     }
@@ -321,6 +322,8 @@ impl<'a> Exchange<'a> {
         }
         parts.version = Version::HTTP_11;
         let silence = self.terms.patience.and_then(|patience| patience.silence);
+        let is_open_ended = !parts.headers.contains_key(header::CONTENT_LENGTH);
+        let events = EventStream::of(&parts.headers, self.terms.stream).filter(|_| is_open_ended);
         let carried = Carried {
             answer: body,
             front: Arc::clone(front),
@@ -332,6 +335,9 @@ impl<'a> Exchange<'a> {
             silence_means: if silence.is_some() { Fault::Late } else { Fault::Silent },
             fails: (self.key, snapshot.topology.region(target.region).name.clone()),
             silence: Silence::default(),
+            followed: events.map(|events| Box::new(Followed::new(events))),
+            ending: None,
+            given_at: 0,
         };
         Response::from_parts(parts, Reply::region(carried))
     }
@@ -390,13 +396,6 @@ impl<'a> Exchange<'a> {
         });
         tracing::debug!(hostname = %self.hostname, client = %self.client.prefix, generation = self.snapshot.generation, attempt = self.attempts, version = ?self.version, "{} {}", self.method, status.as_u16());
     }
-}
-
-/// Who asks for what, to be remembered if it fails.
-fn who<'a>(address: IpAddr, parts: &'a Parts, hostname: &'a Hostname) -> Who<'a> {
-    let field = |name| parts.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
-    let (authorization, api_key) = (field(header::AUTHORIZATION), field(headers::API_KEY));
-    Who { address, authorization, api_key, hostname, path: parts.uri.path() }
 }
 
 /// Which hostname is asked for, and its route (RFC 9110 §7.2, RFC 9112 §3.2, RFC 9113 §8.3.1).
@@ -490,14 +489,8 @@ fn complaint_about(violation: Violation) -> Complaint {
     Complaint::closing(status, code, violation.text())
 }
 
-fn refuse(complaint: &Complaint, dialect: Dialect, request_id: &HeaderValue, roll: u64) -> Response<Reply> {
+fn refuse(front: &Front, complaint: &Complaint, dialect: Dialect, request_id: &HeaderValue) -> Response<Reply> {
+    DoorCounters::count(&front.counters.door.refusals);
     let happened = (complaint.status == StatusCode::LOOP_DETECTED).then_some("anyfront; error=proxy_loop_detected");
-    complaint.answer(dialect, request_id, happened, roll)
-}
-
-/// 128 bits of chance: unique, not secret.
-pub(super) fn new_request_id(front: &super::Front) -> HeaderValue {
-    let bits = u128::from(front.roll()) << 64 | u128::from(front.roll());
-    let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15]);
-    HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible")
+    complaint.answer(dialect, request_id, happened, front.roll())
 }

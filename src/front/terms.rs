@@ -1,5 +1,6 @@
 //! On which terms a request is carried: what its class and its own head say, before anybody is asked.
 
+use super::events::Manner;
 use super::headers::{IDEMPOTENCY_KEY, RETRY_COUNT, is_another_try, wants_websocket};
 use super::patience::{Patience, Said};
 use crate::names::Label;
@@ -7,6 +8,7 @@ use crate::snapshot::Snapshot;
 use crate::steering::Wish;
 use crate::topology::{Class, Dialect, Forward};
 use http::request::Parts;
+use std::time::Duration;
 
 /// What a request speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct Terms {
     pub dialect: Dialect,
     /// Whether it may be repeated although it may have been processed.
     pub is_safe: bool,
+    /// How its answer is carried if it is an event stream.
+    pub stream: Manner,
+    /// How long the head of such an answer waits for its first event.
+    pub commit_hold: Duration,
     /// What it speaks.
     pub protocol: Protocol,
     /// How long its client waits, if that is less than the file allows.
@@ -53,6 +59,8 @@ impl Terms {
         Self {
             dialect: class.dialect,
             is_safe: class.is_safe(&parts.method, parts.headers.contains_key(IDEMPOTENCY_KEY)),
+            stream: Manner::of(class),
+            commit_hold: class.commit_hold,
             protocol: if is_websocket { Protocol::WebSocket } else { Protocol::Http },
             patience: Said::of(&parts.headers).against(forward),
             is_another_try: parts.headers.get(RETRY_COUNT).is_some_and(|count| is_another_try(count.as_bytes())),

@@ -3,6 +3,7 @@
 //! Simple means: nothing in it has to be understood that [`headers`](crate::front::headers) would have to rewrite in the
 //! middle of a line. What is not simple goes the whole way.
 
+use crate::front::events::names_events;
 use crate::front::headers::{is_another_try, is_not_for_clients, is_not_for_regions, is_protected};
 use crate::front::patience;
 use crate::front::unserved::{Hint, Unserved};
@@ -109,12 +110,7 @@ pub fn look(bytes: &[u8], mut lines: Vec<(usize, usize)>) -> Look {
             "x-stainless-retry-count" if is_another_try(field.value) => return Look::NotSimple,
             name if is_not_for_regions(name) => {}
             name => {
-                match name {
-                    "authorization" => credentials[0] = credentials[0].or_else(|| Some(place(bytes, field.value))),
-                    "x-api-key" => credentials[1] = credentials[1].or_else(|| Some(place(bytes, field.value))),
-                    name if name.starts_with("x-") => patience.hear(name, field.value),
-                    _ => {}
-                }
+                note(name, bytes, field, &mut credentials, &mut patience);
                 has_idempotency_key |= name == "idempotency-key";
                 lines.push(line(bytes, field));
             }
@@ -134,6 +130,22 @@ pub fn look(bytes: &[u8], mut lines: Vec<(usize, usize)>) -> Look {
         closes,
         lines,
     })
+}
+
+/// Notes what tells clients apart and what they say of their patience.
+fn note(
+    name: &str,
+    bytes: &[u8],
+    field: &Header<'_>,
+    credentials: &mut [Option<(usize, usize)>; 2],
+    patience: &mut patience::Said,
+) {
+    match name {
+        "authorization" => credentials[0] = credentials[0].or_else(|| Some(place(bytes, field.value))),
+        "x-api-key" => credentials[1] = credentials[1].or_else(|| Some(place(bytes, field.value))),
+        name if name.starts_with("x-") => patience.hear(name, field.value),
+        _ => {}
+    }
 }
 
 /// A field's place from the first octet of its name to the last of its value.
@@ -176,6 +188,8 @@ pub struct Answered {
     pub is_kept: bool,
     /// The region's word, if it gives one, that it has not served the request.
     pub unserved: Option<Unserved>,
+    /// Whether it is a stream of events, readable as they are.
+    pub is_event_stream: bool,
 }
 
 /// What the first bytes of an answer are.
@@ -270,7 +284,8 @@ pub fn answer(bytes: &[u8], is_head: bool, remarks: &Remarks<'_>, out: &mut Vec<
     }
     out.extend_from_slice(b"\r\n");
     let is_kept = said.keeps && !said.closes && extent != Extent::UntilClose;
-    Read::Whole(Answered { status, head_bytes, extent, is_kept, unserved: said.unserved })
+    let is_event_stream = said.is_event_stream && !said.is_coded;
+    Read::Whole(Answered { status, head_bytes, extent, is_kept, unserved: said.unserved, is_event_stream })
 }
 
 /// What the fields of an answer say.
@@ -285,6 +300,8 @@ struct Said {
     has_id: bool,
     has_retry_after: bool,
     unserved: Option<Unserved>,
+    is_event_stream: bool,
+    is_coded: bool,
 }
 
 impl Said {
@@ -335,6 +352,8 @@ impl Said {
             }
             "x-should-retry" if self.is_later() => return false,
             "retry-after" | "retry-after-ms" => self.has_retry_after = true,
+            "content-type" => self.is_event_stream = names_events(value),
+            "content-encoding" => self.is_coded |= value != b"identity",
             "date" => self.has_date = true,
             "x-request-id" => self.has_id = true,
             _ => {}
