@@ -43,6 +43,7 @@ pub(super) async fn answer(
     scissors: Scissors,
 ) -> Result<Reply, Infallible> {
     let is_head = request.method() == Method::HEAD;
+    let is_probe = request.uri().path() == "/health";
     let number = core.log.begin(logged(&core, &request));
     let asked = Asked { core: Arc::clone(&core), scissors, number };
     let weather = *core.weather.borrow();
@@ -51,7 +52,7 @@ pub(super) async fn answer(
         Fault::Hang => match asked.hang(request, weather.changes).await {},
         Fault::Slow { by, times: so_often } => (late_by, times) = (by, so_often),
         Fault::Error { share, status } if core.chance(number) < share => injected = Some(status),
-        Fault::Unserved { share, hint } if core.chance(number) < share => declined = Some(hint),
+        Fault::Unserved { share, hint } if !is_probe && core.chance(number) < share => declined = Some(hint),
         _ => {}
     }
     let wait = core.round_trip.mul_f64(times) + late_by;

@@ -29,7 +29,8 @@ pub enum Fault {
         /// 500 to 599.
         status: u16,
     },
-    /// A share of the requests is declined at once, unread, with the word that nothing was done.
+    /// A share of the requests is declined at once, unread, with the word that nothing was done. Who asks for its health is
+    /// told that all is well: it is busy, not sick.
     Unserved {
         /// Of all requests, 0 to 1.
         share: f64,
