@@ -47,6 +47,22 @@ pub const HELD_EVENT_BYTES_MAX: usize = 64 << 10;
 pub const REPLAY_REQUEST_BYTES_MAX: usize = 256 << 10;
 /// What all requests of a process may keep for repetition, octets.
 pub const REPLAY_PROCESS_BYTES_MAX: u64 = 64 << 20;
+/// Of a region's reason for not serving, so much is passed on, octets: it goes into a header of every such answer.
+pub const UNSERVED_REASON_BYTES_MAX: usize = 64;
+/// Shortest patience of a client that is believed: no answer comes from anywhere in less.
+pub const PATIENCE_MIN: Duration = Duration::from_millis(10);
+/// Longest patience of a client that is believed: beyond a day it is a mistake, not patience.
+pub const PATIENCE_MAX: Duration = Duration::from_secs(86_400);
+/// Our own answer comes at most so much earlier than its client would give up.
+pub const PATIENCE_MARGIN_MAX: Duration = Duration::from_secs(1);
+/// How long it is remembered which region failed a client: SDKs try again within seconds.
+pub const RECALL_LASTS: Duration = Duration::from_secs(60);
+/// Sets of that memory: a client's network decides which one is its own. With [`RECALL_WAYS`] some 2 MiB at most.
+pub const RECALL_SETS: usize = 1_024;
+/// Entries in one set: clients of one network that failed within a minute; beyond it the oldest is overwritten.
+pub const RECALL_WAYS: usize = 64;
+/// Budgets for repetition, one for each hostname at each region it has met: more than any fleet has in use.
+pub const BUDGETS_MAX: usize = 16_384;
 /// Connections open at one node; beyond it new ones are closed at once.
 pub const CONNECTIONS_MAX: u32 = 60_000;
 /// Concurrent streams on one HTTP/2 connection.

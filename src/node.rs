@@ -10,7 +10,9 @@ mod sockets;
 use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::front::Front;
+use crate::front::budget::Budgets;
 use crate::front::handshake::Reception;
+use crate::front::recall::Recall;
 use crate::front::server::{Door, accept};
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
@@ -401,6 +403,7 @@ impl Common {
     ) -> Result<Vec<JoinHandle<()>>, StartError> {
         let count = workers.len() as u64;
         let share = |all: u64| (all / count).max(1);
+        let (budgets, recall) = (Arc::<Budgets>::default(), Arc::<Recall>::default());
         let start = |(number, listeners): (usize, Vec<(TcpListener, bool)>)| {
             let front = Arc::new(Front {
                 clock: self.clock,
@@ -410,6 +413,8 @@ impl Common {
                 counters: self.counters.worker(number),
                 secret: Arc::clone(&self.secret),
                 services: Arc::clone(&self.services),
+                budgets: Arc::clone(&budgets),
+                recall: Arc::clone(&recall),
                 replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
                 rooms: Mutex::default(),
                 scratch: Mutex::new(vec![0; STREAM_BUFFER_BYTES_MAX]),

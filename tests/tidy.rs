@@ -58,6 +58,7 @@ const GATES: &[Gate] = &[
 const MACHINES: &[&str] = &[
     "src/front/affinity.rs",
     "src/front/arrival.rs",
+    "src/front/budget.rs",
     "src/front/client.rs",
     "src/front/events.rs",
     "src/front/failover.rs",
@@ -65,7 +66,10 @@ const MACHINES: &[&str] = &[
     "src/front/headers.rs",
     "src/front/journey.rs",
     "src/front/services.rs",
+    "src/front/patience.rs",
+    "src/front/recall.rs",
     "src/front/terms.rs",
+    "src/front/unserved.rs",
     "src/geo/build.rs",
     "src/geo/countries.rs",
     "src/geo/overrides.rs",

@@ -136,6 +136,11 @@ impl Page {
         );
         self.counter("anyfront_unserved", "Requests that no region could serve.", totals.unserved);
         self.counter("anyfront_failovers", "Attempts after the first of a request.", totals.failovers);
+        self.counter(
+            "anyfront_unrepeated",
+            "Repetitions not made because the retry budget was spent.",
+            totals.unrepeated,
+        );
         self.counter("anyfront_cut", "Answers that ended before their end.", totals.cut);
         self.counter(
             "anyfront_events_dropped",

@@ -94,6 +94,9 @@ pub struct Totals {
     pub unserved: u64,
     /// Attempts after the first of a request.
     pub failovers: u64,
+    /// Repetitions not made because the budget for them was spent.
+    #[serde(default)]
+    pub unrepeated: u64,
     /// Answers that ended before their end.
     pub cut: u64,
     /// Facts dropped because the queue of `control` was full.
@@ -314,6 +317,7 @@ impl Totals {
             refusals: counters.total(|door| &door.refusals),
             unserved: counters.total(|door| &door.unserved),
             failovers: counters.total(|door| &door.failovers),
+            unrepeated: counters.total(|door| &door.unrepeated),
             cut: counters.total(|door| &door.cut),
             dropped_events: counters.total(|door| &door.dropped_events),
             replay_bytes: counters.total(|door| &door.replay_bytes),

@@ -230,6 +230,8 @@ impl<'a> Proof<'a> {
         let of = |take: fn(&super::file::Forward) -> &May<Duration>| written.and_then(|forward| take(forward).clone());
         Forward {
             attempts: written.and_then(|forward| forward.attempts.as_ref()).map_or(3, |attempts| attempts.value.0),
+            retry_percent: whole(written.and_then(|forward| forward.retry_budget.as_ref()), 10),
+            retry_floor: whole(written.and_then(|forward| forward.retry_floor.as_ref()), 3),
             failover_timeout: duration(of(|forward| &forward.failover_timeout), Duration::from_secs(5)),
             connect_timeout: duration(of(|forward| &forward.connect_timeout), Duration::from_secs(1)),
             first_byte_timeout: duration(of(|forward| &forward.first_byte_timeout), Duration::from_secs(600)),

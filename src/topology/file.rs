@@ -157,6 +157,11 @@ table! {
         /// Attempts that may have reached a region. Those that reached nobody are not counted. Three: more would only
         /// make an overload worse.
         attempts: May<Whole<1, 10>> = 3,
+        /// Requests repeated that a region may have processed, in 100 that it served in the last ten seconds, of each hostname
+        /// at each region. A tenth: a fleet that fails under load must not be given much more of it.
+        retry_budget: May<Whole<0, 100>> = 10,
+        /// And so many a second besides, so that a fleet with little traffic can still recover.
+        retry_floor: May<Whole<0, 10_000>> = 3,
         /// How long to go on with attempts that reach nobody. Most clients give up connecting after five seconds.
         failover_timeout: May<Duration> = "5s",
         /// For one connection, TLS included. Three round trips around the earth, with room for one lost packet.

@@ -448,6 +448,10 @@ pub struct Residency {
 pub struct Forward {
     /// Attempts that may have reached a region.
     pub attempts: u32,
+    /// Repetitions of what a region may have processed, in 100 successes there.
+    pub retry_percent: u32,
+    /// And a second besides.
+    pub retry_floor: u32,
     /// How long to go on with attempts that reach nobody.
     pub failover_timeout: Duration,
     /// For one connection, TLS included.
