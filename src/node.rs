@@ -4,6 +4,7 @@
 //! that a request never changes core. The control plane is one small runtime of its own. They meet in the snapshot
 //! pointer, in counters and in bounded channels only.
 
+pub mod listen;
 mod sockets;
 
 use crate::control::{self, Control};
@@ -26,10 +27,11 @@ use crate::tls::certificates::{CertificateError, Certificates};
 use crate::topology::check::check;
 use crate::topology::mistake::Mistakes;
 use crate::topology::{Site, Topology};
-use crate::upstream::{Upstream, resolve};
+use crate::upstream::{Upstream, keep_tidy, resolve};
 use arc_swap::ArcSwap;
+use listen::Listen;
 use rustls::ServerConfig;
-use sockets::{Sockets, local};
+use sockets::{Bound, Sockets, local};
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -58,9 +60,9 @@ pub struct Options {
     /// Which site this node is; may be left out where there is one.
     pub site: Option<Label>,
     /// Where HTTP/1.1 is taken in the clear; port 0 is any.
-    pub http: Vec<SocketAddr>,
+    pub http: Vec<Listen>,
     /// Where HTTPS is taken.
-    pub https: Vec<SocketAddr>,
+    pub https: Vec<Listen>,
     /// Where operators are served.
     pub admin: Vec<SocketAddr>,
     /// Where drains and the audit log are kept.
@@ -300,7 +302,7 @@ fn secret(file: Option<&Path>) -> Result<Secret, StartError> {
 }
 
 fn server_config(options: &Options) -> Result<Option<Arc<ArcSwap<ServerConfig>>>, StartError> {
-    let Some(address) = options.https.first() else { return Ok(None) };
+    let Some(Listen { address, .. }) = options.https.first() else { return Ok(None) };
     if options.certificates.is_empty() && options.certificate_folders.is_empty() {
         return Err(StartError::NoCertificate(*address));
     }
@@ -385,14 +387,14 @@ impl Common {
 
     fn start_workers(
         &self,
-        workers: Vec<Vec<(TcpListener, bool)>>,
+        workers: Vec<Vec<Bound>>,
         tls: Option<&Arc<ArcSwap<ServerConfig>>>,
         grace: Duration,
         ending: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<()>>, StartError> {
         let count = workers.len() as u64;
         let share = |all: u64| (all / count).max(1);
-        let start = |(number, listeners): (usize, Vec<(TcpListener, bool)>)| {
+        let start = |(number, listeners): (usize, Vec<Bound>)| {
             let front = Arc::new(Front {
                 clock: self.clock,
                 published: self.published.clone(),
@@ -444,7 +446,7 @@ async fn become_ready(published: Published, ready: watch::Sender<bool>) {
 /// One thread of the data plane.
 struct Worker {
     front: Arc<Front>,
-    listeners: Vec<(TcpListener, bool)>,
+    listeners: Vec<Bound>,
     tls: Option<Arc<ArcSwap<ServerConfig>>>,
     connections_max: u32,
     grace: Duration,
@@ -457,16 +459,18 @@ impl Worker {
     async fn run(mut self) {
         let (alive, mut all_gone) = mpsc::channel::<()>(1);
         let mut doors = JoinSet::new();
-        for (listener, is_tls) in self.listeners {
+        for Bound { listener, is_tls, balancers } in self.listeners {
             let listener = tokio::net::TcpListener::from_std(listener).expect("it was bound without blocking");
             let tls = self.tls.clone().filter(|_| is_tls);
             let (front, connections_max, alive) = (Arc::clone(&self.front), self.connections_max, alive.clone());
-            doors.spawn(accept(Door { front, tls, connections_max, alive }, listener, self.ending.clone()));
+            doors.spawn(accept(Door { front, balancers, tls, connections_max, alive }, listener, self.ending.clone()));
         }
         drop(alive);
+        let (front, ending) = (Arc::clone(&self.front), &mut self.ending);
         tokio::select! {
             biased;
-            () = requested(&mut self.ending) => {}
+            () = requested(ending) => {}
+            () = keep_tidy(&front.upstream, &front.published) => {}
             Some(_) = doors.join_next() => {
                 let _ = self.failures.try_send(Failed("a listener"));
             }

@@ -60,6 +60,7 @@ const MACHINES: &[&str] = &[
     "src/front/framing.rs",
     "src/front/headers.rs",
     "src/front/journey.rs",
+    "src/front/proxy.rs",
     "src/front/terms.rs",
     "src/geo/build.rs",
     "src/geo/countries.rs",

@@ -1,5 +1,6 @@
 //! What is changed in headers on the way through: hop-by-hop fields, who asked, loops, what happened on the way.
 
+use super::arrival::Arrival;
 use super::client::Asker;
 use crate::health::Fault;
 use crate::names::{Hostname, Label};
@@ -15,6 +16,8 @@ pub const SITE: HeaderName = HeaderName::from_static("x-anyfront-site");
 pub const ATTEMPT: HeaderName = HeaderName::from_static("x-anyfront-attempt");
 /// The client's address; a region may believe it.
 pub const CLIENT_IP: HeaderName = HeaderName::from_static("x-anyfront-client-ip");
+/// The private link that the client came by; a region may believe it.
+pub const PRIVATE_LINK: HeaderName = HeaderName::from_static("x-anyfront-private-link");
 /// The request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Through which networks it came (RFC 8586).
@@ -45,19 +48,20 @@ pub struct Introduction {
     site: HeaderValue,
     zone: HeaderValue,
     via: HeaderValue,
+    private_link: Option<HeaderValue>,
 }
 
 /// Fields that a request gains on its way, at most: room for them is made at once.
-const FIELDS_GAINED: usize = 14;
+const FIELDS_GAINED: usize = 15;
 
 impl Introduction {
-    /// Introduces `asker`, who came by TLS or not (`is_https`) in this version of HTTP, to the regions of `hostname`. We
-    /// stand at `site`; `zone` is our id in `CDN-Loop`.
+    /// Introduces `asker`, whose connection came as `arrival` says, in this version of HTTP, to the regions of `hostname`.
+    /// We stand at `site`; `zone` is our id in `CDN-Loop`.
     #[must_use]
     pub fn new(
         hostname: &Hostname,
         asker: &Asker,
-        is_https: bool,
+        arrival: &Arrival,
         version: Version,
         site: &Label,
         zone: &Hostname,
@@ -67,7 +71,7 @@ impl Introduction {
         asker.proxies.iter().for_each(|proxy| {
             let _ = write!(text, ", {proxy}");
         });
-        let proto = if is_https { "https" } else { "http" };
+        let proto = if arrival.is_https { "https" } else { "http" };
         Self {
             client_ip,
             x_forwarded_for: value(&text),
@@ -77,6 +81,7 @@ impl Introduction {
             site: value(site.as_str()),
             zone: value(zone.as_str()),
             via: via(version, site),
+            private_link: arrival.link.as_ref().map(|link| value(&link.to_string())),
         }
     }
 }
@@ -109,6 +114,9 @@ pub fn toward_region(
     headers.insert(X_FORWARDED_PROTO, introduction.x_forwarded_proto.clone());
     headers.insert(X_FORWARDED_HOST, introduction.x_forwarded_host.clone());
     headers.insert(header::FORWARDED, introduction.forwarded.clone());
+    if let Some(link) = &introduction.private_link {
+        headers.insert(PRIVATE_LINK, link.clone());
+    }
     headers.insert(SITE, introduction.site.clone());
     headers.insert(REQUEST_ID, request_id.clone());
     append_to_list(&mut headers, CDN_LOOP, &introduction.zone);
@@ -356,7 +364,7 @@ fn drop_fields(headers: &mut HeaderMap, is_dropped: fn(&str) -> bool) {
     }
 }
 
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     headers
         .get_all(name)
         .iter()

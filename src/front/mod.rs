@@ -1,12 +1,14 @@
 //! CARRIES REQUESTS THERE: accepts connections, finds out who asks for what, and forwards to the best region that works.
 //!
-//! The machines are [`framing`] (is this one HTTP/1 message or two?), [`failover`] (may the next candidate be tried?)
+//! The machines are [`framing`] (is this one HTTP/1 message or two?), [`proxy`] (whose connection is it?), [`failover`] (may the next candidate be tried?)
 //! and the pure functions of [`client`], [`headers`] and [`reply`]; the rest moves bytes. Nothing here knows how health is
 //! judged or who is near: it asks [`steer`](crate::steering::steer) and reports what it met to `control`.
 
 pub mod framing;
 pub mod guard;
+pub mod lifetime;
 pub mod gather;
+pub mod proxy;
 pub mod arrival;
 pub mod client;
 pub mod headers;
@@ -32,10 +34,14 @@ use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use fast::rooms::Rooms;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Rooms kept by one worker: as many exchanges as begin in one turn of its loop, and little memory.
 const ROOMS_KEPT_MAX: usize = 64;
+
+/// By how much of it the age of a connection differs, to either side: those that began together must not end together.
+const AGE_JITTER: f64 = 0.2;
 
 /// What one worker's requests share.
 #[derive(Debug)]
@@ -81,6 +87,11 @@ impl Front {
         if rooms.are_usual() && kept.len() < ROOMS_KEPT_MAX {
             kept.push(rooms.emptied());
         }
+    }
+
+    /// `around`, a fifth more or less.
+    pub(crate) fn jittered(&self, around: Duration) -> Duration {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner).jittered(around, AGE_JITTER)
     }
 
     /// The next 64 bits of chance.

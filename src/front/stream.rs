@@ -74,6 +74,10 @@ impl Reply {
     /// A region's answer.
     #[must_use]
     pub fn region(carried: Carried) -> Self {
+        if let Some(talk) = carried.ended_by.as_ref().filter(|_| carried.answer.size_hint().exact().is_none()) {
+            // Until it has ended well, whatever else may end it.
+            talk.ends_in_reset();
+        }
         Self { kind: Kind::Region(carried), busy: None }
     }
 
@@ -106,6 +110,9 @@ impl Carried {
         match Pin::new(&mut self.answer).poll_frame(cx) {
             Poll::Ready(Some(Err(fault))) => Poll::Ready(Some(Err(self.broke(fault)))),
             Poll::Ready(mut frame) => {
+                if let Some(talk) = self.ended_by.as_ref().filter(|_| frame.is_none() || self.answer.is_end_stream()) {
+                    talk.ends_well();
+                }
                 self.silence.end();
                 if let Some(trailers) = frame.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
                     trailers_toward_client(trailers);

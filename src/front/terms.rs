@@ -4,7 +4,8 @@ use super::headers::{IDEMPOTENCY_KEY, wants_websocket};
 use crate::names::Label;
 use crate::snapshot::Snapshot;
 use crate::steering::Wish;
-use crate::topology::{Class, Dialect};
+use crate::topology::link::LinkTerms;
+use crate::topology::{Class, Dialect, Topology};
 use http::request::Parts;
 
 /// What a request speaks.
@@ -55,6 +56,18 @@ impl Terms {
 }
 
 impl Ties {
+    /// The request came by a private link of these `terms`: it stays in the link's region, or goes there first if it may
+    /// leave. What else it is tied to cannot take it out.
+    pub fn stay(&mut self, topology: &Topology, terms: &LinkTerms) {
+        let Some(region) = terms.region else { return };
+        let name = &topology.region(region).name;
+        if terms.leaves_region {
+            self.prefer.get_or_insert_with(|| name.clone());
+        } else {
+            self.only = Some(name.clone());
+        }
+    }
+
     /// What steering is asked for; a region that is no more is no wish.
     #[must_use]
     pub fn wish(&self, snapshot: &Snapshot) -> Wish {

@@ -7,6 +7,7 @@
 
 mod classes;
 mod files;
+mod links;
 mod regions;
 mod routes;
 mod warnings;
@@ -130,6 +131,7 @@ impl<'a> Proof<'a> {
         let (providers, regions, endpoints) = self.regions();
         let (routes, route_by_hostname) = self.routes(&zone, &regions);
         let classes = self.classes(&route_by_hostname);
+        let private_links = self.links(&routes, &route_by_hostname);
         Topology {
             fleet: fleet.as_str().into(),
             zone,
@@ -143,6 +145,7 @@ impl<'a> Proof<'a> {
             route_by_hostname,
             forward,
             classes,
+            private_links,
         }
     }
 
@@ -212,6 +215,8 @@ impl<'a> Proof<'a> {
             first_byte_timeout: duration(of(|forward| &forward.first_byte_timeout), Duration::from_secs(600)),
             stream_idle_timeout: duration(of(|forward| &forward.stream_idle_timeout), Duration::from_secs(600)),
             slow_start: duration(of(|forward| &forward.slow_start), Duration::from_secs(60)),
+            connection_max_age: Some(duration(of(|forward| &forward.connection_max_age), Duration::from_secs(900)))
+                .filter(|age| !age.is_zero()),
             trusted_proxies: values(written.and_then(|forward| forward.trusted_proxies.as_ref())),
             trust,
         }

@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod file;
+pub mod link;
 pub mod mistake;
 pub(crate) mod read;
 mod words;
@@ -14,6 +15,7 @@ use crate::geo::place::{Country, Place};
 use crate::names::{EndpointName, Hostname, Label};
 use http::Method;
 use ipnet::IpNet;
+use link::{LinkTerms, PrivateLink};
 use rustls_pki_types::CertificateDer;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -85,6 +87,8 @@ pub struct Topology {
     pub forward: Forward,
     /// Kinds of traffic; first match wins. The last matches everything.
     pub classes: Vec<Class>,
+    /// The private links that are known.
+    pub private_links: HashMap<PrivateLink, LinkTerms>,
 }
 
 impl Topology {
@@ -365,6 +369,8 @@ pub struct Forward {
     pub stream_idle_timeout: Duration,
     /// How long a recovered endpoint takes to get its full share.
     pub slow_start: Duration,
+    /// How long a client's connection goes on taking requests, a fifth more or less; `None` is for ever.
+    pub connection_max_age: Option<Duration>,
     /// Whose `X-Forwarded-For` and `Forwarded` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Certificate authorities believed at endpoints besides the public ones.

@@ -1,5 +1,6 @@
 //! The values of the file that are written as text.
 
+use super::link::Cloud;
 use super::mistake::Mistake;
 use super::read::{At, Word, Written, Wrong, quoted, wrong_type};
 use super::{AllDown, Dialect, Host, HostFrom, Steering};
@@ -402,6 +403,7 @@ words!("\"nearest\", \"latency\", \"priority\" or \"weighted\"": Steering {
     "priority" => Self::Priority,
     "weighted" => Self::Weighted,
 });
+words!("\"aws\", \"gcp\" or \"azure\"": Cloud { "aws" => Self::Aws, "gcp" => Self::Gcp, "azure" => Self::Azure });
 words!("\"openai\", \"jsonrpc\" or \"plain\"": Dialect {
     "openai" => Self::OpenAi,
     "jsonrpc" => Self::JsonRpc,

@@ -4,6 +4,7 @@
 //! middle of a line. What is not simple goes the whole way.
 
 use crate::front::headers::{is_not_for_clients, is_not_for_regions, is_protected};
+use crate::front::lifetime::STAYS;
 use crate::limits::{ANSWER_HEADER_FIELDS_MAX, HEADER_FIELDS_MAX};
 use http::Method;
 use httparse::{Header, Status};
@@ -157,6 +158,8 @@ pub struct Answered {
     pub extent: Extent,
     /// Whether the region keeps its connection.
     pub is_kept: bool,
+    /// Whether the client is told that its connection ends.
+    pub closes: bool,
     /// Whether the region says that it has done nothing.
     pub is_unserved: bool,
 }
@@ -238,12 +241,11 @@ pub fn answer(bytes: &[u8], is_head: bool, remarks: &Remarks<'_>, out: &mut Vec<
     if !said.has_id {
         field(out, b"x-request-id", remarks.request_id);
     }
-    if remarks.closes || extent == Extent::UntilClose {
-        out.extend_from_slice(b"connection: close\r\n");
-    }
+    let closes = remarks.closes || extent == Extent::UntilClose;
+    out.extend_from_slice(if closes { b"connection: close\r\n" } else { STAYS });
     out.extend_from_slice(b"\r\n");
     let is_kept = said.keeps && !said.closes && extent != Extent::UntilClose;
-    Read::Whole(Answered { status, head_bytes, extent, is_kept, is_unserved: said.is_unserved })
+    Read::Whole(Answered { status, head_bytes, extent, is_kept, closes, is_unserved: said.is_unserved })
 }
 
 /// What the fields of an answer say.
@@ -423,7 +425,8 @@ mod tests {
         assert_eq!(
             out,
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Tfy: m\r\ndate: today\r\nvia: 1.1 s\r\n\
-             proxy-status: s; received-status=200\r\nx-anyfront-region: orf\r\nx-request-id: id-1\r\n\r\n"
+             proxy-status: s; received-status=200\r\nx-anyfront-region: orf\r\nx-request-id: id-1\r\n\
+             connection: keep-alive\r\nkeep-alive: timeout=75\r\n\r\n"
         );
     }
 

@@ -1,6 +1,7 @@
 //! What is written into every head of one connection.
 
 use super::head;
+use crate::front::arrival::Arrival;
 use crate::front::client::Asker;
 use crate::front::headers::{Introduction, REQUEST_ID, member, toward_region};
 use crate::names::Hostname;
@@ -31,7 +32,7 @@ impl Preface {
         region: RegionIndex,
         hostname: &Hostname,
         asker: &Asker,
-        is_https: bool,
+        arrival: &Arrival,
     ) {
         if self.generation != snapshot.generation {
             *self = Self { generation: snapshot.generation, ..Self::default() };
@@ -40,7 +41,7 @@ impl Preface {
         if self.route != Some(route) {
             self.route = Some(route);
             let zone = &snapshot.topology.zone;
-            let introduction = Introduction::new(hostname, asker, is_https, Version::HTTP_11, site, zone);
+            let introduction = Introduction::new(hostname, asker, arrival, Version::HTTP_11, site, zone);
             let nobody = HeaderValue::from_static("-");
             let mut headers = toward_region(&HeaderMap::new(), &introduction, &nobody, false);
             headers.remove(REQUEST_ID);
