@@ -56,6 +56,7 @@ const GATES: &[Gate] = &[
 const MACHINES: &[&str] = &[
     "src/front/affinity.rs",
     "src/front/client.rs",
+    "src/front/events.rs",
     "src/front/failover.rs",
     "src/front/framing.rs",
     "src/front/headers.rs",
@@ -73,6 +74,7 @@ const MACHINES: &[&str] = &[
     "src/names.rs",
     "src/probe/schedule.rs",
     "src/secret.rs",
+    "src/sse.rs",
     "src/steering/",
     "src/topology/",
     "src/upstream/balance.rs",

@@ -2,6 +2,7 @@
 
 use super::proxy::{self, BadHeader};
 use crate::limits::{PROXY_HEADER_BYTES_MAX, PROXY_HEADER_TIMEOUT};
+use crate::steering::prefix_of;
 use crate::topology::link::PrivateLink;
 use ipnet::IpNet;
 use std::io;
@@ -23,8 +24,8 @@ pub struct Arrival {
 #[derive(Debug, thiserror::Error)]
 pub enum NoEntry {
     /// It comes from nobody who may name others.
-    #[error("{0} is none of this listener's balancers")]
-    Stranger(IpAddr),
+    #[error("from {0} comes none of this listener's balancers")]
+    Stranger(IpNet),
     /// What it said first is no good.
     #[error(transparent)]
     Header(#[from] BadHeader),
@@ -50,7 +51,7 @@ impl Arrival {
             return Ok(Self { peer, link: None, is_https });
         }
         if !balancers.iter().any(|balancer| balancer.contains(&peer)) {
-            return Err(NoEntry::Stranger(peer));
+            return Err(NoEntry::Stranger(prefix_of(peer)));
         }
         let told = tokio::time::timeout(PROXY_HEADER_TIMEOUT, told(stream)).await;
         let told = told.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))?;

@@ -2,13 +2,14 @@
 
 use super::client::asker;
 use super::connection::{Connection, Resumed};
+use super::events::EventStream;
 use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::framing::Violation;
 use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, Target};
 use super::replay::Source;
 use super::reply::Complaint;
-use super::stream::{Carried, Reply, Silence};
+use super::stream::{Carried, Followed, Reply, Silence};
 use super::terms::{Protocol, Terms};
 use super::{attempt, tunnel};
 use crate::control::Event;
@@ -78,12 +79,11 @@ impl<'a> Exchange<'a> {
         violation: Option<Violation>,
     ) -> Response<Reply> {
         let front = &connection.front;
-        let began = front.clock.now();
         DoorCounters::count(&front.counters.door.requests);
         let snapshot = front.published.load_full();
         let (mut parts, body) = request.into_parts();
         let resumed = connection.take_resumed();
-        let began = resumed.as_ref().map_or(began, |resumed| resumed.began);
+        let began = resumed.as_ref().map_or_else(|| front.clock.now(), |resumed| resumed.began);
         let request_id = match &resumed {
             Some(resumed) => resumed.request_id.clone(),
             None => headers::given_request_id(&parts.headers).unwrap_or_else(|| new_request_id(front)),
@@ -106,9 +106,7 @@ impl<'a> Exchange<'a> {
             return refuse(&complaint, class.dialect, &request_id, front.roll());
         }
         let mut terms = Terms::of(class, &parts);
-        if let Some(link) = link {
-            terms.ties.stay(&snapshot.topology, link);
-        }
+        terms.ties.stay(&snapshot.topology, link);
         let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
         let (client, decision) = connection.decide(&snapshot, route, &asker, terms.ties.wish(&snapshot));
         let is_websocket = terms.protocol == Protocol::WebSocket;
@@ -278,6 +276,8 @@ impl<'a> Exchange<'a> {
             return Response::from_parts(parts, Reply::own(""));
         }
         parts.version = Version::HTTP_11;
+        let is_open_ended = !parts.headers.contains_key(header::CONTENT_LENGTH);
+        let events = EventStream::of(&parts.headers, self.terms.stream).filter(|_| is_open_ended);
         let carried = Carried {
             answer: body,
             front: Arc::clone(front),
@@ -287,6 +287,9 @@ impl<'a> Exchange<'a> {
             ended_by: (self.version == Version::HTTP_10).then(|| Arc::clone(&self.connection.talk)),
             idle_max: snapshot.topology.forward.stream_idle_timeout,
             silence: Silence::default(),
+            followed: events.map(|events| Box::new(Followed::new(events))),
+            ending: None,
+            given_at: 0,
         };
         Response::from_parts(parts, Reply::region(carried))
     }

@@ -208,11 +208,11 @@ where
     let mut is_told = false;
     loop {
         tokio::select! {
-            _ = gathered.drive(serving.as_mut()) => return,
+            _ = gathered.drive(serving.as_mut(), &shared.talk.flushed) => return,
             () = talk_is_over.as_mut() => {
                 serving.as_mut().graceful_shutdown();
                 // Whoever has not even begun, or takes nothing, does not get to hear it.
-                let _ = tokio::time::timeout(FAREWELL_MAX, gathered.drive(serving)).await;
+                let _ = tokio::time::timeout(FAREWELL_MAX, gathered.drive(serving, &shared.talk.flushed)).await;
                 return;
             }
             // Streams that are under way, or on their way to us, take the time they take.

@@ -1,5 +1,6 @@
 //! On which terms a request is carried: what its class and its own head say, before anybody is asked.
 
+use super::events::Manner;
 use super::headers::{IDEMPOTENCY_KEY, wants_websocket};
 use crate::names::Label;
 use crate::snapshot::Snapshot;
@@ -7,6 +8,7 @@ use crate::steering::Wish;
 use crate::topology::link::LinkTerms;
 use crate::topology::{Class, Dialect, Topology};
 use http::request::Parts;
+use std::time::Duration;
 
 /// What a request speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct Terms {
     pub dialect: Dialect,
     /// Whether it may be repeated although it may have been processed.
     pub is_safe: bool,
+    /// How its answer is carried if it is an event stream.
+    pub stream: Manner,
+    /// How long the head of such an answer waits for its first event.
+    pub commit_hold: Duration,
     /// What it speaks.
     pub protocol: Protocol,
     /// Which regions it has to do with.
@@ -49,6 +55,8 @@ impl Terms {
         Self {
             dialect: class.dialect,
             is_safe: class.is_safe(&parts.method, parts.headers.contains_key(IDEMPOTENCY_KEY)),
+            stream: Manner::of(class),
+            commit_hold: class.commit_hold,
             protocol: if is_websocket { Protocol::WebSocket } else { Protocol::Http },
             ties: Ties::default(),
         }
@@ -56,10 +64,10 @@ impl Terms {
 }
 
 impl Ties {
-    /// The request came by a private link of these `terms`: it stays in the link's region, or goes there first if it may
+    /// If the request came by a private link of such `terms`, it stays in the link's region, or goes there first if it may
     /// leave. What else it is tied to cannot take it out.
-    pub fn stay(&mut self, topology: &Topology, terms: &LinkTerms) {
-        let Some(region) = terms.region else { return };
+    pub fn stay(&mut self, topology: &Topology, terms: Option<&LinkTerms>) {
+        let Some((terms, region)) = terms.and_then(|terms| Some((terms, terms.region?))) else { return };
         let name = &topology.region(region).name;
         if terms.leaves_region {
             self.prefer.get_or_insert_with(|| name.clone());
