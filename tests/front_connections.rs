@@ -365,7 +365,7 @@ fn drain(door: &Door, is_hard: bool) {
     let admin = door.node.as_ref().expect("it runs").admin[0];
     let body = format!("{{\"target\":\"region:a\",\"reason\":\"test\",\"hard\":{is_hard},\"who\":\"test\"}}");
     let mut stream = TcpStream::connect(admin).expect("the admin address");
-    let head = "POST /drain HTTP/1.1\r\nHost: admin\r\nConnection: close\r\nContent-Type: application/json\r\n";
+    let head = "POST /drain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n";
     write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");

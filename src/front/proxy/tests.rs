@@ -1,3 +1,5 @@
+//! Headers as balancers send them, and as they do not.
+
 use super::*;
 
 /// A header of version 2.
