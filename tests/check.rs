@@ -7,8 +7,8 @@
 #![expect(clippy::panic, reason = "helpers of tests")]
 
 use anyfront::limits::{
-    CLASSES_MAX, ENDPOINTS_PER_REGION_MAX, GEO_PLACES_MAX, HOSTNAMES_MAX, LIST_MAX, MISTAKES_MAX,
-    PRIVATE_LINKS_MAX, REGIONS_MAX, SITES_MAX, TOPOLOGY_BYTES_MAX,
+    CLASSES_MAX, ENDPOINTS_PER_REGION_MAX, GEO_PLACES_MAX, HOSTNAMES_MAX, LIST_MAX, MISTAKES_MAX, PRIVATE_LINKS_MAX,
+    REGIONS_MAX, SITES_MAX, TOPOLOGY_BYTES_MAX,
 };
 use anyfront::topology::check::{Checked, check};
 use anyfront::topology::mistake::{Gravity, Mistakes};
