@@ -5,12 +5,15 @@
 //! pointer, in counters and in bounded channels only.
 
 pub mod listen;
+mod nat;
+mod ready;
 mod sockets;
 
 use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::front::Front;
 use crate::front::server::{Door, accept};
+use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
 use crate::limits::{CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX, STREAM_BUFFER_BYTES_MAX};
 use crate::moment::{Clock, Dice, Moment, mix};
@@ -30,6 +33,7 @@ use crate::topology::{Site, Topology};
 use crate::upstream::{Upstream, keep_tidy, resolve};
 use arc_swap::ArcSwap;
 use listen::Listen;
+use ready::become_ready;
 use rustls::ServerConfig;
 use sockets::{Bound, Sockets, local};
 use std::future::Future;
@@ -45,8 +49,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-/// A node is ready when every endpoint was probed once, or after this: with everything silent it serves all the same.
-const READY_WITHIN: Duration = Duration::from_secs(3);
 /// Threads of the control plane.
 const CONTROL_THREADS: usize = 2;
 /// How long the control plane has for its last words.
@@ -202,11 +204,23 @@ impl Node {
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
         let seed = u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked");
-        let common =
-            Common { clock, published: published.clone(), events, counters: counters.clone(), failures, seed, secret };
+        let services = Arc::new(ArcSwap::from_pointee(Services::default()));
+        let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
+        nat.follow(&published.load_full(), clock);
+        let common = Common {
+            clock,
+            published: published.clone(),
+            events,
+            counters: counters.clone(),
+            failures,
+            seed,
+            secret,
+            services,
+        };
 
         let desk = (drains, token, is_ready, reload.clone(), started);
-        let runtime = common.start_control((control, facts), desk, admin, (options.config, asked), &control_ends)?;
+        let runtime =
+            common.start_control((control, facts), desk, (admin, nat), (options.config, asked), &control_ends)?;
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = common.start_workers(workers, tls.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -319,6 +333,7 @@ struct Common {
     failures: mpsc::Sender<Failed>,
     seed: u64,
     secret: Arc<ArcSwap<Secret>>,
+    services: Arc<ArcSwap<Services>>,
 }
 
 /// What the admin address gets besides.
@@ -329,7 +344,7 @@ impl Common {
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
         (drains, token, ready, reload, started): Desk,
-        admin: Vec<TcpListener>,
+        (admin, nat): (Vec<TcpListener>, nat::Keeper),
         (config, asked): (PathBuf, mpsc::Receiver<()>),
         ending: &watch::Receiver<bool>,
     ) -> Result<Runtime, StartError> {
@@ -355,6 +370,7 @@ impl Common {
             ready,
             reload,
             started,
+            nat_ips: nat.document(),
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());
@@ -363,6 +379,7 @@ impl Common {
         spawn("probing", Box::pin(probe::run(published.clone(), events.clone(), clock, dice, ends())));
         spawn("the resolver", Box::pin(resolve::run(published.clone(), events.clone(), clock, ends())));
         spawn("reload", Box::pin(reload::run(config, published.clone(), events.clone(), asked, ends())));
+        spawn("the NAT addresses", Box::pin(nat.run(published.clone(), clock, ends())));
         spawn("the admin address", Box::pin(admin::run(admin, listeners, ends())));
         Ok(runtime)
     }
@@ -402,6 +419,7 @@ impl Common {
                 upstream: Upstream::new(self.clock),
                 counters: self.counters.worker(number),
                 secret: Arc::clone(&self.secret),
+                services: Arc::clone(&self.services),
                 replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
                 rooms: Mutex::default(),
                 scratch: Mutex::new(vec![0; STREAM_BUFFER_BYTES_MAX]),
@@ -427,20 +445,6 @@ impl Common {
         };
         workers.into_iter().enumerate().map(start).collect()
     }
-}
-
-/// Ready once every endpoint has been probed.
-async fn become_ready(published: Published, ready: watch::Sender<bool>) {
-    let mut bell = published.subscribe();
-    let probed = async {
-        while published.load().endpoints.iter().any(|state| state.reason == crate::health::Reason::NotProbed) {
-            if bell.changed().await.is_err() {
-                return;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(READY_WITHIN, probed).await;
-    ready.send_replace(true);
 }
 
 /// One thread of the data plane.

@@ -14,6 +14,7 @@ pub mod client;
 pub mod headers;
 pub mod terms;
 pub mod reply;
+pub mod services;
 pub mod failover;
 pub mod replay;
 pub mod flushed;
@@ -35,6 +36,7 @@ use crate::snapshot::Published;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use fast::rooms::Rooms;
+use services::Services;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -56,6 +58,8 @@ pub struct Front {
     pub events: mpsc::Sender<Event>,
     /// Ways to endpoints, this worker's own.
     pub upstream: Upstream,
+    /// What this node itself serves.
+    pub services: Arc<ArcSwap<Services>>,
     /// What this worker counts.
     pub counters: Arc<WorkerCounters>,
     /// What the fleet's nodes know, for what they seal.

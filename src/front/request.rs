@@ -95,10 +95,7 @@ impl<'a> Exchange<'a> {
         };
         let (route, hostname) = match understood {
             Ok(understood) => understood,
-            Err(complaint) => {
-                DoorCounters::count(&front.counters.door.refusals);
-                return refuse(&complaint, Dialect::Plain, &request_id, front.roll());
-            }
+            Err(complaint) => return turn_away(front, &complaint, &parts, &request_id),
         };
         let class = snapshot.topology.class(&hostname, parts.uri.path());
         if let Err(complaint) = admit(&snapshot, &parts) {
@@ -396,6 +393,20 @@ fn allowed(
     (route, hostname): (RouteIndex, Hostname),
 ) -> Result<(RouteIndex, Hostname), Complaint> {
     if link.is_some_and(|link| !link.allow(&hostname)) { Err(unknown("this hostname")) } else { Ok((route, hostname)) }
+}
+
+/// The answer to a request that no region may have: what the node itself serves there, or the complaint.
+fn turn_away(front: &super::Front, complaint: &Complaint, parts: &Parts, request_id: &HeaderValue) -> Response<Reply> {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str).or(host);
+    let is_elsewhere = complaint.status == StatusCode::MISDIRECTED_REQUEST && !is_too_large(parts);
+    let own = authority
+        .filter(|_| is_elsewhere)
+        .and_then(|authority| front.services.load().answer(authority, parts, request_id, front.roll()));
+    own.unwrap_or_else(|| {
+        DoorCounters::count(&front.counters.door.refusals);
+        refuse(complaint, Dialect::Plain, request_id, front.roll())
+    })
 }
 
 fn is_port(text: &str) -> bool {

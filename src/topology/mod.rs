@@ -9,16 +9,17 @@ pub mod file;
 pub mod link;
 pub mod mistake;
 pub(crate) mod read;
+mod dates;
+mod endpoint;
 mod words;
 
 use crate::geo::place::{Country, Place};
 use crate::names::{EndpointName, Hostname, Label};
-use http::Method;
+use http::{HeaderValue, Method};
 use ipnet::IpNet;
 use link::{LinkTerms, PrivateLink};
 use rustls_pki_types::CertificateDer;
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -83,6 +84,8 @@ pub struct Topology {
     pub routes: Vec<Route>,
     /// Which route a hostname has.
     pub route_by_hostname: HashMap<Hostname, RouteIndex>,
+    /// At which hostname the addresses are told that regions call out from.
+    pub nat_hostname: Option<Hostname>,
     /// How requests are carried.
     pub forward: Forward,
     /// Kinds of traffic; first match wins. The last matches everything.
@@ -166,8 +169,42 @@ pub struct Region {
     pub capacity: Option<u32>,
     /// Its share under `weighted` steering, 0 to 10 000.
     pub weight: u32,
+    /// Where it calls out from.
+    pub nat_ips: Vec<NatIp>,
     /// How it is probed.
     pub probe: Arc<Probe>,
+    /// How it is probed besides. It is up only if every probe passes; no two are of one kind.
+    pub also: Vec<Arc<Probe>>,
+}
+
+impl Region {
+    /// All its probes, the first one first.
+    pub fn probes(&self) -> impl Iterator<Item = &Arc<Probe>> {
+        std::iter::once(&self.probe).chain(&self.also)
+    }
+}
+
+/// A network that a region calls out from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatIp {
+    /// The network.
+    pub prefix: IpNet,
+    /// From when on it may be used, since the Unix epoch.
+    pub valid_from: Option<Duration>,
+    /// Whether it is used.
+    pub state: NatState,
+}
+
+/// Whether a region calls out from a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NatState {
+    /// Not yet.
+    Planned,
+    /// Now.
+    Active,
+    /// Not for long any more.
+    Retiring,
 }
 
 /// One thing that answers.
@@ -191,33 +228,6 @@ pub struct Endpoint {
     pub weight: u32,
 }
 
-impl Endpoint {
-    /// What goes into `Host`: the port only where it is not the scheme's own (RFC 9110 §7.2).
-    #[must_use]
-    pub fn authority(&self) -> String {
-        match (self.tls, self.port) {
-            (true, 443) | (false, 80) => self.host.to_string(),
-            _ => format!("{}:{}", self.host, self.port),
-        }
-    }
-
-    /// The addresses the file itself says: `connect`, or the URL's own. Empty: the name has to be resolved.
-    #[must_use]
-    pub fn written_addresses(&self) -> Vec<SocketAddr> {
-        match self.host {
-            Host::Address(address) if self.connect.is_empty() => vec![SocketAddr::new(address, self.port)],
-            _ => self.connect.clone(),
-        }
-    }
-
-    /// Whether this and `other` are reached and asked in the same way, so that what is known of one holds for the other.
-    #[must_use]
-    pub fn is_reached_like(&self, other: &Self) -> bool {
-        (self.tls, &self.host, self.port, &self.connect, self.host_from)
-            == (other.tls, &other.host, other.port, &other.connect, other.host_from)
-    }
-}
-
 /// The host part of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
@@ -225,16 +235,6 @@ pub enum Host {
     Name(Hostname),
     /// An address.
     Address(IpAddr),
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => name.fmt(f),
-            Self::Address(IpAddr::V4(address)) => address.fmt(f),
-            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
-        }
-    }
 }
 
 /// Whose Host and SNI an endpoint sees.
@@ -284,9 +284,42 @@ pub enum ProbeKind {
         /// A value the body must have, by JSON pointer (RFC 6901).
         expect_json: Option<(Arc<str>, serde_json::Value)>,
     },
+    /// Whether a stream of a model flows as it should.
+    Token {
+        /// Path and query.
+        path: Arc<str>,
+        /// Which model.
+        model: Arc<str>,
+        /// How many events at least, the end's mark apart.
+        events: u32,
+        /// From the request to the first event.
+        first_event: Duration,
+        /// Between two events.
+        gap: Duration,
+        /// What is said in `Authorization`. Marked as sensitive, so that it is never shown.
+        authorization: Option<HeaderValue>,
+    },
+    /// Whether an MCP server answers.
+    Mcp {
+        /// Path and query.
+        path: Arc<str>,
+        /// What is said in `Authorization`. Marked as sensitive, so that it is never shown.
+        authorization: Option<HeaderValue>,
+    },
 }
 
 impl ProbeKind {
+    /// How the file, logs and metrics call it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Http { .. } => "http",
+            Self::Token { .. } => "token",
+            Self::Mcp { .. } => "mcp",
+        }
+    }
+
     /// Whether a body must be read to judge the answer.
     #[must_use]
     pub fn wants_body(&self) -> bool {
