@@ -26,11 +26,17 @@ pub const HANDSHAKES_MAX: usize = 2_048;
 pub const HANDSHAKES_PER_PREFIX_MAX: usize = HANDSHAKES_MAX / 2;
 /// A client's certificate and its chain, octets: they go into fields of the request (RFC 9440), where a third is added.
 pub const CLIENT_CERTIFICATES_BYTES_MAX: usize = 12 << 10;
+/// Longest PROXY header, octets: what fits into the smallest segment, so that it comes in one piece. Private links need 60.
+pub const PROXY_HEADER_BYTES_MAX: usize = 536;
+/// A PROXY header must be there within this: a balancer sends it with the connection.
+pub const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(1);
 /// A client that is still sending when it has been refused is heard out for so long: closing at once would destroy the
 /// answer on its way (RFC 9112 §9.6).
 pub const LINGER_MAX: Duration = Duration::from_secs(5);
 /// An idle connection between requests is kept this long: longer than common client pools keep theirs.
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(75);
+/// What a client is told to go keeps for requests that are on their way: only then is its idle connection closed.
+pub const FAREWELL: Duration = Duration::from_secs(1);
 /// A body may be slow at first; from this on it has to come at [`BODY_RATE_MIN`].
 pub const BODY_GRACE: Duration = Duration::from_secs(5);
 /// Slowest body accepted, octets a second on average since it began.
@@ -74,6 +80,9 @@ pub const STREAMS_PENDING_RESET_MAX: usize = 20;
 pub const POOL_IDLE_MAX: usize = 1_024;
 /// How long an idle connection to an endpoint is kept: below what common gateways keep.
 pub const POOL_IDLE: Duration = Duration::from_secs(30);
+/// How long a connection to an endpoint is used, a fifth more or less: then it is opened anew, so that those behind the
+/// endpoint's address share the work as they come and go.
+pub const POOL_AGE_MAX: Duration = Duration::from_secs(600);
 /// Requests at once on one HTTP/2 connection to an endpoint.
 pub const UPSTREAM_STREAMS_MAX: usize = 100;
 /// What one connection to an endpoint may hold in its read or write buffer, octets.
@@ -113,6 +122,8 @@ pub const HOSTNAMES_MAX: usize = 1_024;
 pub const CLASSES_MAX: usize = 256;
 /// Most overrides of where clients are: a table looked through before the database.
 pub const GEO_PLACES_MAX: usize = 4_096;
+/// Most private links that are known: a table looked into for each connection that came by one.
+pub const PRIVATE_LINKS_MAX: usize = 4_096;
 /// Most elements of any other list in the file: addresses, proxies, methods, status ranges.
 pub const LIST_MAX: usize = 1_024;
 /// Longest duration the file may ask for: beyond a day a time limit is none.

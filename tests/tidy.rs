@@ -65,6 +65,7 @@ const MACHINES: &[&str] = &[
     "src/front/framing.rs",
     "src/front/headers.rs",
     "src/front/journey.rs",
+    "src/front/proxy.rs",
     "src/front/services.rs",
     "src/front/patience.rs",
     "src/front/recall.rs",

@@ -6,14 +6,17 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 
+use anyfront::front::proxy;
 use anyfront::geo::build::{List, build};
 use anyfront::geo::database::Locator;
 use anyfront::geo::place::{Coordinates, Place};
+use anyfront::limits::PROXY_HEADER_BYTES_MAX;
 use anyfront::names::{HOSTNAME_BYTES_MAX, Hostname, LABEL_BYTES_MAX, Label};
 use anyfront::snapshot::Target;
 use anyfront::steering::{Client, PlacedBy, Query, steer};
 use anyfront::topology::RouteIndex;
 use anyfront::topology::check::check;
+use anyfront::topology::link::PrivateLink;
 use common::invariants;
 use common::worlds::Bytes;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -23,7 +26,7 @@ use std::path::{Path, PathBuf};
 pub type NamedTarget = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [NamedTarget; 7] = [
+pub const TARGETS: [NamedTarget; 8] = [
     ("regions_toml", regions_toml),
     ("hostname", hostname),
     ("authority", authority),
@@ -31,6 +34,7 @@ pub const TARGETS: [NamedTarget; 7] = [
     ("steer", steering),
     ("geo_file", geo_file),
     ("geo_list", geo_list),
+    ("proxy_header", proxy_header),
 ];
 
 /// A configuration: told what is wrong with it, at places that exist; or a topology that steering can use.
@@ -133,6 +137,29 @@ pub fn geo_list(data: &[u8]) {
     let file = Scratch::with(&built.bytes);
     let locator = Locator::open(Vec::new(), Some(&file.0)).expect("what was built can be opened");
     assert_eq!(locator.facts().bytes, built.bytes.len());
+}
+
+/// What a balancer says first: it is read without an octet of what follows, within its bounds, and says the same whatever
+/// follows; a link in it is shown as it is read.
+pub fn proxy_header(data: &[u8]) {
+    let mut taken = 0;
+    let whole = loop {
+        match proxy::wanted(&data[..taken]) {
+            Ok(0) => break &data[..taken],
+            Ok(more) if taken + more <= data.len() => taken += more,
+            Ok(more) => return assert!(taken + more <= PROXY_HEADER_BYTES_MAX, "a header of {taken} and {more}"),
+            Err(_) => return,
+        }
+        assert!(taken <= PROXY_HEADER_BYTES_MAX);
+    };
+    if let Ok(told) = proxy::read(whole) {
+        assert!(told.client.is_none_or(|client| client == client.to_canonical()));
+        if let Some(link) = told.link {
+            assert_eq!(PrivateLink::parse(&link.to_string()).as_ref(), Ok(&link));
+            assert!(link.to_string().bytes().all(|byte| byte.is_ascii_graphic()), "it goes into a header");
+        }
+    }
+    assert!(proxy::read(&[whole, b"G"].concat()).is_err(), "an octet too many was taken for part of it");
 }
 
 /// A file that is there as long as this is.

@@ -204,13 +204,14 @@ fn start(args: Start) -> anyhow::Result<()> {
     let world = World::start(settings).context("the lab cannot start")?;
     let control = world.serve_control(free(args.control, CONTROL.port())).context("the lab cannot start")?;
     let options = Options {
-        http: vec![free(args.http, 8_080)],
-        https: vec![free(args.https, 8_443)],
+        http: vec![free(args.http, 8_080).into()],
+        https: vec![free(args.https, 8_443).into()],
         admin: vec![free(args.admin, 9_900)],
         workers: usize::from(args.workers),
         ..world.node_options()
     };
-    let asked = format!("http {}, https {}, admin {}", options.http[0], options.https[0], options.admin[0]);
+    let asked =
+        format!("http {}, https {}, admin {}", options.http[0].address, options.https[0].address, options.admin[0]);
     let node = Node::start(options).with_context(|| format!("the router cannot start ({asked})"))?;
     let (Some(http), Some(https), Some(admin)) = (node.http.first(), node.https.first(), node.admin.first()) else {
         bail!("the router has no addresses");

@@ -1,6 +1,6 @@
 //! What is changed in headers on the way through: hop-by-hop fields, who asked, loops, what happened on the way.
 
-use super::arrival::ClientCertificate;
+use super::arrival::{Arrival, ClientCertificate};
 use super::client::Asker;
 use super::journey::Failed;
 use super::unserved::Unserved;
@@ -24,6 +24,8 @@ pub const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-c
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The client's address; a region may believe it.
 pub const CLIENT_IP: HeaderName = HeaderName::from_static("x-anyfront-client-ip");
+/// The private link that the client came by; a region may believe it.
+pub const PRIVATE_LINK: HeaderName = HeaderName::from_static("x-anyfront-private-link");
 /// The request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Through which networks it came (RFC 8586).
@@ -59,19 +61,20 @@ pub struct Introduction {
     zone: HeaderValue,
     via: HeaderValue,
     certificate: Option<ClientCertificate>,
+    private_link: Option<HeaderValue>,
 }
 
 /// Fields that a request gains on its way, at most: room for them is made at once.
-const FIELDS_GAINED: usize = 16;
+const FIELDS_GAINED: usize = 17;
 
 impl Introduction {
-    /// Introduces `asker`, who came by TLS or not (`is_https`) in this version of HTTP, to the regions of `hostname`. We
-    /// stand at `site`; `zone` is our id in `CDN-Loop`.
+    /// Introduces `asker`, whose connection came as `arrival` says, in this version of HTTP, to the regions of `hostname`.
+    /// We stand at `site`; `zone` is our id in `CDN-Loop`.
     #[must_use]
     pub fn new(
         hostname: &Hostname,
         asker: &Asker,
-        is_https: bool,
+        arrival: &Arrival,
         version: Version,
         site: &Label,
         zone: &Hostname,
@@ -81,7 +84,7 @@ impl Introduction {
         asker.proxies.iter().for_each(|proxy| {
             let _ = write!(text, ", {proxy}");
         });
-        let proto = if is_https { "https" } else { "http" };
+        let proto = if arrival.is_https { "https" } else { "http" };
         Self {
             client_ip,
             x_forwarded_for: value(&text),
@@ -91,14 +94,9 @@ impl Introduction {
             site: value(site.as_str()),
             zone: value(zone.as_str()),
             via: via(version, site),
-            certificate: None,
+            certificate: arrival.client_certificate().cloned(),
+            private_link: arrival.link.as_ref().map(|link| value(&link.to_string())),
         }
-    }
-
-    /// The same of somebody who has shown a certificate, or has not.
-    #[must_use]
-    pub fn with_certificate(self, certificate: Option<&ClientCertificate>) -> Self {
-        Self { certificate: certificate.cloned(), ..self }
     }
 }
 
@@ -135,6 +133,9 @@ pub fn toward_region(
         if let Some(chain) = chain {
             headers.insert(CLIENT_CERT_CHAIN, chain.clone());
         }
+    }
+    if let Some(link) = &introduction.private_link {
+        headers.insert(PRIVATE_LINK, link.clone());
     }
     headers.insert(SITE, introduction.site.clone());
     headers.insert(REQUEST_ID, request_id.clone());
@@ -402,7 +403,7 @@ fn drop_fields(headers: &mut HeaderMap, is_dropped: fn(&str) -> bool) {
     }
 }
 
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     headers
         .get_all(name)
         .iter()

@@ -1,12 +1,14 @@
 //! CARRIES REQUESTS THERE: accepts connections, finds out who asks for what, and forwards to the best region that works.
 //!
-//! The machines are [`framing`] (is this one HTTP/1 message or two?), [`failover`] (may the next candidate be tried?)
+//! The machines are [`framing`] (is this one HTTP/1 message or two?), [`proxy`] (whose connection is it?), [`failover`] (may the next candidate be tried?)
 //! and the pure functions of [`client`], [`headers`] and [`reply`]; the rest moves bytes. Nothing here knows how health is
 //! judged or who is near: it asks [`steer`](crate::steering::steer) and reports what it met to `control`.
 
 pub mod framing;
 pub mod guard;
+pub mod lifetime;
 pub mod gather;
+pub mod proxy;
 pub mod arrival;
 pub mod handshake;
 pub mod client;
@@ -44,10 +46,14 @@ use http::HeaderValue;
 use recall::Recall;
 use services::Services;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Rooms kept by one worker: as many exchanges as begin in one turn of its loop, and little memory.
 const ROOMS_KEPT_MAX: usize = 64;
+
+/// By how much of it the age of a connection differs, to either side: those that began together must not end together.
+const AGE_JITTER: f64 = 0.2;
 
 /// What one worker's requests share.
 #[derive(Debug)]
@@ -106,6 +112,11 @@ impl Front {
         let bits = u128::from(self.roll()) << 64 | u128::from(self.roll());
         let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15]);
         HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible")
+    }
+
+    /// `around`, a fifth more or less.
+    pub(crate) fn jittered(&self, around: Duration) -> Duration {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner).jittered(around, AGE_JITTER)
     }
 
     /// The next 64 bits of chance.

@@ -21,6 +21,7 @@ use crate::moment::Moment;
 use crate::names::{Hostname, NameError};
 use crate::snapshot::{EndpointState, Snapshot};
 use crate::steering::Client;
+use crate::topology::link::LinkTerms;
 use crate::topology::{Dialect, RegionIndex, RouteIndex};
 use crate::upstream::body::OutgoingError;
 use crate::upstream::pool::Answer;
@@ -40,7 +41,10 @@ use std::sync::Arc;
 pub async fn serve(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
     let (busy, violation) = connection.talk.begin();
     let is_head = request.method() == Method::HEAD;
-    let answer = Exchange::run(&connection, request, violation).await;
+    let asked = (request.version(), headers::has_token(request.headers(), &header::CONNECTION, "close"));
+    let mut answer = Exchange::run(&connection, request, violation).await;
+    let (now, status) = (connection.front.clock.now(), answer.status());
+    connection.lifetime.say(now, &connection.talk, asked, status, answer.headers_mut());
     Ok(answer.map(|reply| if is_head { reply.to_head() } else { reply }.keeping(busy)))
 }
 
@@ -79,19 +83,19 @@ impl<'a> Exchange<'a> {
         violation: Option<Violation>,
     ) -> Response<Reply> {
         let front = &connection.front;
-        let began = front.clock.now();
         DoorCounters::count(&front.counters.door.requests);
         let snapshot = front.published.load_full();
         let (mut parts, body) = request.into_parts();
         let resumed = connection.take_resumed();
-        let began = resumed.as_ref().map_or(began, |resumed| resumed.began);
+        let began = resumed.as_ref().map_or_else(|| front.clock.now(), |resumed| resumed.began);
         let request_id = match &resumed {
             Some(resumed) => resumed.request_id.clone(),
             None => headers::given_request_id(&parts.headers).unwrap_or_else(|| front.new_request_id()),
         };
+        let link = connection.arrival.link.as_ref().and_then(|link| snapshot.topology.private_links.get(link));
         let understood = match violation {
             Some(violation) => Err(complaint_about(violation)),
-            None => understand(connection, &snapshot, &parts),
+            None => understand(connection, &snapshot, &parts).and_then(|asked| allowed(link, asked)),
         };
         let (route, hostname) = match understood {
             Ok(understood) => understood,
@@ -102,6 +106,7 @@ impl<'a> Exchange<'a> {
             return refuse(front, &complaint, class.dialect, &request_id);
         }
         let mut terms = Terms::of(class, &parts, &snapshot.topology.forward);
+        terms.ties.stay(&snapshot.topology, link);
         let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
         let key = front.recall.key(Who::of(asker.address, &parts, &hostname));
         terms.ties.avoid = terms.is_another_try.then(|| front.recall.region(began, key)).flatten();
@@ -390,9 +395,10 @@ impl<'a> Exchange<'a> {
             tried: self.journey.failed.iter().map(|failed| failed.region.clone()).collect(),
             elapsed: now.since(self.began),
             request_id: self.request_id.clone(),
+            link: self.connection.arrival.link.clone(),
             generation: self.snapshot.generation,
         });
-        tracing::debug!(hostname = %self.hostname, client = %self.client.prefix, generation = self.snapshot.generation, attempt = self.attempts, version = ?self.version, "{} {}", self.method, status.as_u16());
+        tracing::debug!(hostname = %self.hostname, client = %self.client.prefix, generation = self.snapshot.generation, attempt = self.attempts, version = ?self.version, private_link = self.connection.arrival.link.as_ref().map(tracing::field::display), "{} {}", self.method, status.as_u16());
     }
 }
 
@@ -440,9 +446,6 @@ fn asked_for(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname
     if let Some((hostname, route)) = routes.get_key_value(bare) {
         return Ok((*route, hostname.clone()));
     }
-    let unknown = |what: &str| {
-        Complaint::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", format!("{what} is not served here"))
-    };
     let hostname = match Hostname::from_authority(authority) {
         Ok(hostname) => hostname,
         Err(NameError::Address) => return Err(unknown("an address")),
@@ -450,6 +453,20 @@ fn asked_for(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname
     };
     let route = routes.get(&hostname).ok_or_else(|| unknown("this hostname"))?;
     Ok((*route, hostname))
+}
+
+fn unknown(what: &str) -> Complaint {
+    Complaint::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", format!("{what} is not served here"))
+}
+
+/// Whether the private link that the request came by, if it is a known one, may ask for this. If not, the answer is that
+/// to an unknown hostname: it tells nothing about the others, and the client may ask on another connection (RFC 9110
+/// §15.5.20), as one that reuses connections across hostnames has to.
+fn allowed(
+    link: Option<&LinkTerms>,
+    (route, hostname): (RouteIndex, Hostname),
+) -> Result<(RouteIndex, Hostname), Complaint> {
+    if link.is_some_and(|link| !link.allow(&hostname)) { Err(unknown("this hostname")) } else { Ok((route, hostname)) }
 }
 
 /// The answer to a request that no region may have: what the node itself serves there, or the complaint.

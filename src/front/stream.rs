@@ -152,6 +152,10 @@ impl Reply {
     /// A region's answer.
     #[must_use]
     pub fn region(carried: Carried) -> Self {
+        if let Some(talk) = carried.ended_by.as_ref().filter(|_| carried.answer.size_hint().exact().is_none()) {
+            // Until it has ended well, whatever else may end it.
+            talk.ends_in_reset();
+        }
         Self { kind: Kind::Region(Box::new(carried)), busy: None }
     }
 
@@ -194,7 +198,19 @@ impl Carried {
         if let (Poll::Ready(Some(Ok(_))), Some(talk)) = (&polled, talk) {
             self.given_at = talk.flushed.times();
         }
+        if let Some(talk) = self.ended_by.as_ref().filter(|_| self.is_whole_with(&polled)) {
+            talk.ends_well();
+        }
         polled
+    }
+
+    /// Whether nothing comes behind what was `polled`, and nothing is missing.
+    fn is_whole_with(&self, polled: &Poll<Option<Result<Frame<Bytes>, Fault>>>) -> bool {
+        match polled {
+            Poll::Ready(None) => self.ending.is_none(),
+            Poll::Ready(Some(Ok(_))) => self.is_end_stream(),
+            _ => false,
+        }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>, talk: Option<&Talk>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {

@@ -6,7 +6,8 @@ use super::patience::{Patience, Said};
 use crate::names::Label;
 use crate::snapshot::Snapshot;
 use crate::steering::Wish;
-use crate::topology::{Class, Dialect, Forward};
+use crate::topology::link::LinkTerms;
+use crate::topology::{Class, Dialect, Forward, Topology};
 use http::request::Parts;
 use std::time::Duration;
 
@@ -70,6 +71,18 @@ impl Terms {
 }
 
 impl Ties {
+    /// If the request came by a private link of such `terms`, it stays in the link's region, or goes there first if it may
+    /// leave. What else it is tied to cannot take it out.
+    pub fn stay(&mut self, topology: &Topology, terms: Option<&LinkTerms>) {
+        let Some((terms, region)) = terms.and_then(|terms| Some((terms, terms.region?))) else { return };
+        let name = &topology.region(region).name;
+        if terms.leaves_region {
+            self.prefer.get_or_insert_with(|| name.clone());
+        } else {
+            self.only = Some(name.clone());
+        }
+    }
+
     /// What steering is asked for; a region that is no more is no wish.
     #[must_use]
     pub fn wish(&self, snapshot: &Snapshot) -> Wish {

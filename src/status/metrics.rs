@@ -124,6 +124,11 @@ impl Page {
             totals.refused_connections,
         );
         self.counter(
+            "anyfront_proxy_headers_failed",
+            "Connections closed for want of a good PROXY header from a balancer.",
+            totals.failed_proxy_headers,
+        );
+        self.counter(
             "anyfront_handshakes_failed",
             "TLS handshakes with clients that failed.",
             totals.failed_handshakes,

@@ -7,6 +7,7 @@
 
 mod classes;
 mod files;
+mod links;
 mod nat;
 mod regions;
 mod routes;
@@ -148,6 +149,7 @@ impl<'a> Proof<'a> {
         let (providers, regions, endpoints) = self.regions();
         let (routes, route_by_hostname) = self.routes(&zone, &regions);
         let classes = self.classes(&route_by_hostname);
+        let private_links = self.links(&routes, &route_by_hostname);
         self.nat_ips_differ();
         let nat_hostname = self.nat_hostname(&route_by_hostname, &regions);
         Topology {
@@ -165,6 +167,7 @@ impl<'a> Proof<'a> {
             forward,
             classes,
             files: std::mem::take(&mut self.files),
+            private_links,
         }
     }
 
@@ -237,6 +240,8 @@ impl<'a> Proof<'a> {
             first_byte_timeout: duration(of(|forward| &forward.first_byte_timeout), Duration::from_secs(600)),
             stream_idle_timeout: duration(of(|forward| &forward.stream_idle_timeout), Duration::from_secs(600)),
             slow_start: duration(of(|forward| &forward.slow_start), Duration::from_secs(60)),
+            connection_max_age: Some(duration(of(|forward| &forward.connection_max_age), Duration::from_secs(900)))
+                .filter(|age| !age.is_zero()),
             trusted_proxies: values(written.and_then(|forward| forward.trusted_proxies.as_ref())),
             trust,
         }

@@ -5,6 +5,7 @@
 
 use crate::front::events::names_events;
 use crate::front::headers::{is_another_try, is_not_for_clients, is_not_for_regions, is_protected};
+use crate::front::lifetime::STAYS;
 use crate::front::patience;
 use crate::front::unserved::{Hint, Unserved};
 use crate::limits::{ANSWER_HEADER_FIELDS_MAX, HEADER_FIELDS_MAX};
@@ -186,6 +187,8 @@ pub struct Answered {
     pub extent: Extent,
     /// Whether the region keeps its connection.
     pub is_kept: bool,
+    /// Whether the client is told that its connection ends.
+    pub closes: bool,
     /// The region's word, if it gives one, that it has not served the request.
     pub unserved: Option<Unserved>,
     /// Whether it is a stream of events, readable as they are.
@@ -279,13 +282,13 @@ pub fn answer(bytes: &[u8], is_head: bool, remarks: &Remarks<'_>, out: &mut Vec<
     if !said.has_id {
         field(out, b"x-request-id", remarks.request_id);
     }
-    if remarks.closes || extent == Extent::UntilClose {
-        out.extend_from_slice(b"connection: close\r\n");
-    }
+    let closes = remarks.closes || extent == Extent::UntilClose;
+    out.extend_from_slice(if closes { b"connection: close\r\n" } else { STAYS });
     out.extend_from_slice(b"\r\n");
     let is_kept = said.keeps && !said.closes && extent != Extent::UntilClose;
     let is_event_stream = said.is_event_stream && !said.is_coded;
-    Read::Whole(Answered { status, head_bytes, extent, is_kept, unserved: said.unserved, is_event_stream })
+    let unserved = said.unserved;
+    Read::Whole(Answered { status, head_bytes, extent, is_kept, closes, unserved, is_event_stream })
 }
 
 /// What the fields of an answer say.

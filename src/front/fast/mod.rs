@@ -18,6 +18,7 @@ use super::events::Manner;
 use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::guard::{Guard, Talk};
 use super::journey::{Journey, Target};
+use super::lifetime::given_up;
 use super::recall::{Key, Who};
 use super::reply::retry_after_ms;
 use crate::control::Event;
@@ -27,10 +28,9 @@ use crate::limits::HEADER_BYTES_MAX;
 use crate::load::InFlight;
 use crate::moment::Moment;
 use crate::names::Hostname;
-use crate::shutdown::requested;
 use crate::snapshot::Snapshot;
 use crate::steering::{Client, Wish};
-use crate::upstream::pool::Pool;
+use crate::upstream::pool::{Bare, Pool};
 use crate::upstream::{AttemptError, Progress};
 use ask::Asking;
 use head::{Answered, Asked, Look};
@@ -41,7 +41,6 @@ use rooms::{Rooms, poll_append, poll_first};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 /// A body that is not there so soon after its head goes the whole way: the region may have an answer without it.
@@ -92,12 +91,11 @@ pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &Connection,
     talk: &Arc<Talk>,
     client: Guard<S>,
-    ending: watch::Receiver<bool>,
 ) -> Option<Rewound<Guard<S>>> {
     let mut fast = Fast {
         connection,
         talk,
-        ending,
+        ending: connection.lifetime.ending(),
         client,
         input: Vec::new(),
         rooms: Rooms::default(),
@@ -152,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             let read = tokio::select! {
                 biased;
                 read = read => read,
-                () = requested(&mut self.ending), if is_idle => return Err(Next::End),
+                () = given_up(&mut self.ending), if is_idle => return Err(Next::End),
             };
             match read {
                 Ok(0) | Err(_) if is_idle => return Err(Next::End),
@@ -255,7 +253,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let front = &connection.front;
         let snapshot = front.published.load_full();
         let topology = &snapshot.topology;
-        let asker = Asker { address: connection.arrival.peer.to_canonical(), proxies: Vec::new() };
+        let arrival = &connection.arrival;
+        if arrival.link.as_ref().is_some_and(|link| topology.private_links.contains_key(link)) {
+            return None;
+        }
+        let asker = Asker { address: arrival.peer, proxies: Vec::new() };
         if topology.forward.trusted_proxies.iter().any(|network| network.contains(&asker.address)) {
             return None;
         }
@@ -283,8 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let given = asked.request_id.and_then(|(start, end)| HeaderValue::from_bytes(&self.input[start..end]).ok());
         let request_id = given.unwrap_or_else(|| front.new_request_id());
         let began = front.clock.now();
-        let is_https = connection.arrival.is_https;
-        self.preface.follow(&snapshot, route, target.region, &hostname, &asker, is_https, &front.budgets);
+        self.preface.follow(&snapshot, route, target.region, &hostname, &asker, connection);
         let attempts = 0;
         Some(Errand { began, snapshot, hostname, client, target, pool, is_safe, commit_hold, request_id, attempts })
     }
@@ -296,13 +297,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         asked: &Asked,
         errand: &Errand,
         is_fresh: bool,
-    ) -> Result<(TcpStream, Answered), Option<AttemptError>> {
+    ) -> Result<(Bare, Answered), Option<AttemptError>> {
         let front = &self.connection.front;
         let state = errand.snapshot.endpoint(errand.target.endpoint);
         let idle = if is_fresh { None } else { errand.pool.idle_bare(errand.began) };
         let was_reused = idle.is_some();
-        let mut stream = match idle {
-            Some(stream) => stream,
+        let mut bare = match idle {
+            Some(bare) => bare,
             None => {
                 let timeout = errand.snapshot.topology.forward.connect_timeout;
                 let opened = errand.pool.open_bare(&state.addresses, timeout, &state.load).await;
@@ -318,7 +319,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             request_id: errand.request_id.as_bytes(),
             date: &|| date_at(front.clock.wall()),
             retry_after_ms: &|| retry_after_ms(front.roll()),
-            closes: asked.closes || *self.ending.borrow(),
+            closes: asked.closes,
         };
         let vigil = Vigil {
             published: &front.published,
@@ -331,10 +332,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let mut asking = Asking {
             front,
             client: &mut self.client,
-            region: &mut stream,
+            region: &mut bare.stream,
             output: &self.rooms.output,
             written: 0,
             input: &mut self.input,
+            asked_bytes: asked.head_bytes + asked.body_bytes,
+            lifetime: &self.connection.lifetime,
             answer: &mut self.rooms.answer,
             reply: &mut self.rooms.reply,
             remarks,
@@ -349,7 +352,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         }
         // An answer to a request that is not all sent: the rest of it would be in the way of the next.
         answered.is_kept &= asking.written == self.rooms.output.len();
-        Ok((stream, answered))
+        Ok((bare, answered))
     }
 
     fn write_request(&mut self, asked: &Asked, errand: &Errand) {
@@ -390,7 +393,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         &mut self,
         asked: Asked,
         errand: &Errand,
-        mut stream: TcpStream,
+        mut bare: Bare,
         answered: Answered,
         in_flight: InFlight,
     ) -> Next {
@@ -408,12 +411,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             budget.succeeded(now);
         }
         self.input.drain(..asked.head_bytes + asked.body_bytes);
-        let closes = asked.closes || answered.extent == head::Extent::UntilClose || *self.ending.borrow();
+        let is_ended_by_close = answered.extent == head::Extent::UntilClose;
+        if is_ended_by_close {
+            // Until it has ended well, whatever else may end it.
+            self.talk.ends_in_reset();
+        }
+        if answered.closes && !asked.closes {
+            self.talk.leaves();
+        }
         self.rooms.lines = asked.lines;
         let mut relay = relay::Relay::new(
             front,
             &mut self.client,
-            &mut stream,
+            &mut bare.stream,
             &mut self.rooms.reply,
             answered.extent,
             errand.snapshot.topology.forward.stream_idle_timeout,
@@ -423,11 +433,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         match carried {
             Ok(is_clean) => {
                 if is_clean && answered.is_kept {
-                    errand.pool.put_back_bare(stream);
+                    errand.pool.put_back_bare(bare);
                 }
-                if !closes {
+                if !answered.closes {
                     return Next::Request;
                 }
+                self.talk.ends_well();
                 let _ = self.client.shutdown().await;
                 Next::End
             }
@@ -474,6 +485,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             tried: Vec::new(),
             elapsed: now.since(errand.began),
             request_id: errand.request_id.clone(),
+            link: self.connection.arrival.link.clone(),
             generation: errand.snapshot.generation,
         });
         now

@@ -1,8 +1,9 @@
 //! What is written into every head of one connection.
 
 use super::head;
-use crate::front::budget::{Budget, Budgets};
+use crate::front::budget::Budget;
 use crate::front::client::Asker;
+use crate::front::connection::Connection;
 use crate::front::headers::{Introduction, REQUEST_ID, member, toward_region};
 use crate::names::Hostname;
 use crate::snapshot::Snapshot;
@@ -35,8 +36,7 @@ impl Preface {
         region: RegionIndex,
         hostname: &Hostname,
         asker: &Asker,
-        is_https: bool,
-        budgets: &Budgets,
+        connection: &Connection,
     ) {
         if self.generation != snapshot.generation {
             *self = Self { generation: snapshot.generation, ..Self::default() };
@@ -46,7 +46,7 @@ impl Preface {
             self.route = Some(route);
             self.region = None;
             let zone = &snapshot.topology.zone;
-            let introduction = Introduction::new(hostname, asker, is_https, Version::HTTP_11, site, zone);
+            let introduction = Introduction::new(hostname, asker, &connection.arrival, Version::HTTP_11, site, zone);
             let nobody = HeaderValue::from_static("-");
             let mut headers = toward_region(&HeaderMap::new(), &introduction, &nobody, false);
             headers.remove(REQUEST_ID);
@@ -59,7 +59,7 @@ impl Preface {
             self.region = Some(region);
             let region = &snapshot.topology.region(region).name;
             let member = member(site, region);
-            self.budget = Some(budgets.of(hostname, region));
+            self.budget = Some(connection.front.budgets.of(hostname, region));
             self.before_status = format!("via: 1.1 {site}\r\nproxy-status: {member}; received-status=").into_bytes();
             self.after_status = format!("\r\nx-anyfront-region: {region}\r\n").into_bytes();
         }

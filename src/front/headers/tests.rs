@@ -18,7 +18,8 @@ fn sent(lines: &[(&'static str, &str)]) -> HeaderMap {
     let label = Label::parse("lon-1").expect("a label");
     let hostname = Hostname::parse("eu.gateway.example").expect("a name");
     let zone = Hostname::parse("gateway.example").expect("a name");
-    let introduction = Introduction::new(&hostname, &asker, true, Version::HTTP_2, &label, &zone);
+    let arrival = Arrival { peer: asker.address, link: None, is_https: true, tls: None };
+    let introduction = Introduction::new(&hostname, &asker, &arrival, Version::HTTP_2, &label, &zone);
     toward_region(&map(lines), &introduction, &HeaderValue::from_static("id-1"), false)
 }
 

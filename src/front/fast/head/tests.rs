@@ -79,7 +79,8 @@ fn an_answer_is_passed_on_with_what_happened() {
     assert_eq!(
         out,
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Tfy: m\r\ndate: today\r\nvia: 1.1 s\r\n\
-         proxy-status: s; received-status=200\r\nx-anyfront-region: orf\r\nx-request-id: id-1\r\n\r\n"
+         proxy-status: s; received-status=200\r\nx-anyfront-region: orf\r\nx-request-id: id-1\r\n\
+         connection: keep-alive\r\nkeep-alive: timeout=75\r\n\r\n"
     );
 }
 
