@@ -47,6 +47,22 @@ pub const HELD_EVENT_BYTES_MAX: usize = 64 << 10;
 pub const REPLAY_REQUEST_BYTES_MAX: usize = 256 << 10;
 /// What all requests of a process may keep for repetition, octets.
 pub const REPLAY_PROCESS_BYTES_MAX: u64 = 64 << 20;
+/// Of a region's reason for not serving, so much is passed on, octets: it goes into a header of every such answer.
+pub const UNSERVED_REASON_BYTES_MAX: usize = 64;
+/// Shortest patience of a client that is believed: no answer comes from anywhere in less.
+pub const PATIENCE_MIN: Duration = Duration::from_millis(10);
+/// Longest patience of a client that is believed: beyond a day it is a mistake, not patience.
+pub const PATIENCE_MAX: Duration = Duration::from_secs(86_400);
+/// Our own answer comes at most so much earlier than its client would give up.
+pub const PATIENCE_MARGIN_MAX: Duration = Duration::from_secs(1);
+/// How long it is remembered which region failed a client: SDKs try again within seconds.
+pub const RECALL_LASTS: Duration = Duration::from_secs(60);
+/// Sets of that memory: a client's network decides which one is its own. With [`RECALL_WAYS`] some 2 MiB at most.
+pub const RECALL_SETS: usize = 1_024;
+/// Entries in one set: clients of one network that failed within a minute; beyond it the oldest is overwritten.
+pub const RECALL_WAYS: usize = 64;
+/// Budgets for repetition, one for each hostname at each region it has met: more than any fleet has in use.
+pub const BUDGETS_MAX: usize = 16_384;
 /// Connections open at one node; beyond it new ones are closed at once.
 pub const CONNECTIONS_MAX: u32 = 60_000;
 /// Concurrent streams on one HTTP/2 connection.
@@ -67,7 +83,9 @@ pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
 
 /// What a probe reads of an answer, octets.
 pub const PROBE_BODY_BYTES_MAX: usize = 64 << 10;
-/// Probes of one endpoint under way at once: overlapping probes while in doubt, and no more.
+/// What a probe reads of a stream of events, octets; one event is at most [`PROBE_BODY_BYTES_MAX`].
+pub const PROBE_STREAM_BYTES_MAX: usize = 1 << 20;
+/// Probes of one kind of one endpoint under way at once: overlapping probes while in doubt, and no more.
 pub const PROBES_IN_FLIGHT_MAX: usize = 8;
 
 /// What the admin listener reads of a request, octets.
@@ -87,6 +105,8 @@ pub const SITES_MAX: usize = 256;
 pub const REGIONS_MAX: usize = 1_024;
 /// Most endpoints of a region: with [`REGIONS_MAX`] regions they still fit an index of 16 bits.
 pub const ENDPOINTS_PER_REGION_MAX: usize = 32;
+/// Most networks that one region calls out from.
+pub const NAT_IPS_PER_REGION_MAX: usize = 256;
 /// Most written hostnames: with the regional ones they fit an index of 16 bits.
 pub const HOSTNAMES_MAX: usize = 1_024;
 /// Most classes: each request walks them in order.
@@ -101,5 +121,7 @@ pub const DURATION_MAX: Duration = Duration::from_secs(86_400);
 pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Largest file of certificate authorities, octets. All public ones together take 250 KiB.
 pub const TRUST_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Largest file with what a probe says in `Authorization`, octets: as long as a header line may be.
+pub const AUTHORIZATION_FILE_BYTES_MAX: u64 = 8 << 10;
 /// Largest country or city database, octets. The largest city databases take 150 MiB.
 pub const GEO_DATABASE_BYTES_MAX: u64 = 1 << 30;

@@ -4,13 +4,17 @@
 //! that a request never changes core. The control plane is one small runtime of its own. They meet in the snapshot
 //! pointer, in counters and in bounded channels only.
 
+mod nat;
 mod sockets;
 
 use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::front::Front;
+use crate::front::budget::Budgets;
 use crate::front::handshake::Reception;
+use crate::front::recall::Recall;
 use crate::front::server::{Door, accept};
+use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
 use crate::limits::{CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX, STREAM_BUFFER_BYTES_MAX};
 use crate::moment::{Clock, Dice, Moment, mix};
@@ -191,14 +195,25 @@ impl Node {
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
         let seed = u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked");
+        let services = Arc::new(ArcSwap::from_pointee(Services::default()));
+        let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
+        nat.follow(&published.load_full(), clock);
         let secret = Arc::clone(&papers.secret);
-        let common =
-            Common { clock, published: published.clone(), events, counters: counters.clone(), failures, seed, secret };
+        let common = Common {
+            clock,
+            published: published.clone(),
+            events,
+            counters: counters.clone(),
+            failures,
+            seed,
+            secret,
+            services,
+        };
         let identity = papers.identity.clone();
 
         let desk = (drains, token, is_ready, reload.clone(), started);
-        let runtime =
-            common.start_control((control, facts), desk, admin, (options.config, asked, papers), &control_ends)?;
+        let following = (options.config, asked, papers);
+        let runtime = common.start_control((control, facts), desk, (admin, nat), following, &control_ends)?;
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = common.start_workers(workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -306,6 +321,7 @@ struct Common {
     failures: mpsc::Sender<Failed>,
     seed: u64,
     secret: Arc<ArcSwap<Secret>>,
+    services: Arc<ArcSwap<Services>>,
 }
 
 /// What the admin address gets besides.
@@ -316,7 +332,7 @@ impl Common {
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
         (drains, token, ready, reload, started): Desk,
-        admin: Vec<TcpListener>,
+        (admin, nat): (Vec<TcpListener>, nat::Keeper),
         (config, asked, papers): (PathBuf, mpsc::Receiver<()>, Papers),
         ending: &watch::Receiver<bool>,
     ) -> Result<Runtime, StartError> {
@@ -342,6 +358,7 @@ impl Common {
             ready,
             reload,
             started,
+            nat_ips: nat.document(),
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());
@@ -349,6 +366,7 @@ impl Common {
         let dice = Dice::seeded(self.seed);
         spawn("probing", Box::pin(probe::run(published.clone(), events.clone(), clock, dice, ends())));
         spawn("the resolver", Box::pin(resolve::run(published.clone(), events.clone(), clock, ends())));
+        spawn("the NAT addresses", Box::pin(nat.run(published.clone(), clock, ends())));
         let others = Arc::<Notify>::default();
         let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&others), ends());
         spawn("reload", Box::pin(following));
@@ -385,6 +403,7 @@ impl Common {
     ) -> Result<Vec<JoinHandle<()>>, StartError> {
         let count = workers.len() as u64;
         let share = |all: u64| (all / count).max(1);
+        let (budgets, recall) = (Arc::<Budgets>::default(), Arc::<Recall>::default());
         let start = |(number, listeners): (usize, Vec<(TcpListener, bool)>)| {
             let front = Arc::new(Front {
                 clock: self.clock,
@@ -393,6 +412,9 @@ impl Common {
                 upstream: Upstream::new(self.clock),
                 counters: self.counters.worker(number),
                 secret: Arc::clone(&self.secret),
+                services: Arc::clone(&self.services),
+                budgets: Arc::clone(&budgets),
+                recall: Arc::clone(&recall),
                 replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
                 rooms: Mutex::default(),
                 scratch: Mutex::new(vec![0; STREAM_BUFFER_BYTES_MAX]),

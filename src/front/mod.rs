@@ -12,7 +12,12 @@ pub mod handshake;
 pub mod client;
 pub mod headers;
 pub mod terms;
+pub mod patience;
+pub mod unserved;
+pub mod budget;
+pub mod recall;
 pub mod reply;
+pub mod services;
 pub mod failover;
 pub mod replay;
 pub mod flushed;
@@ -33,7 +38,11 @@ use crate::secret::Secret;
 use crate::snapshot::Published;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
+use budget::Budgets;
 use fast::rooms::Rooms;
+use http::HeaderValue;
+use recall::Recall;
+use services::Services;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -51,10 +60,16 @@ pub struct Front {
     pub events: mpsc::Sender<Event>,
     /// Ways to endpoints, this worker's own.
     pub upstream: Upstream,
+    /// What this node itself serves.
+    pub services: Arc<ArcSwap<Services>>,
     /// What this worker counts.
     pub counters: Arc<WorkerCounters>,
     /// What the fleet's nodes know, for what they seal.
     pub secret: Arc<ArcSwap<Secret>>,
+    /// What may be repeated, by all workers.
+    pub budgets: Arc<Budgets>,
+    /// Who was failed by which region, at any worker.
+    pub recall: Arc<Recall>,
     /// What all bodies of this worker together may keep for repetition, octets.
     pub replay_bytes_max: u64,
     /// Room for what is on its way through: one turn of one connection at a time.
@@ -84,6 +99,13 @@ impl Front {
         if rooms.are_usual() && kept.len() < ROOMS_KEPT_MAX {
             kept.push(rooms.emptied());
         }
+    }
+
+    /// A request's id, 128 bits of chance: unique, not secret.
+    pub(crate) fn new_request_id(&self) -> HeaderValue {
+        let bits = u128::from(self.roll()) << 64 | u128::from(self.roll());
+        let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15]);
+        HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible")
     }
 
     /// The next 64 bits of chance.

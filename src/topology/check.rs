@@ -7,6 +7,7 @@
 
 mod classes;
 mod files;
+mod nat;
 mod regions;
 mod routes;
 mod warnings;
@@ -39,6 +40,14 @@ pub struct Checked {
 /// # Errors
 /// Every mistake found, and no warnings.
 pub fn check(source: &str, path: &Path) -> Result<Checked, Mistakes> {
+    check_at(source, path, None)
+}
+
+/// As [`check`], `wall` being now, since the Unix epoch: what is announced too late is warned of too.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_at(source: &str, path: &Path, wall: Option<Duration>) -> Result<Checked, Mistakes> {
     let name = path.display().to_string();
     let mut mistakes = Vec::new();
     let topology = read(source, &mut mistakes).map(|file| {
@@ -46,6 +55,7 @@ pub fn check(source: &str, path: &Path) -> Result<Checked, Mistakes> {
         let mut proof = Proof {
             file: &file,
             folder,
+            wall,
             mistakes: std::mem::take(&mut mistakes),
             region_by_name: HashMap::new(),
             files: Vec::new(),
@@ -98,6 +108,7 @@ fn read(source: &str, mistakes: &mut Vec<Mistake>) -> Option<File> {
 struct Proof<'a> {
     file: &'a File,
     folder: &'a Path,
+    wall: Option<Duration>,
     mistakes: Vec<Mistake>,
     /// Regions as hostnames may name them. Those whose name is refused are there too, so that they are told once only.
     region_by_name: HashMap<&'a str, RegionIndex>,
@@ -137,6 +148,8 @@ impl<'a> Proof<'a> {
         let (providers, regions, endpoints) = self.regions();
         let (routes, route_by_hostname) = self.routes(&zone, &regions);
         let classes = self.classes(&route_by_hostname);
+        self.nat_ips_differ();
+        let nat_hostname = self.nat_hostname(&route_by_hostname, &regions);
         Topology {
             fleet: fleet.as_str().into(),
             zone,
@@ -148,6 +161,7 @@ impl<'a> Proof<'a> {
             endpoints,
             routes,
             route_by_hostname,
+            nat_hostname,
             forward,
             classes,
             files: std::mem::take(&mut self.files),
@@ -216,6 +230,8 @@ impl<'a> Proof<'a> {
         let of = |take: fn(&super::file::Forward) -> &May<Duration>| written.and_then(|forward| take(forward).clone());
         Forward {
             attempts: written.and_then(|forward| forward.attempts.as_ref()).map_or(3, |attempts| attempts.value.0),
+            retry_percent: whole(written.and_then(|forward| forward.retry_budget.as_ref()), 10),
+            retry_floor: whole(written.and_then(|forward| forward.retry_floor.as_ref()), 3),
             failover_timeout: duration(of(|forward| &forward.failover_timeout), Duration::from_secs(5)),
             connect_timeout: duration(of(|forward| &forward.connect_timeout), Duration::from_secs(1)),
             first_byte_timeout: duration(of(|forward| &forward.first_byte_timeout), Duration::from_secs(600)),
