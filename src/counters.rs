@@ -19,6 +19,8 @@ pub struct DoorCounters {
     pub open: AtomicU32,
     /// Connections refused because a limit was reached.
     pub refused_connections: AtomicU64,
+    /// HTTP/2 clients told to go for what they did too much of.
+    pub dismissed: AtomicU64,
     /// TLS handshakes that failed.
     pub failed_handshakes: AtomicU64,
     /// Requests taken.

@@ -6,9 +6,11 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 
+use anyfront::front::frames::Frames;
 use anyfront::geo::build::{List, build};
 use anyfront::geo::database::Locator;
 use anyfront::geo::place::{Coordinates, Place};
+use anyfront::moment::Moment;
 use anyfront::names::{HOSTNAME_BYTES_MAX, Hostname, LABEL_BYTES_MAX, Label};
 use anyfront::snapshot::Target;
 use anyfront::steering::{Client, PlacedBy, Query, steer};
@@ -18,12 +20,13 @@ use common::invariants;
 use common::worlds::Bytes;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A target: its name, which is that of its seeds' folder, and what it does with some bytes.
 pub type NamedTarget = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [NamedTarget; 7] = [
+pub const TARGETS: [NamedTarget; 8] = [
     ("regions_toml", regions_toml),
     ("hostname", hostname),
     ("authority", authority),
@@ -31,6 +34,7 @@ pub const TARGETS: [NamedTarget; 7] = [
     ("steer", steering),
     ("geo_file", geo_file),
     ("geo_list", geo_list),
+    ("http2_frames", http2_frames),
 ];
 
 /// A configuration: told what is wrong with it, at places that exist; or a topology that steering can use.
@@ -133,6 +137,41 @@ pub fn geo_list(data: &[u8]) {
     let file = Scratch::with(&built.bytes);
     let locator = Locator::open(Vec::new(), Some(&file.0)).expect("what was built can be opened");
     assert_eq!(locator.facts().bytes, built.bytes.len());
+}
+
+/// Both directions of an HTTP/2 connection, in pieces: each is a length, whose last bit says who speaks, and so many
+/// octets. What is made of them does not depend on how they are cut, and streams end only once.
+pub fn http2_frames(data: &[u8]) {
+    let (mut whole, mut cut) = (Frames::default(), Frames::default());
+    let (mut left, mut now) = (data, Moment::ZERO);
+    let mut ended = Vec::new();
+    while let Some((length, rest)) = left.split_first() {
+        let (piece, rest) = rest.split_at(rest.len().min(usize::from(length >> 1)));
+        left = rest;
+        now = now + Duration::from_millis(250);
+        if length & 1 == 0 {
+            whole.received(piece, now);
+            piece.iter().for_each(|octet| cut.received(&[*octet], now));
+        } else {
+            whole.sent(piece, now);
+            piece.iter().for_each(|octet| cut.sent(&[*octet], now));
+        }
+        while let Some(stream) = whole.stalled(now) {
+            assert_eq!(cut.stalled(now), Some(stream));
+            assert!(stream <= whole.last_stream());
+            ended.push(stream);
+        }
+        assert_eq!(cut.stalled(now), None);
+        let seen = |frames: &Frames| {
+            let between = (frames.is_between_received(), frames.is_between_sent());
+            (frames.excess(), frames.has_resets(), frames.last_stream(), frames.wakes_at(), between)
+        };
+        assert_eq!(seen(&whole), seen(&cut));
+    }
+    let all = ended.len();
+    ended.sort_unstable();
+    ended.dedup();
+    assert_eq!(ended.len(), all, "a stream ended twice");
 }
 
 /// A file that is there as long as this is.

@@ -31,6 +31,8 @@ pub struct Talk {
     in_flight: AtomicU32,
     is_tunnel: AtomicBool,
     ends_in_reset: AtomicBool,
+    /// Whether the client has ever reset a stream.
+    has_resets: AtomicBool,
     /// Answers of which the client has not taken what is ready.
     held: AtomicU32,
     /// How often clients took something.
@@ -78,6 +80,17 @@ impl Talk {
     /// The end of the connection must not look like the end of an answer.
     pub fn ends_in_reset(&self) {
         self.ends_in_reset.store(true, Relaxed);
+    }
+
+    /// The client resets streams.
+    pub fn has_resets(&self) {
+        self.has_resets.store(true, Relaxed);
+    }
+
+    /// Whether a stream that was just opened may have been reset already.
+    #[must_use]
+    pub fn may_be_reset(&self) -> bool {
+        self.has_resets.load(Relaxed)
     }
 
     /// Keeps the connection from counting as idle, without a request being served yet.

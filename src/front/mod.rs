@@ -1,15 +1,20 @@
 //! CARRIES REQUESTS THERE: accepts connections, finds out who asks for what, and forwards to the best region that works.
 //!
-//! The machines are [`framing`] (is this one HTTP/1 message or two?), [`failover`] (may the next candidate be tried?)
+//! The machines are [`framing`] (is this one HTTP/1 message or two?), [`frames`] (does an HTTP/2 client cost more than it
+//! asks for?), [`failover`] (may the next candidate be tried?)
 //! and the pure functions of [`client`], [`headers`] and [`reply`]; the rest moves bytes. Nothing here knows how health is
 //! judged or who is near: it asks [`steer`](crate::steering::steer) and reports what it met to `control`.
 
 pub mod framing;
 pub mod guard;
 pub mod gather;
+pub mod follow;
+pub mod frames;
+pub mod followed;
 pub mod arrival;
 pub mod client;
 pub mod headers;
+pub mod strict;
 pub mod terms;
 pub mod reply;
 pub mod failover;

@@ -4,9 +4,11 @@ use super::Front;
 use super::arrival::Arrival;
 use super::connection::Connection;
 use super::fast;
+use super::followed::Followed;
 use super::gather::Gathered;
 use super::guard::{Guard, Talk};
 use super::request::serve;
+use super::stream::Reply;
 use crate::counters::DoorCounters;
 use crate::limits::{
     CONNECTION_BUFFER_BYTES_MAX, HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, STREAM_BUFFER_BYTES_MAX,
@@ -15,11 +17,14 @@ use crate::limits::{
 use crate::shutdown::requested;
 use crate::tls::ALPN_HTTP2;
 use arc_swap::ArcSwap;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use socket2::SockRef;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -167,8 +172,8 @@ where
     let alive = door.alive.clone();
     let talk = Arc::<Talk>::default();
     let shared = Arc::new(Connection::new(Arc::clone(&door.front), arrival, Arc::clone(&talk), alive));
-    let service = service_fn(move |request| serve(Arc::clone(&shared), request));
-    let gathered = Gathered::new(stream);
+    let service = service_fn(move |request| serve_http2(Arc::clone(&shared), request));
+    let followed = Followed::new(Gathered::new(stream), door.front.clock, Arc::clone(&talk));
     let window = u32::try_from(STREAM_BUFFER_BYTES_MAX).expect("it is small");
     let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -179,18 +184,36 @@ where
         .initial_stream_window_size(window)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(STREAM_BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(gathered.clone()), service);
-    let mut serving = pin!(serving);
-    tokio::select! {
-        _ = gathered.drive(serving.as_mut()) => {}
+        .serve_connection(TokioIo::new(followed.clone()), service);
+    let mut serving = Box::pin(serving);
+    let ended = tokio::select! {
+        ended = followed.drive(serving.as_mut()) => ended,
         () = talk.is_over() => {
             serving.as_mut().graceful_shutdown();
             // Whoever has not even begun, or takes nothing, does not get to hear it.
-            let _ = tokio::time::timeout(FAREWELL_MAX, gathered.drive(serving)).await;
+            tokio::time::timeout(FAREWELL_MAX, followed.drive(serving.as_mut())).await.ok().flatten()
         }
         () = requested(&mut ending) => {
             serving.as_mut().graceful_shutdown();
-            let _ = gathered.drive(serving).await;
+            followed.drive(serving.as_mut()).await
         }
+    };
+    // With it end all its streams, whatever they are at.
+    drop(serving);
+    if let Some(excess) = followed.excess() {
+        tracing::debug!(reason = %excess, "an HTTP/2 client is told to go");
+        DoorCounters::count(&door.front.counters.door.dismissed);
+        let _ = tokio::time::timeout(FAREWELL_MAX, followed.dismiss()).await;
+    } else if matches!(ended, Some(Err(_))) {
+        // HTTP has found a mistake and said so.
+        let _ = tokio::time::timeout(FAREWELL_MAX, followed.close()).await;
     }
+}
+
+/// On a connection where streams have been reset, looks first whether this one has been, too: nobody is to work for it.
+async fn serve_http2(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
+    if connection.talk.may_be_reset() {
+        tokio::task::yield_now().await;
+    }
+    serve(connection, request).await
 }

@@ -110,6 +110,11 @@ impl Page {
             totals.refused_connections,
         );
         self.counter(
+            "anyfront_connections_dismissed",
+            "HTTP/2 clients told to go for resetting too much or saying too much that carries nothing.",
+            totals.dismissed,
+        );
+        self.counter(
             "anyfront_handshakes_failed",
             "TLS handshakes with clients that failed.",
             totals.failed_handshakes,

@@ -56,6 +56,8 @@ pub struct Totals {
     pub open: u32,
     /// Connections refused because a limit was reached.
     pub refused_connections: u64,
+    /// HTTP/2 clients told to go.
+    pub dismissed: u64,
     /// TLS handshakes that failed.
     pub failed_handshakes: u64,
     /// Requests taken.
@@ -242,6 +244,7 @@ impl Totals {
             connections: counters.total(|door| &door.connections),
             open: counters.open(),
             refused_connections: counters.total(|door| &door.refused_connections),
+            dismissed: counters.total(|door| &door.dismissed),
             failed_handshakes: counters.total(|door| &door.failed_handshakes),
             requests: counters.total(|door| &door.requests),
             refusals: counters.total(|door| &door.refusals),
