@@ -56,6 +56,7 @@ const GATES: &[Gate] = &[
 const MACHINES: &[&str] = &[
     "src/front/affinity.rs",
     "src/front/client.rs",
+    "src/front/events.rs",
     "src/front/failover.rs",
     "src/front/follow.rs",
     "src/front/frames.rs",
@@ -75,6 +76,7 @@ const MACHINES: &[&str] = &[
     "src/names.rs",
     "src/probe/schedule.rs",
     "src/secret.rs",
+    "src/sse.rs",
     "src/steering/",
     "src/topology/",
     "src/upstream/balance.rs",

@@ -4,7 +4,7 @@ use super::Front;
 use super::arrival::Arrival;
 use super::connection::Connection;
 use super::fast;
-use super::followed::Followed;
+use super::framed::Framed;
 use super::gather::Gathered;
 use super::guard::{Guard, Talk};
 use super::request::serve;
@@ -173,7 +173,7 @@ where
     let talk = Arc::<Talk>::default();
     let shared = Arc::new(Connection::new(Arc::clone(&door.front), arrival, Arc::clone(&talk), alive));
     let service = service_fn(move |request| serve_http2(Arc::clone(&shared), request));
-    let followed = Followed::new(Gathered::new(stream), door.front.clock, Arc::clone(&talk));
+    let framed = Framed::new(Gathered::new(stream), door.front.clock, Arc::clone(&talk));
     let window = u32::try_from(STREAM_BUFFER_BYTES_MAX).expect("it is small");
     let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -184,29 +184,29 @@ where
         .initial_stream_window_size(window)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(STREAM_BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(followed.clone()), service);
+        .serve_connection(TokioIo::new(framed.clone()), service);
     let mut serving = Box::pin(serving);
     let ended = tokio::select! {
-        ended = followed.drive(serving.as_mut()) => ended,
+        ended = framed.drive(serving.as_mut()) => ended,
         () = talk.is_over() => {
             serving.as_mut().graceful_shutdown();
             // Whoever has not even begun, or takes nothing, does not get to hear it.
-            tokio::time::timeout(FAREWELL_MAX, followed.drive(serving.as_mut())).await.ok().flatten()
+            tokio::time::timeout(FAREWELL_MAX, framed.drive(serving.as_mut())).await.ok().flatten()
         }
         () = requested(&mut ending) => {
             serving.as_mut().graceful_shutdown();
-            followed.drive(serving.as_mut()).await
+            framed.drive(serving.as_mut()).await
         }
     };
     // With it end all its streams, whatever they are at.
     drop(serving);
-    if let Some(excess) = followed.excess() {
+    if let Some(excess) = framed.excess() {
         tracing::debug!(reason = %excess, "an HTTP/2 client is told to go");
         DoorCounters::count(&door.front.counters.door.dismissed);
-        let _ = tokio::time::timeout(FAREWELL_MAX, followed.dismiss()).await;
+        let _ = tokio::time::timeout(FAREWELL_MAX, framed.dismiss()).await;
     } else if matches!(ended, Some(Err(_))) {
         // HTTP has found a mistake and said so.
-        let _ = tokio::time::timeout(FAREWELL_MAX, followed.close()).await;
+        let _ = tokio::time::timeout(FAREWELL_MAX, framed.close()).await;
     }
 }
 

@@ -1,11 +1,13 @@
 //! On which terms a request is carried: what its class and its own head say, before anybody is asked.
 
+use super::events::Manner;
 use super::headers::{IDEMPOTENCY_KEY, wants_websocket};
 use crate::names::Label;
 use crate::snapshot::Snapshot;
 use crate::steering::Wish;
 use crate::topology::{Class, Dialect};
 use http::request::Parts;
+use std::time::Duration;
 
 /// What a request speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,10 @@ pub struct Terms {
     pub dialect: Dialect,
     /// Whether it may be repeated although it may have been processed.
     pub is_safe: bool,
+    /// How its answer is carried if it is an event stream.
+    pub stream: Manner,
+    /// How long the head of such an answer waits for its first event.
+    pub commit_hold: Duration,
     /// What it speaks.
     pub protocol: Protocol,
     /// Which regions it has to do with.
@@ -48,6 +54,8 @@ impl Terms {
         Self {
             dialect: class.dialect,
             is_safe: class.is_safe(&parts.method, parts.headers.contains_key(IDEMPOTENCY_KEY)),
+            stream: Manner::of(class),
+            commit_hold: class.commit_hold,
             protocol: if is_websocket { Protocol::WebSocket } else { Protocol::Http },
             ties: Ties::default(),
         }

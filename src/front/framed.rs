@@ -22,11 +22,11 @@ const GOAWAY: u8 = 7;
 /// What is heard of a client that has been told to go, octets, so that it gets to read so.
 const LAST_BYTES_MAX: u64 = 256 << 10;
 
-/// A connection whose frames are followed. Cheap to clone: HTTP has one, [`Followed::drive`] another.
+/// A connection whose frames are followed. Cheap to clone: HTTP has one, [`Framed::drive`] another.
 ///
 /// The lock is never contended: both are used by one task.
 #[derive(Debug)]
-pub struct Followed<S> {
+pub struct Framed<S> {
     gathered: Gathered<S>,
     clock: Clock,
     talk: Arc<Talk>,
@@ -43,7 +43,7 @@ struct Inner {
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Clone for Followed<S> {
+impl<S> Clone for Framed<S> {
     fn clone(&self) -> Self {
         Self {
             gathered: self.gathered.clone(),
@@ -54,7 +54,7 @@ impl<S> Clone for Followed<S> {
     }
 }
 
-impl<S> Followed<S> {
+impl<S> Framed<S> {
     /// Follows `gathered` from its first octet on.
     #[must_use]
     pub fn new(gathered: Gathered<S>, clock: Clock, talk: Arc<Talk>) -> Self {
@@ -93,7 +93,7 @@ impl<S> Followed<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Followed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
     /// Runs what reads and writes the connection; see [`Gathered::drive`]. `None` when it has to end because of
     /// [`Self::excess`], whatever it is at.
     pub async fn drive<F: Future>(&self, mut work: Pin<&mut F>) -> Option<F::Output> {
@@ -114,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Followed<S> {
                 }
             }
         });
-        self.gathered.drive(pin!(turn)).await
+        self.gathered.drive(pin!(turn), &self.talk.flushed).await
     }
 
     /// What the client does too much of, if that is why the connection has ended.
@@ -133,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Followed<S> {
             let said = frame(GOAWAY, 0, &[last_stream.to_be_bytes(), ENHANCE_YOUR_CALM.to_be_bytes()].concat());
             let gathered = self.gathered.clone();
             // A client that has gone already need not hear it.
-            let _ = gathered.drive(pin!(self.gathered.write_all(&said))).await;
+            let _ = gathered.drive(pin!(self.gathered.write_all(&said)), &self.talk.flushed).await;
         }
         self.close().await;
     }
@@ -164,7 +164,7 @@ fn frame(kind: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, 0], &stream.to_be_bytes(), payload].concat()
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Followed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let mut inner = this.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -192,7 +192,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Followed<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Followed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Framed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let mut inner = this.inner.lock().unwrap_or_else(PoisonError::into_inner);
