@@ -22,6 +22,8 @@ pub struct DoorCounters {
     pub refused_connections: AtomicU64,
     /// Connections closed because a balancer had to say whose they are and nobody who may did so well.
     pub failed_proxy_headers: AtomicU64,
+    /// HTTP/2 clients told to go for what they did too much of.
+    pub dismissed: AtomicU64,
     /// TLS handshakes that failed.
     pub failed_handshakes: AtomicU64,
     /// Requests taken.

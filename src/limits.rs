@@ -75,6 +75,27 @@ pub const CONNECTIONS_MAX: u32 = 60_000;
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 100;
 /// Streams a client may reset before we accepted them (rapid reset).
 pub const STREAMS_PENDING_RESET_MAX: usize = 20;
+/// Streams of one HTTP/2 connection that a client may reset, or make us reset, within [`RESETS_WITHIN`]: each is work
+/// that nobody wants. A person who stops ten answers a second is none.
+pub const RESETS_MAX: u32 = 100;
+/// See [`RESETS_MAX`].
+pub const RESETS_WITHIN: Duration = Duration::from_secs(10);
+/// HTTP/2 frames at once that carry nothing of a request: settings, pings, priorities, window updates, empty data and
+/// unknown ones. What we send earns more of them, so that no reader is too quick.
+pub const CONTROL_FRAMES_BURST_MAX: u32 = 1_000;
+/// And so many more in each second.
+pub const CONTROL_FRAMES_PER_SECOND: u32 = 100;
+/// How long altogether a client may leave no room for an answer that has begun before its stream is reset; what it takes
+/// at [`BODY_RATE_MIN`] makes up for it. The time for which a thousand streams may hold what they have for nobody.
+pub const WINDOW_STALL_MAX: Duration = Duration::from_secs(10);
+/// Streams of one HTTP/2 connection at once with less than [`NARROW_WINDOW_BYTES`] of room for an answer since they were
+/// opened: every client that means to read gives 16 KiB and more.
+pub const NARROW_STREAMS_MAX: usize = 8;
+/// See [`NARROW_STREAMS_MAX`]; octets.
+pub const NARROW_WINDOW_BYTES: i64 = 1 << 10;
+/// Streams of one HTTP/2 connection that are watched: those that may be open, and as many more as may be refused in one
+/// turn before the client hears of the first.
+pub const STREAMS_WATCHED_MAX: usize = 4 * STREAMS_PER_CONNECTION_MAX as usize;
 
 /// Idle connections kept to one endpoint by one worker.
 pub const POOL_IDLE_MAX: usize = 1_024;

@@ -6,11 +6,13 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 
+use anyfront::front::frames::Frames;
 use anyfront::front::proxy;
 use anyfront::geo::build::{List, build};
 use anyfront::geo::database::Locator;
 use anyfront::geo::place::{Coordinates, Place};
 use anyfront::limits::PROXY_HEADER_BYTES_MAX;
+use anyfront::moment::Moment;
 use anyfront::names::{HOSTNAME_BYTES_MAX, Hostname, LABEL_BYTES_MAX, Label};
 use anyfront::snapshot::Target;
 use anyfront::steering::{Client, PlacedBy, Query, steer};
@@ -21,12 +23,13 @@ use common::invariants;
 use common::worlds::Bytes;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A target: its name, which is that of its seeds' folder, and what it does with some bytes.
 pub type NamedTarget = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [NamedTarget; 8] = [
+pub const TARGETS: [NamedTarget; 9] = [
     ("regions_toml", regions_toml),
     ("hostname", hostname),
     ("authority", authority),
@@ -35,6 +38,7 @@ pub const TARGETS: [NamedTarget; 8] = [
     ("geo_file", geo_file),
     ("geo_list", geo_list),
     ("proxy_header", proxy_header),
+    ("http2_frames", http2_frames),
 ];
 
 /// A configuration: told what is wrong with it, at places that exist; or a topology that steering can use.
@@ -160,6 +164,41 @@ pub fn proxy_header(data: &[u8]) {
         }
     }
     assert!(proxy::read(&[whole, b"G"].concat()).is_err(), "an octet too many was taken for part of it");
+}
+
+/// Both directions of an HTTP/2 connection, in pieces: each is a length, whose last bit says who speaks, and so many
+/// octets. What is made of them does not depend on how they are cut, and streams end only once.
+pub fn http2_frames(data: &[u8]) {
+    let (mut whole, mut cut) = (Frames::default(), Frames::default());
+    let (mut left, mut now) = (data, Moment::ZERO);
+    let mut ended = Vec::new();
+    while let Some((length, rest)) = left.split_first() {
+        let (piece, rest) = rest.split_at(rest.len().min(usize::from(length >> 1)));
+        left = rest;
+        now = now + Duration::from_millis(250);
+        if length & 1 == 0 {
+            whole.received(piece, now);
+            piece.iter().for_each(|octet| cut.received(&[*octet], now));
+        } else {
+            whole.sent(piece, now);
+            piece.iter().for_each(|octet| cut.sent(&[*octet], now));
+        }
+        while let Some(stream) = whole.stalled(now) {
+            assert_eq!(cut.stalled(now), Some(stream));
+            assert!(stream <= whole.last_stream());
+            ended.push(stream);
+        }
+        assert_eq!(cut.stalled(now), None);
+        let seen = |frames: &Frames| {
+            let between = (frames.is_between_received(), frames.is_between_sent());
+            (frames.excess(), frames.has_resets(), frames.last_stream(), frames.wakes_at(), between)
+        };
+        assert_eq!(seen(&whole), seen(&cut));
+    }
+    let all = ended.len();
+    ended.sort_unstable();
+    ended.dedup();
+    assert_eq!(ended.len(), all, "a stream ended twice");
 }
 
 /// A file that is there as long as this is.

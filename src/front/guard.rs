@@ -36,6 +36,8 @@ pub struct Talk {
     leaves: AtomicBool,
     /// Heads that have begun to come.
     heads: AtomicU64,
+    /// Whether the client has ever reset a stream.
+    has_resets: AtomicBool,
     /// Answers of which the client has not taken what is ready.
     held: AtomicU32,
     /// How often clients took something.
@@ -102,6 +104,17 @@ impl Talk {
     #[must_use]
     pub fn has_more(&self) -> bool {
         self.heads.load(Relaxed) > self.requests.load(Relaxed)
+    }
+
+    /// The client resets streams.
+    pub fn has_resets(&self) {
+        self.has_resets.store(true, Relaxed);
+    }
+
+    /// Whether a stream that was just opened may have been reset already.
+    #[must_use]
+    pub fn may_be_reset(&self) -> bool {
+        self.has_resets.load(Relaxed)
     }
 
     /// Keeps the connection from counting as idle, without a request being served yet.

@@ -1,6 +1,7 @@
 //! CARRIES REQUESTS THERE: accepts connections, finds out who asks for what, and forwards to the best region that works.
 //!
-//! The machines are [`framing`] (is this one HTTP/1 message or two?), [`proxy`] (whose connection is it?), [`failover`] (may the next candidate be tried?)
+//! The machines are [`framing`] (is this one HTTP/1 message or two?), [`frames`] (does an HTTP/2 client cost more than it
+//! asks for?), [`proxy`] (whose connection is it?), [`failover`] (may the next candidate be tried?)
 //! and the pure functions of [`client`], [`headers`] and [`reply`]; the rest moves bytes. Nothing here knows how health is
 //! judged or who is near: it asks [`steer`](crate::steering::steer) and reports what it met to `control`.
 
@@ -9,10 +10,14 @@ pub mod guard;
 pub mod lifetime;
 pub mod gather;
 pub mod proxy;
+pub mod follow;
+pub mod frames;
+pub mod framed;
 pub mod arrival;
 pub mod handshake;
 pub mod client;
 pub mod headers;
+pub mod strict;
 pub mod terms;
 pub mod patience;
 pub mod unserved;

@@ -11,6 +11,7 @@ use super::recall::{Key, Who};
 use super::replay::Source;
 use super::reply::{Complaint, invite_later};
 use super::stream::{Carried, Followed, Reply, Silence};
+use super::strict::malformed;
 use super::terms::{Protocol, Terms};
 use super::{Front, attempt, tunnel};
 use crate::control::Event;
@@ -489,6 +490,9 @@ fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         let message = format!("{} is not carried", parts.method);
         return Err(Complaint::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message));
+    }
+    if let Some(why) = malformed(parts) {
+        return Err(Complaint::new(StatusCode::BAD_REQUEST, "bad_request", why));
     }
     if headers::is_loop(&parts.headers, &snapshot.topology.zone) {
         let message = "the request has been here before: it goes in a loop";

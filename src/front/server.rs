@@ -4,11 +4,13 @@ use super::Front;
 use super::arrival::Arrival;
 use super::connection::Connection;
 use super::fast;
+use super::framed::Framed;
 use super::gather::Gathered;
 use super::guard::Guard;
 use super::handshake::{Reception, Unsecured};
 use super::lifetime::{Lifetime, given_up};
 use super::request::serve;
+use super::stream::Reply;
 use crate::counters::DoorCounters;
 use crate::limits::{
     CONNECTION_BUFFER_BYTES_MAX, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, STREAM_BUFFER_BYTES_MAX,
@@ -16,11 +18,14 @@ use crate::limits::{
 };
 use crate::shutdown::requested;
 use crate::tls::ALPN_HTTP2;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ipnet::IpNet;
 use socket2::SockRef;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -191,8 +196,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let shared = door.connection(arrival, ending);
-    let service = service_fn(|request| serve(Arc::clone(&shared), request));
-    let gathered = Gathered::new(stream);
+    let service = service_fn(|request| serve_http2(Arc::clone(&shared), request));
+    let framed = Framed::new(Gathered::new(stream), door.front.clock, Arc::clone(&shared.talk));
     let window = u32::try_from(STREAM_BUFFER_BYTES_MAX).expect("it is small");
     let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -203,18 +208,17 @@ where
         .initial_stream_window_size(window)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(STREAM_BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(gathered.clone()), service);
-    let mut serving = pin!(serving);
+        .serve_connection(TokioIo::new(framed.clone()), service);
+    let mut serving = Box::pin(serving);
     let mut talk_is_over = pin!(shared.talk.is_over());
     let mut is_told = false;
-    loop {
+    let ended = loop {
         tokio::select! {
-            _ = gathered.drive(serving.as_mut(), &shared.talk.flushed) => return,
+            ended = framed.drive(serving.as_mut()) => break ended,
             () = talk_is_over.as_mut() => {
                 serving.as_mut().graceful_shutdown();
                 // Whoever has not even begun, or takes nothing, does not get to hear it.
-                let _ = tokio::time::timeout(FAREWELL_MAX, gathered.drive(serving, &shared.talk.flushed)).await;
-                return;
+                break tokio::time::timeout(FAREWELL_MAX, framed.drive(serving.as_mut())).await.ok().flatten();
             }
             // Streams that are under way, or on their way to us, take the time they take.
             () = shared.lifetime.over(door.front.clock), if !is_told => {
@@ -222,5 +226,23 @@ where
                 is_told = true;
             }
         }
+    };
+    // With it end all its streams, whatever they are at.
+    drop(serving);
+    if let Some(excess) = framed.excess() {
+        tracing::debug!(reason = %excess, "an HTTP/2 client is told to go");
+        DoorCounters::count(&door.front.counters.door.dismissed);
+        let _ = tokio::time::timeout(FAREWELL_MAX, framed.dismiss()).await;
+    } else if matches!(ended, Some(Err(_))) {
+        // HTTP has found a mistake and said so.
+        let _ = tokio::time::timeout(FAREWELL_MAX, framed.close()).await;
     }
+}
+
+/// On a connection where streams have been reset, looks first whether this one has been, too: nobody is to work for it.
+async fn serve_http2(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
+    if connection.talk.may_be_reset() {
+        tokio::task::yield_now().await;
+    }
+    serve(connection, request).await
 }

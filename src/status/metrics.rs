@@ -129,6 +129,11 @@ impl Page {
             totals.failed_proxy_headers,
         );
         self.counter(
+            "anyfront_connections_dismissed",
+            "HTTP/2 clients told to go for resetting too much or saying too much that carries nothing.",
+            totals.dismissed,
+        );
+        self.counter(
             "anyfront_handshakes_failed",
             "TLS handshakes with clients that failed.",
             totals.failed_handshakes,

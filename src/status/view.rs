@@ -87,6 +87,9 @@ pub struct Totals {
     /// Connections closed for want of a good PROXY header from a balancer.
     #[serde(default)]
     pub failed_proxy_headers: u64,
+    /// HTTP/2 clients told to go.
+    #[serde(default)]
+    pub dismissed: u64,
     /// TLS handshakes that failed.
     pub failed_handshakes: u64,
     /// Requests taken.
@@ -319,6 +322,7 @@ impl Totals {
             open: counters.open(),
             refused_connections: counters.total(|door| &door.refused_connections),
             failed_proxy_headers: counters.total(|door| &door.failed_proxy_headers),
+            dismissed: counters.total(|door| &door.dismissed),
             failed_handshakes: counters.total(|door| &door.failed_handshakes),
             requests: counters.total(|door| &door.requests),
             refusals: counters.total(|door| &door.refusals),
