@@ -55,11 +55,13 @@ const GATES: &[Gate] = &[
 /// Machines: facts in, actions out. A file or a folder; it need not exist yet.
 const MACHINES: &[&str] = &[
     "src/front/affinity.rs",
+    "src/front/affinity/",
     "src/front/client.rs",
     "src/front/failover.rs",
     "src/front/framing.rs",
     "src/front/headers.rs",
     "src/front/journey.rs",
+    "src/front/mcp.rs",
     "src/front/terms.rs",
     "src/geo/build.rs",
     "src/geo/countries.rs",

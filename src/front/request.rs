@@ -1,11 +1,13 @@
 //! One request from start to end.
 
+use super::affinity::Bond;
 use super::client::asker;
 use super::connection::{Connection, Resumed};
 use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::framing::Violation;
 use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, Target};
+use super::prepare::{Prepared, Refused, call_id, call_id_of, here, prepare, session_lost};
 use super::replay::Source;
 use super::reply::Complaint;
 use super::stream::{Carried, Reply, Silence};
@@ -48,6 +50,7 @@ struct Exchange<'a> {
     snapshot: Arc<Snapshot>,
     hostname: Hostname,
     terms: Terms,
+    bond: Bond,
     request_id: HeaderValue,
     method: Method,
     version: Version,
@@ -84,23 +87,14 @@ impl<'a> Exchange<'a> {
             Some(resumed) => resumed.request_id.clone(),
             None => headers::given_request_id(&parts.headers).unwrap_or_else(|| new_request_id(front)),
         };
-        let understood = match violation {
-            Some(violation) => Err(complaint_about(violation)),
-            None => understand(&snapshot, &parts),
-        };
-        let (route, hostname) = match understood {
-            Ok(understood) => understood,
-            Err(complaint) => {
+        let Prepared { route, hostname, terms, bond } = match prepare(connection, &snapshot, violation, &mut parts) {
+            Ok(prepared) => prepared,
+            Err(Refused { complaint, dialect, is_call }) => {
                 DoorCounters::count(&front.counters.door.refusals);
-                return refuse(&complaint, Dialect::Plain, &request_id, front.roll());
+                let call_id = if is_call { call_id_of(body, front).await } else { None };
+                return refuse(&complaint.to_call(call_id), dialect, &request_id, front.roll());
             }
         };
-        let class = snapshot.topology.class(&hostname, parts.uri.path());
-        if let Err(complaint) = admit(&snapshot, &parts) {
-            DoorCounters::count(&front.counters.door.refusals);
-            return refuse(&complaint, class.dialect, &request_id, front.roll());
-        }
-        let terms = Terms::of(class, &parts);
         let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
         let (client, decision) = connection.decide(&snapshot, route, &asker, terms.ties.wish(&snapshot));
         let is_websocket = terms.protocol == Protocol::WebSocket;
@@ -110,6 +104,7 @@ impl<'a> Exchange<'a> {
         let resumed = resumed.unwrap_or_else(|| Resumed::nothing(began, &request_id, &snapshot.topology.forward));
         let Resumed { journey, failover, attempts, error, is_over, .. } = resumed;
         let first = match error {
+            None if bond.is_lost(&decision) => None,
             None => journey.first(&snapshot, &decision, front.roll()),
             Some(_) if is_over => None,
             Some(_) => journey.next(&snapshot, &hostname, &client, terms.ties.wish(&snapshot), front.roll()),
@@ -120,6 +115,7 @@ impl<'a> Exchange<'a> {
             snapshot,
             hostname,
             terms,
+            bond,
             request_id,
             method: parts.method.clone(),
             version: parts.version,
@@ -134,7 +130,7 @@ impl<'a> Exchange<'a> {
         };
         match carried {
             Ok((target, answer)) => exchange.pass_on(target, answer, upgrade),
-            Err(failed) => exchange.give_up(failed, &body),
+            Err(failed) => exchange.give_up(failed, &body).await,
         }
     }
 
@@ -168,6 +164,7 @@ impl<'a> Exchange<'a> {
                 is_fresh,
             };
             let result = sending.run().await;
+            self.learn_safety(&result, body);
             let (error, declined) = match self.judge(&state, result) {
                 Outcome::Served(answer) => return Ok((target, answer)),
                 Outcome::Declined(error, answer) => (error, Some(answer)),
@@ -205,6 +202,15 @@ impl<'a> Exchange<'a> {
             if !is_fresh {
                 DoorCounters::count(&front.counters.door.failovers);
             }
+        }
+    }
+
+    /// What only the body tells is looked at when an attempt has failed, and no sooner.
+    fn learn_safety(&mut self, result: &Result<Response<Answer>, AttemptError>, body: &Source) {
+        let has_failed = result.as_ref().map_or(true, |answer| is_failure(answer.status().as_u16()));
+        if has_failed && self.terms.body_may_tell {
+            self.terms.is_safe = self.terms.is_safe_with(|| body.whole());
+            self.terms.body_may_tell = false;
         }
     }
 
@@ -260,6 +266,11 @@ impl<'a> Exchange<'a> {
         if !parts.headers.contains_key(headers::REQUEST_ID) {
             parts.headers.insert(headers::REQUEST_ID, self.request_id.clone());
         }
+        if self.bond != Bond::Free {
+            let secret = front.secret.load();
+            let here = here(self.connection, snapshot, &self.hostname, &secret);
+            self.bond.answered(&mut parts.headers, status, &snapshot.topology.region(target.region).name, &here);
+        }
         self.remember(Some(target), status);
         let state = snapshot.endpoint(target.endpoint);
         if let (Some(client), Some(region)) = (upgrade, region_upgrade) {
@@ -294,7 +305,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Nobody answered.
-    fn give_up(self, failed: Option<AttemptError>, body: &Source) -> Response<Reply> {
+    async fn give_up(self, failed: Option<AttemptError>, body: &Source) -> Response<Reply> {
         let front = &self.connection.front;
         let complaint = match body.failed() {
             Some(OutgoingError::TooSlow) => {
@@ -305,13 +316,15 @@ impl<'a> Exchange<'a> {
             }
             None => {
                 DoorCounters::count(&front.counters.door.unserved);
-                complaint_of(failed)
+                if self.bond.is_session() && reached_nobody(failed) { session_lost() } else { complaint_of(failed) }
             }
         };
         let happened = headers::happened(&self.snapshot.here.name, &self.journey.failed, None);
         let happened = (!happened.is_empty()).then_some(happened.as_str());
         self.remember(None, complaint.status);
-        complaint.answer(self.terms.dialect, &self.request_id, happened, front.roll())
+        let is_call = matches!(self.bond, Bond::Session(_)) && !complaint.closes;
+        let call_id = if is_call { call_id(body).await } else { None };
+        complaint.to_call(call_id).answer(self.terms.dialect, &self.request_id, happened, front.roll())
     }
 
     fn remember(&self, target: Option<Target>, status: StatusCode) {
@@ -335,7 +348,7 @@ impl<'a> Exchange<'a> {
 }
 
 /// Which hostname is asked for, and its route (RFC 9110 §7.2, RFC 9112 §3.2, RFC 9113 §8.3.1).
-fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname), Complaint> {
+pub(super) fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname), Complaint> {
     let bad = |why: &str| Complaint::new(StatusCode::BAD_REQUEST, "bad_host", format!("the request's host {why}"));
     let mut lines = parts.headers.get_all(header::HOST).iter();
     let host = match (lines.next(), lines.next()) {
@@ -380,7 +393,7 @@ fn is_port(text: &str) -> bool {
 }
 
 /// Whether the request may be carried at all.
-fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
+pub(super) fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         let message = format!("{} is not carried", parts.method);
         return Err(Complaint::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message));
@@ -422,12 +435,17 @@ fn says_unserved(answer: &Response<Answer>) -> bool {
     answer.headers().get(headers::UNSERVED).is_some_and(|value| value.as_bytes().starts_with(b"1"))
 }
 
-fn complaint_about(violation: Violation) -> Complaint {
+pub(super) fn complaint_about(violation: Violation) -> Complaint {
     let (status, code) = match violation {
         Violation::TooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
         _ => (StatusCode::BAD_REQUEST, "bad_request"),
     };
     Complaint::closing(status, code, violation.text())
+}
+
+/// Whether no endpoint could be reached, through no fault of this node.
+fn reached_nobody(failed: Option<AttemptError>) -> bool {
+    failed.is_none_or(|error| error.progress == Progress::Unsent && error.fault != Fault::Local)
 }
 
 fn complaint_of(failed: Option<AttemptError>) -> Complaint {

@@ -5,6 +5,7 @@
 //! and across reloads things are called by their names.
 
 pub mod check;
+pub mod class;
 pub mod file;
 pub mod mistake;
 pub(crate) mod read;
@@ -12,6 +13,7 @@ mod words;
 
 use crate::geo::place::{Country, Place};
 use crate::names::{EndpointName, Hostname, Label};
+use class::{Affinity, Paths};
 use http::Method;
 use ipnet::IpNet;
 use rustls_pki_types::CertificateDer;
@@ -30,6 +32,9 @@ macro_rules! index {
         pub struct $name(pub u16);
 
         impl $name {
+            /// The index of nothing: what a name that is no more comes to. `check` bounds every table below it.
+            pub const NOTHING: Self = Self(u16::MAX);
+
             /// The place in the dense table this index is of.
             #[must_use]
             pub fn at(self) -> usize {
@@ -307,6 +312,23 @@ pub struct Route {
     pub all_down: AllDown,
 }
 
+impl Route {
+    /// Whether the file lets `region` of `topology` serve it, whatever the moment says.
+    #[must_use]
+    pub fn may_be_served_by(&self, topology: &Topology, region: RegionIndex) -> bool {
+        self.members.iter().any(|member| member.region == region) && !self.shuts_out(topology, region)
+    }
+
+    /// Whether `region` stands outside the fence.
+    #[must_use]
+    pub fn shuts_out(&self, topology: &Topology, region: RegionIndex) -> bool {
+        let country = topology.region(region).place.country;
+        self.residency
+            .as_ref()
+            .is_some_and(|residency| country.is_none_or(|country| !residency.countries.contains(&country)))
+    }
+}
+
 /// A region's part in a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -376,14 +398,20 @@ pub struct Forward {
 pub struct Class {
     /// On which hostnames; `None` is all.
     pub hostnames: Option<HashSet<Hostname>>,
-    /// Below which path, byte for byte.
-    pub prefix: Arc<str>,
+    /// Which paths.
+    pub paths: Paths,
     /// The shape of our own errors.
     pub dialect: Dialect,
     /// What may be repeated although it may have been processed.
     pub safe: Vec<Method>,
     /// Whether the gateway honours `Idempotency-Key`, so that requests that carry one may be repeated too.
     pub idempotency_key: bool,
+    /// Whether it is MCP over streamable HTTP: its sessions are tied to regions, and its methods known.
+    pub is_mcp: bool,
+    /// Whose pages may ask; `None`: nobody is asked whose page it is.
+    pub origins: Option<Vec<Arc<str>>>,
+    /// What keeps a client's requests together.
+    pub affinity: Option<Affinity>,
 }
 
 impl Class {
@@ -393,8 +421,14 @@ impl Class {
         self.safe.contains(method) || (self.idempotency_key && has_idempotency_key)
     }
 
+    /// Whether anything but steering decides where a request goes or whether it may.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        !self.is_mcp && self.origins.is_none() && self.affinity.is_none()
+    }
+
     fn takes(&self, hostname: &Hostname, path: &str) -> bool {
-        path.starts_with(&*self.prefix) && self.hostnames.as_ref().is_none_or(|names| names.contains(hostname))
+        self.paths.take(path) && self.hostnames.as_ref().is_none_or(|names| names.contains(hostname))
     }
 }
 

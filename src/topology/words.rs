@@ -1,5 +1,6 @@
 //! The values of the file that are written as text.
 
+use super::class::{By, Style, WhenLost};
 use super::mistake::Mistake;
 use super::read::{At, Word, Written, Wrong, quoted, wrong_type};
 use super::{AllDown, Dialect, Host, HostFrom, Steering};
@@ -306,7 +307,10 @@ impl Word for Prefix {
         if text.contains('*') {
             return Err(Wrong::new(
                 "has a wildcard",
-                format!("a prefix takes everything below it: {}", quoted(text.split('*').next().unwrap_or("/"))),
+                format!(
+                    "a prefix takes everything below it: {}; for a * in the middle write path instead of prefix",
+                    quoted(text.split('*').next().unwrap_or("/"))
+                ),
             ));
         }
         UrlPath::parse(text).map(|UrlPath(path)| Self(path))
@@ -407,6 +411,14 @@ words!("\"openai\", \"jsonrpc\" or \"plain\"": Dialect {
     "jsonrpc" => Self::JsonRpc,
     "plain" => Self::Plain,
 });
+
+words!("\"cookie\", \"header\" or \"credential\"": By {
+    "cookie" => Self::Cookie,
+    "header" => Self::Header,
+    "credential" => Self::Credential,
+});
+words!("\"temporary\" or \"sticky\"": Style { "temporary" => Self::Temporary, "sticky" => Self::Sticky });
+words!("\"move\" or \"refuse\"": WhenLost { "move" => Self::Move, "refuse" => Self::Refuse });
 
 /// One element of `fallback`: a region, or several that are one level.
 #[derive(Clone, Debug)]

@@ -258,7 +258,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let (hostname, route) = topology.route_by_hostname.get_key_value(host)?;
         let path = text(asked.target)?;
         let path = path.split_once('?').map_or(path, |(path, _)| path);
-        let is_safe = topology.class(hostname, path).is_safe(&asked.method, asked.has_idempotency_key);
+        let class = topology.class(hostname, path);
+        if !class.is_plain() {
+            return None;
+        }
+        let is_safe = class.is_safe(&asked.method, asked.has_idempotency_key);
         let (hostname, route) = (hostname.clone(), *route);
         let (client, decision) = connection.decide(&snapshot, route, &asker, Wish::default());
         let target = Journey::default().first(&snapshot, &decision, front.roll())?;
