@@ -50,6 +50,12 @@ pub struct Args {
     /// Of a file: take this region to be down (repeatable)
     #[arg(long, value_name = "REGION", conflicts_with_all = ["admin", "admin_token_file"])]
     down: Vec<String>,
+    /// Of a request whose session began in this region: nobody else will do
+    #[arg(long, value_name = "REGION")]
+    bound: Option<String>,
+    /// Of a request that is pinned to this region: it comes first among its equals
+    #[arg(long, value_name = "REGION")]
+    prefers: Option<String>,
     /// Print the decision as JSON
     #[arg(long)]
     json: bool,
@@ -103,7 +109,8 @@ fn offline(args: &Args, config: &Path) -> anyhow::Result<String> {
     let snapshot = plan::assume(topology, args.site.as_deref(), &args.down)?;
     let route = route_of(&snapshot.topology, &args.host).map_err(|(_, text)| anyhow::anyhow!(text))?;
     let client = Client::locate(&snapshot, args.client);
-    let decision = steer(&snapshot, &Query::first(route, &client));
+    let asked = Query::first(route, &client).going_on(&snapshot, args.bound.as_deref(), args.prefers.as_deref());
+    let decision = steer(&snapshot, &asked.map_err(|text| anyhow::anyhow!(text))?);
     if args.json {
         return Ok(format!("{:#}\n", decision.to_json(&snapshot, &client)));
     }
@@ -122,7 +129,12 @@ fn live(args: Args) -> anyhow::Result<String> {
         admin_token_file: args.admin_token_file,
     }
     .client()?;
-    let path = format!("/explain?host={}&client={}", encoded(&args.host), encoded(&args.client.to_string()));
+    let mut path = format!("/explain?host={}&client={}", encoded(&args.host), encoded(&args.client.to_string()));
+    for (name, region) in [("bound", args.bound), ("prefers", args.prefers)] {
+        if let Some(region) = region {
+            path.push_str(&format!("&{name}={}", encoded(&region)));
+        }
+    }
     if args.json {
         return Ok(format!("{:#}\n", node.get::<Value>(&path)?));
     }

@@ -335,6 +335,7 @@ impl<'a> Exchange<'a> {
             hostname: self.hostname.clone(),
             client: Arc::clone(&self.client),
             method: self.method.clone(),
+            wish: target.and_then(|target| self.terms.ties.wish(&self.snapshot).word(target.region)),
             region: target.map(|target| self.snapshot.topology.region(target.region).name.clone()),
             status: status.as_u16(),
             attempts: self.attempts,

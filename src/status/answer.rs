@@ -40,7 +40,7 @@ anyfront: the admin address of this node
   GET  /live                           200 as long as the node answers at all
   GET  /regions                        everything the node believes, as JSON
   GET  /decisions?count=50             the newest requests: who asked, who answered
-  GET  /explain?host=NAME&client=IP    who would answer this client, and why (&format=text for people)
+  GET  /explain?host=NAME&client=IP    who would answer this client, and why (&format=text, &bound=REGION, &prefers=REGION)
   GET  /drains                         the drains in force
   GET  /metrics                        for Prometheus
   POST /drain                          {\"target\":\"region:NAME\",\"reason\":\"...\",\"for_s\":1800,\"hard\":false,\"who\":\"...\"}
@@ -208,7 +208,9 @@ impl Desk {
         let address: IpAddr =
             client.parse().map_err(|_| Refused::new(400, format!("client {client:?} is no IP address")))?;
         let client = Client::locate(&snapshot, address);
-        let decision = steer(&snapshot, &Query::first(route, &client));
+        let [bound, prefers] = ["bound", "prefers"].map(|name| parameter(query, name));
+        let asked = Query::first(route, &client).going_on(&snapshot, bound.as_deref(), prefers.as_deref());
+        let decision = steer(&snapshot, &asked.map_err(|text| Refused::new(404, text))?);
         let is_text = match parameter(query, "format").as_deref() {
             Some("text") => true,
             Some("json") => false,

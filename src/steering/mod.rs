@@ -138,6 +138,21 @@ impl<'a> Query<'a> {
     pub fn first(route: RouteIndex, client: &'a Client) -> Self {
         Self { route, client, tried: &[], full: &[], wish: Wish::default() }
     }
+
+    /// The same of a request that is bound to the region `bound`, or prefers `preferred`, because it began something there.
+    ///
+    /// # Errors
+    /// A sentence that says which of them does not exist.
+    pub fn going_on(self, snapshot: &Snapshot, bound: Option<&str>, preferred: Option<&str>) -> Result<Self, String> {
+        let index = |name: Option<&str>| match name {
+            Some(name) => {
+                snapshot.topology.region_named(name).map(Some).ok_or_else(|| format!("there is no region {name:?}"))
+            }
+            None => Ok(None),
+        };
+        let wish = Wish { only: index(bound)?, prefer: index(preferred)?, goes_on: true, ..self.wish };
+        Ok(Self { wish, ..self })
+    }
 }
 
 /// Ranks the regions of a route for a client.

@@ -3,7 +3,7 @@
 //! The documentation of a key here is what editors show (`anyfront check --schema`).
 
 use super::class::{By, CookieName, FieldName, Pattern, Style, WebOrigin, WhenLost};
-use super::read::{Any, At, Degrees, May, Must, Whole, Written, nearest, quoted, table};
+use super::read::{Any, At, Degrees, May, Must, Told, Whole, Written, nearest, quoted, table};
 use super::words::{Kind, Level, Pointer, Prefix, Statuses, Url, UrlPath};
 use super::{AllDown, Dialect, HostFrom, Steering};
 use crate::geo::place::Country;
@@ -226,10 +226,10 @@ table! {
         /// On which hostnames; `*` is all.
         hostnames: May<Vec<At<String>>> = ["*"],
         /// Below which path, byte for byte. Instead of `path`.
-        prefix: May<Prefix>,
+        prefix: May<Told<Prefix>>,
         /// Which shape of path, byte for byte: `*` is exactly one segment, and not an empty one; `**` at the end is all
         /// that follows. Instead of `prefix`.
-        path: May<Pattern>,
+        path: May<Told<Pattern>>,
         /// Whether it is MCP over streamable HTTP: a session stays in the region that began it (404 once that is lost, so
         /// that clients begin anew), and methods that only read are repeated although they are POSTs.
         mcp: May<bool> = false,

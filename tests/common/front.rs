@@ -373,21 +373,31 @@ impl Door {
     /// A node in front of endpoints of any scheme.
     pub fn start(origins: &[(&str, SocketAddr)], forward: &str, papers: &Papers) -> Self {
         let origins: Vec<_> = origins.iter().map(|(scheme, address)| (*scheme, *address, "origin.test")).collect();
-        Self::run(&origins, forward, papers)
+        Self::run(&origins, forward, papers, None)
     }
 
     /// A node in front of endpoints of any scheme and name.
     pub fn at(origins: &[(&str, SocketAddr, &str)], papers: &Papers) -> Self {
-        Self::run(origins, "", papers)
+        Self::run(origins, "", papers, None)
     }
 
-    fn run(origins: &[(&str, SocketAddr, &str)], forward: &str, papers: &Papers) -> Self {
+    /// A node that shares what is in `secret` with others, in front of `origins`; `more` is appended to its file.
+    pub fn sharing(origins: &[&Origin], more: &str, secret: &str) -> Self {
+        let origins: Vec<_> = origins.iter().map(|origin| ("http", origin.address, "origin.test")).collect();
+        Self::run(&origins, more, &Papers::new(), Some(secret))
+    }
+
+    fn run(origins: &[(&str, SocketAddr, &str)], forward: &str, papers: &Papers, secret: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("ca.pem"), papers.authority.pem()).expect("written");
         std::fs::write(path("front.pem"), papers.pair.certificate_pem()).expect("written");
         std::fs::write(path("front.key"), papers.pair.key_pem()).expect("written");
         std::fs::write(path("regions.toml"), file(origins, forward)).expect("written");
+        let secret_file = secret.map(|secret| {
+            std::fs::write(path("secret"), secret).expect("written");
+            path("secret")
+        });
         let any = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
         let node = Node::start(Options {
             config: path("regions.toml"),
@@ -400,7 +410,7 @@ impl Door {
             certificates: vec![(path("front.pem"), path("front.key"))],
             certificate_folders: Vec::new(),
             admin_token_file: None,
-            secret_file: None,
+            secret_file,
             drain_time: Duration::ZERO,
             grace: Duration::from_millis(200),
         });

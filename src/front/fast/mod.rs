@@ -424,6 +424,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             hostname: errand.hostname.clone(),
             client: Arc::clone(&errand.client),
             method: asked.method.clone(),
+            wish: None,
             region: Some(errand.snapshot.topology.region(errand.target.region).name.clone()),
             status,
             attempts: errand.attempts,

@@ -3,10 +3,10 @@
 use super::{At, Proof};
 use crate::limits::CLASSES_MAX;
 use crate::names::Hostname;
-use crate::topology::class::{Affinity, By, Lost, Paths, Style, WhenLost};
+use crate::topology::class::{Affinity, By, Lost, Paths, Pattern, Style, WhenLost};
 use crate::topology::file;
 use crate::topology::mistake::Mistake;
-use crate::topology::read::{nearest, quoted};
+use crate::topology::read::{Told, nearest, quoted};
 use crate::topology::{Class, Dialect, RouteIndex};
 use http::Method;
 use std::collections::{HashMap, HashSet};
@@ -70,19 +70,21 @@ impl Proof<'_> {
 
     /// Which paths a class takes: it must say it in one way.
     fn paths(&mut self, class: &file::Class, span: &Range<usize>) -> Paths {
+        let below = |prefix: &str| Paths::Below(prefix.into());
+        let like = |path: &At<Told<Pattern>>| path.value.0.clone().map_or_else(|| below(""), Paths::Like);
         match (&class.prefix, &class.path) {
-            (Some(prefix), None) => Paths::Below(prefix.value.0.as_str().into()),
-            (None, Some(path)) => Paths::Like(path.value.clone()),
+            (Some(prefix), None) => below(prefix.value.0.as_ref().map_or("", |prefix| &prefix.0)),
+            (None, Some(path)) => like(path),
             (Some(prefix), Some(path)) => {
                 let help = "keep one: prefix takes everything below it, path goes by whole segments";
                 let mistake = Mistake::error(path.span.clone(), "a class with prefix and path", "one too many", help);
                 self.mistakes.push(mistake.and(prefix.span.clone(), "the other"));
-                Paths::Like(path.value.clone())
+                like(path)
             }
             (None, None) => {
                 let help = "add a line such as prefix = \"/v1/\", or path = \"/*/mcp/*/server\"";
                 self.error(span, "[[class]] without prefix", "prefix is missing", help);
-                Paths::Below("".into())
+                below("")
             }
         }
     }
