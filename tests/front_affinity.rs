@@ -33,7 +33,11 @@ fn with_cookie(cookie: &str) -> Ask {
 /// What the region was sent as `Cookie`.
 fn cookies_seen(seen: &Seen) -> Vec<String> {
     let headers = seen.json()["headers"].as_array().cloned().unwrap_or_default();
-    headers.iter().filter(|pair| pair[0] == "cookie").map(|pair| pair[1].as_str().unwrap_or_default().to_owned()).collect()
+    headers
+        .iter()
+        .filter(|pair| pair[0] == "cookie")
+        .map(|pair| pair[1].as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +122,7 @@ async fn regions_of(fleet: &Fleet, who: &[String], name: &'static str, city: &st
 #[tokio::test(flavor = "multi_thread")]
 async fn who_shows_the_same_header_gets_the_same_region_from_everywhere_and_a_loss_moves_only_its_own() {
     let fleet = fleet("{ by = \"header\", header = \"x-user\" }").await;
-    let users: Vec<String> = (0..24).map(|user| format!("user-{user}")).collect();
+    let users: Vec<String> = (0..40).map(|user| format!("user-{user}")).collect();
     let before = regions_of(&fleet, &users, "x-user", "London").await;
     assert_eq!(before, regions_of(&fleet, &users, "x-user", "Sydney").await, "nearness does not matter within a level");
     let used: BTreeSet<&str> = before.values().map(String::as_str).collect();

@@ -36,7 +36,10 @@ fn whoami() -> Ask {
 }
 
 fn initialize() -> Ask {
-    call("initialize", &json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}))
+    call(
+        "initialize",
+        &json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}),
+    )
 }
 
 fn in_session(ask: Ask, session: &str) -> Ask {
@@ -104,7 +107,7 @@ async fn a_soft_drain_keeps_new_sessions_away_and_a_hard_one_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_is_listened_to_and_a_session_ended_where_it_began() {
+async fn a_session_is_ended_where_it_began() {
     let fleet = Fleet::start(quick()).await;
     let (_, session) = begin(&fleet).await;
     let end = Ask { method: Method::DELETE, ..in_session(get_path("", PATH), &session) };
@@ -128,7 +131,8 @@ async fn nodes_with_one_secret_route_each_others_sessions_and_a_stranger_none() 
     };
     let both = format!("{OTHER_SECRET}\n{SECRET}\n");
     let others = [node("two", Some(SECRET)), node("three", Some(&both)), node("four", None)];
-    let start = |options: &Options| anyfront::node::Node::start(options.clone()).unwrap_or_else(|error| panic!("{error}"));
+    let start =
+        |options: &Options| anyfront::node::Node::start(options.clone()).unwrap_or_else(|error| panic!("{error}"));
     let others: Vec<_> = others.iter().map(start).collect();
     let options = node("one", Some(SECRET));
     let fleet = Fleet::start_with(world, options).await;
@@ -192,7 +196,10 @@ async fn explain_knows_who_is_bound_and_who_prefers() {
     assert_eq!(bound["candidates"].as_array().map(Vec::len), Some(1), "a soft drain lets it go on: {bound}");
     assert_eq!((&bound["candidates"][0]["region"], &bound["candidates"][0]["wish"]), (&json!("syd"), &json!("bound")));
     let prefers = fleet.admin(Method::GET, &format!("{path}&prefers=dia"), &Json::Null).await;
-    assert_eq!((&prefers["candidates"][0]["region"], &prefers["candidates"][0]["wish"]), (&json!("dia"), &json!("prefers")));
+    assert_eq!(
+        (&prefers["candidates"][0]["region"], &prefers["candidates"][0]["wish"]),
+        (&json!("dia"), &json!("prefers"))
+    );
     let (region, session) = begin(&fleet).await;
     assert!(whoami_in(&fleet, &session, "Sydney").await.is_good());
     let decisions = fleet.admin(Method::GET, "/decisions?count=1", &Json::Null).await;
@@ -294,9 +301,12 @@ fn headers_of_mcp_pass_untouched_even_if_connection_names_them() {
                   Connection: mcp-session-id, mcp-param-region, keep-alive\r\n";
     assert_eq!(door.ask(post(fields, &request("ping"))).status(), 200);
     let seen = origin.only();
-    for (name, value) in
-        [("mcp-session-id", "theirs"), ("mcp-name", "=?base64?eA==?="), ("mcp-param-region", "eu"), ("mcp-param-new", "x y")]
-    {
+    for (name, value) in [
+        ("mcp-session-id", "theirs"),
+        ("mcp-name", "=?base64?eA==?="),
+        ("mcp-param-region", "eu"),
+        ("mcp-param-new", "x y"),
+    ] {
         assert_eq!(seen.field(name), Some(value));
     }
 }

@@ -43,7 +43,15 @@ fn a_plan() -> impl Strategy<Value = Plan> {
     let one = || option::weighted(0.15, any::<u8>());
     let wish = ([one(), one(), one()], any::<bool>(), option::weighted(0.3, any::<u64>()));
     (prop::collection::vec(a_region(), 1..14), route, regional, client, sparse(), sparse(), wish).prop_map(
-        |(regions, (steering, refuses, residency), regional, (client, latitude, longitude), tried, full, (wish, goes_on, spread))| Plan {
+        |(
+            regions,
+            (steering, refuses, residency),
+            regional,
+            (client, latitude, longitude),
+            tried,
+            full,
+            (wish, goes_on, spread),
+        )| Plan {
             regions,
             steering,
             refuses,

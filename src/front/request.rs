@@ -207,7 +207,7 @@ impl<'a> Exchange<'a> {
 
     /// What only the body tells is looked at when an attempt has failed, and no sooner.
     fn learn_safety(&mut self, result: &Result<Response<Answer>, AttemptError>, body: &Source) {
-        let has_failed = result.as_ref().map_or(true, |answer| is_failure(answer.status().as_u16()));
+        let has_failed = !matches!(result, Ok(answer) if !is_failure(answer.status().as_u16()));
         if has_failed && self.terms.body_may_tell {
             self.terms.is_safe = self.terms.is_safe_with(|| body.whole());
             self.terms.body_may_tell = false;

@@ -166,9 +166,7 @@ fn pick(world: &World, left: &[Member]) -> RegionIndex {
             let members = &world.snapshot.topology.route(world.route).members;
             members.iter().map(|member| member.region).find(|region| equals.contains(region)).expect("it is a member")
         }
-        Steering::Weighted => {
-            luckiest(world, &equals, |region| world.snapshot.topology.region(region).weight)
-        }
+        Steering::Weighted => luckiest(world, &equals, |region| world.snapshot.topology.region(region).weight),
     }
 }
 

@@ -117,7 +117,14 @@ pub fn get(host: &str) -> Ask {
 
 /// A GET of that path.
 pub fn get_path(host: &str, path: &str) -> Ask {
-    Ask { host: hostname(host), method: Method::GET, path: path.to_owned(), body: Bytes::new(), id: new_id("get"), fields: Vec::new() }
+    Ask {
+        host: hostname(host),
+        method: Method::GET,
+        path: path.to_owned(),
+        body: Bytes::new(),
+        id: new_id("get"),
+        fields: Vec::new(),
+    }
 }
 
 /// A short completion, not streamed: it costs money, so it is not repeated.

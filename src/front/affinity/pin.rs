@@ -18,8 +18,8 @@ pub fn take(headers: &mut HeaderMap, name: &str, here: &Here<'_>) -> Option<Labe
     let mut pin = None;
     for line in lines {
         pin = pin.or_else(|| {
-            let tokens = pieces(line.as_bytes()).filter_map(|piece| value_of(piece, name));
-            tokens.filter_map(|token| opened(token, here)).next()
+            let mut tokens = pieces(line.as_bytes()).filter_map(|piece| value_of(piece, name));
+            tokens.find_map(|token| opened(token, here))
         });
         if let Some(left) = without(line.as_bytes(), name) {
             headers.append(COOKIE, HeaderValue::from_bytes(&left).expect("a part of a value is one"));
