@@ -16,6 +16,8 @@ pub mod reply;
 pub mod failover;
 pub mod affinity;
 pub mod replay;
+pub mod flushed;
+pub mod events;
 pub mod stream;
 pub mod connection;
 pub mod journey;

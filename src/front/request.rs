@@ -3,6 +3,7 @@
 use super::affinity::Bond;
 use super::client::asker;
 use super::connection::{Connection, Resumed};
+use super::events::EventStream;
 use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::framing::Violation;
 use super::headers::{self, Farewell, Introduction};
@@ -10,7 +11,7 @@ use super::journey::{Journey, Target};
 use super::prepare::{Prepared, Refused, call_id, call_id_of, here, prepare, session_lost};
 use super::replay::Source;
 use super::reply::Complaint;
-use super::stream::{Carried, Reply, Silence};
+use super::stream::{Carried, Followed, Reply, Silence};
 use super::terms::{Protocol, Terms};
 use super::{attempt, tunnel};
 use crate::control::Event;
@@ -281,6 +282,8 @@ impl<'a> Exchange<'a> {
             return Response::from_parts(parts, Reply::own(""));
         }
         parts.version = Version::HTTP_11;
+        let is_open_ended = !parts.headers.contains_key(header::CONTENT_LENGTH);
+        let events = EventStream::of(&parts.headers, self.terms.stream).filter(|_| is_open_ended);
         let carried = Carried {
             answer: body,
             front: Arc::clone(front),
@@ -290,6 +293,9 @@ impl<'a> Exchange<'a> {
             ended_by: (self.version == Version::HTTP_10).then(|| Arc::clone(&self.connection.talk)),
             idle_max: snapshot.topology.forward.stream_idle_timeout,
             silence: Silence::default(),
+            followed: events.map(|events| Box::new(Followed::new(events))),
+            ending: None,
+            given_at: 0,
         };
         Response::from_parts(parts, Reply::region(carried))
     }

@@ -1,5 +1,6 @@
 //! On which terms a request is carried: what its class and its own head say, before anybody is asked.
 
+use super::events::Manner;
 use super::headers::{IDEMPOTENCY_KEY, wants_websocket};
 use super::mcp;
 use crate::names::Label;
@@ -8,6 +9,7 @@ use crate::steering::Wish;
 use crate::topology::{Class, Dialect, RegionIndex};
 use http::Method;
 use http::request::Parts;
+use std::time::Duration;
 
 /// What a request speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,10 @@ pub struct Terms {
     pub dialect: Dialect,
     /// Whether it may be repeated although it may have been processed.
     pub is_safe: bool,
+    /// How its answer is carried if it is an event stream.
+    pub stream: Manner,
+    /// How long the head of such an answer waits for its first event.
+    pub commit_hold: Duration,
     /// What it speaks.
     pub protocol: Protocol,
     /// Which regions it has to do with.
@@ -61,6 +67,8 @@ impl Terms {
         Self {
             dialect: class.dialect,
             is_safe,
+            stream: Manner::of(class),
+            commit_hold: class.commit_hold,
             protocol: if is_websocket { Protocol::WebSocket } else { Protocol::Http },
             ties: Ties::default(),
             body_may_tell: is_call && !is_safe && !mcp::is_stateless(&parts.headers),

@@ -5,7 +5,7 @@
 use super::class::{By, CookieName, FieldName, Pattern, Style, WebOrigin, WhenLost};
 use super::read::{Any, At, Degrees, May, Must, Told, Whole, Written, nearest, quoted, table};
 use super::words::{Kind, Level, Pointer, Prefix, Statuses, Url, UrlPath};
-use super::{AllDown, Dialect, HostFrom, Steering};
+use super::{AllDown, Dialect, HostFrom, Steering, StreamEnd};
 use crate::geo::place::Country;
 use crate::names::{Hostname, Label};
 use http::Method;
@@ -245,6 +245,14 @@ table! {
         /// What keeps a client's requests together in one region. Absent: nothing, because nearness and health should
         /// decide.
         affinity: May<Affinity>,
+        /// How long the head of an event stream waits for the first event, so that a region that dies before it can still
+        /// be replaced or reported. `0s`: not at all.
+        commit_hold: May<Duration> = "250ms",
+        /// After how long a silence a comment is put between the events of a stream, for middleboxes that cut quiet
+        /// connections. `0s`: never.
+        keep_alive: May<Duration> = "0s",
+        /// Which ends of an event stream are good ones: `any` clean end, or only one after `data: [DONE]` (`done`).
+        stream_end: May<StreamEnd> = "any",
     }
 }
 

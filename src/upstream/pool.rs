@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
+use std::collections::VecDeque;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -319,6 +320,8 @@ fn failed(is_unsent: bool, error: &hyper::Error, was_reused: bool) -> AttemptErr
 #[derive(Debug)]
 pub struct Answer {
     body: Incoming,
+    /// What somebody has read of it already and put back.
+    unread: VecDeque<Frame<Bytes>>,
     back: Option<(Arc<Pool>, Exclusive)>,
     stream: Option<Stream>,
     in_flight: Option<InFlight>,
@@ -326,7 +329,7 @@ pub struct Answer {
 
 impl Answer {
     fn of_http1(body: Incoming, back: Option<(Arc<Pool>, Exclusive)>, in_flight: InFlight) -> Self {
-        let mut answer = Self { body, back, stream: None, in_flight: Some(in_flight) };
+        let mut answer = Self { body, unread: VecDeque::new(), back, stream: None, in_flight: Some(in_flight) };
         if answer.body.is_end_stream() {
             answer.finish();
         }
@@ -334,7 +337,12 @@ impl Answer {
     }
 
     fn of_http2(body: Incoming, stream: Stream, in_flight: InFlight) -> Self {
-        Self { body, back: None, stream: Some(stream), in_flight: Some(in_flight) }
+        Self { body, unread: VecDeque::new(), back: None, stream: Some(stream), in_flight: Some(in_flight) }
+    }
+
+    /// Gives back what was read of it, in order: whoever reads it next begins with that.
+    pub fn put_back(&mut self, read: VecDeque<Frame<Bytes>>) {
+        self.unread = read;
     }
 
     fn finish(&mut self) {
@@ -351,6 +359,9 @@ impl Body for Answer {
     type Error = Fault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Some(frame) = self.unread.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(frame))) => {
@@ -372,10 +383,12 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.unread.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let read = self.unread.iter().filter_map(|frame| frame.data_ref()).map(|data| data.len() as u64).sum::<u64>();
+        let left = self.body.size_hint();
+        left.exact().map_or_else(SizeHint::default, |left| SizeHint::with_exact(left + read))
     }
 }

@@ -599,6 +599,25 @@ impl Client {
         self.until(|buffer| (!buffer.is_empty()).then_some(0)).is_none()
     }
 
+    /// Reads until this was said, and forgets it and all before it.
+    pub fn until_said(&mut self, text: &str) {
+        let wanted = text.as_bytes();
+        let at = self.until(|buffer| buffer.windows(wanted.len()).position(|part| part == wanted));
+        let Some(at) = at else { panic!("the connection ended without {text:?}: {:?}", self.buffer.escape_ascii()) };
+        self.take(at + wanted.len());
+    }
+
+    /// Whether the node ends the connection by a reset.
+    pub fn is_reset(&mut self) -> bool {
+        loop {
+            match self.stream.read(&mut [0; 4_096]) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) => return error.kind() == io::ErrorKind::ConnectionReset,
+            }
+        }
+    }
+
     /// Everything until the node ends the connection.
     pub fn rest(&mut self) -> Vec<u8> {
         let _ = self.until(|_| None);

@@ -7,7 +7,7 @@ use crate::topology::class::{Affinity, By, Lost, Paths, Pattern, Style, WhenLost
 use crate::topology::file;
 use crate::topology::mistake::Mistake;
 use crate::topology::read::{Told, nearest, quoted};
-use crate::topology::{Class, Dialect, RouteIndex};
+use crate::topology::{Class, Dialect, RouteIndex, StreamEnd};
 use http::Method;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// How long a cookie binds unless it is said.
 const PIN_TTL: Duration = Duration::from_secs(3_600);
+/// How long the head of an event stream waits for its first event: hardly noticed, and longer than most deaths take.
+const COMMIT_HOLD: Duration = Duration::from_millis(250);
 
 impl Proof<'_> {
     /// The classes as written, then the one that takes everything.
@@ -53,6 +55,9 @@ impl Proof<'_> {
                     .as_ref()
                     .map(|list| list.value.iter().map(|origin| origin.value.0.as_str().into()).collect()),
                 affinity: class.affinity.as_ref().and_then(|written| self.affinity(written)),
+                commit_hold: class.commit_hold.as_ref().map_or(COMMIT_HOLD, |hold| hold.value),
+                keep_alive: class.keep_alive.as_ref().map(|pause| pause.value).filter(|pause| !pause.is_zero()),
+                stream_end: class.stream_end.as_ref().map_or_else(StreamEnd::default, |end| end.value),
             });
         }
         classes.push(Class {
@@ -64,6 +69,9 @@ impl Proof<'_> {
             is_mcp: false,
             origins: None,
             affinity: None,
+            commit_hold: COMMIT_HOLD,
+            keep_alive: None,
+            stream_end: StreamEnd::Any,
         });
         classes
     }
