@@ -45,6 +45,8 @@ pub const REPLAY_PROCESS_BYTES_MAX: u64 = 64 << 20;
 pub const MCP_SESSION_ID_BYTES_MAX: usize = 1 << 10;
 /// Longest token of ours that is opened, octets: a session id with its region, sealed and written in base64.
 pub const SEALED_TOKEN_BYTES_MAX: usize = 2 << 10;
+/// Cookies of ours that are opened in one request: a client has one, and each costs some microseconds.
+pub const PINS_OPENED_MAX: usize = 4;
 /// Longest JSON-RPC body that is looked into, octets: calls that only read are short, and parsing costs time.
 pub const MCP_CALL_BYTES_MAX: usize = 64 << 10;
 /// Longest id of a JSON-RPC call that is repeated in an answer of ours, octets.

@@ -294,6 +294,20 @@ fn errors_of_ours_are_answers_to_the_call() {
 }
 
 #[test]
+fn a_call_whose_body_does_not_come_is_answered_without_its_id() {
+    let origin = Origin::polite();
+    let door = Door::with(&[&origin], CLASSES);
+    let mut client = door.client();
+    client.say(format!(
+        "POST {PATH} HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 99\r\nMcp-Session-Id: anyfront.x\r\n\r\n{{\"id\":3,"
+    ));
+    let answer = client.answer();
+    let said: Json = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!((answer.status(), &said["id"]), (404, &Json::Null));
+    assert!(origin.seen().is_empty());
+}
+
+#[test]
 fn headers_of_mcp_pass_untouched_even_if_connection_names_them() {
     let origin = Origin::polite();
     let door = Door::with(&[&origin], CLASSES);

@@ -4,6 +4,7 @@
 
 use super::Here;
 use super::seal::{Opened, Purpose};
+use crate::limits::PINS_OPENED_MAX;
 use crate::names::Label;
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 use std::time::Duration;
@@ -15,17 +16,14 @@ pub fn take(headers: &mut HeaderMap, name: &str, here: &Here<'_>) -> Option<Labe
         return None;
     }
     headers.remove(COOKIE);
-    let mut pin = None;
-    for line in lines {
-        pin = pin.or_else(|| {
-            let mut tokens = pieces(line.as_bytes()).filter_map(|piece| value_of(piece, name));
-            tokens.find_map(|token| opened(token, here))
-        });
+    for line in &lines {
         if let Some(left) = without(line.as_bytes(), name) {
             headers.append(COOKIE, HeaderValue::from_bytes(&left).expect("a part of a value is one"));
         }
     }
-    pin
+    let all = lines.iter().flat_map(|line| pieces(line.as_bytes()));
+    let mut tokens = all.filter_map(|piece| value_of(piece, name)).take(PINS_OPENED_MAX);
+    tokens.find_map(|token| opened(token, here))
 }
 
 /// The `Set-Cookie` that pins a client to `region` (RFC 6265 §4.1).

@@ -249,6 +249,16 @@ fn a_pin_that_is_not_good_is_none_and_regions_see_none_of_them() {
 }
 
 #[test]
+fn only_so_many_pins_are_opened() {
+    let good = node().cookie("/temporary", "b");
+    let pinned = |bad: usize| {
+        let cookies = format!("{}{good}", "anyfront-affinity=x; ".repeat(bad));
+        ties(&node().bond("/temporary", &mut head(&[("cookie", &cookies)]))).prefer.is_some()
+    };
+    assert!(pinned(crate::limits::PINS_OPENED_MAX - 1) && !pinned(crate::limits::PINS_OPENED_MAX));
+}
+
+#[test]
 fn cookies_of_others_pass_byte_for_byte() {
     let ours = node().cookie("/temporary", "b");
     for (line, left) in [

@@ -110,8 +110,8 @@ impl Proof<'_> {
             let label = "MCP clients read JSON-RPC";
             self.mistakes.push(Mistake::warning(dialect.span.clone(), title, label, help));
         }
-        let safe = class.safe.iter().flat_map(|safe| &safe.value);
-        if let Some(post) = safe.into_iter().find(|method| method.value == Method::POST) {
+        let mut safe = class.safe.iter().flat_map(|safe| &safe.value);
+        if let Some(post) = safe.find(|method| method.value == Method::POST) {
             let title = "a class with mcp in which every POST is safe";
             let help = "remove POST: MCP's reading methods are known and repeated anyway";
             let label = "tool calls may then happen twice";
