@@ -218,7 +218,7 @@ pub fn error_token(fault: Fault) -> &'static str {
         Fault::Reset => "connection_terminated",
         Fault::Cut => "http_response_incomplete",
         Fault::Protocol => "http_protocol_error",
-        Fault::Silent => "http_response_timeout",
+        Fault::Silent | Fault::Stalled => "http_response_timeout",
         Fault::Status(_) | Fault::Body | Fault::Unserved => "destination_unavailable",
     }
 }

@@ -13,6 +13,7 @@ pub mod headers;
 pub mod mcp;
 pub mod terms;
 pub mod reply;
+pub mod services;
 pub mod failover;
 pub mod affinity;
 pub mod replay;
@@ -36,6 +37,7 @@ use crate::snapshot::Published;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use fast::rooms::Rooms;
+use services::Services;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -53,6 +55,8 @@ pub struct Front {
     pub events: mpsc::Sender<Event>,
     /// Ways to endpoints, this worker's own.
     pub upstream: Upstream,
+    /// What this node itself serves.
+    pub services: Arc<ArcSwap<Services>>,
     /// What this worker counts.
     pub counters: Arc<WorkerCounters>,
     /// What the fleet's nodes know, for what they seal.

@@ -8,7 +8,7 @@ use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason
 use super::framing::Violation;
 use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, Target};
-use super::prepare::{Prepared, Refused, call_id, call_id_of, here, prepare, session_lost};
+use super::prepare::{Prepared, Refused, call_id, call_id_of, here, is_too_large, prepare, session_lost};
 use super::replay::Source;
 use super::reply::Complaint;
 use super::stream::{Carried, Followed, Reply, Silence};
@@ -17,12 +17,11 @@ use super::{attempt, tunnel};
 use crate::control::Event;
 use crate::counters::{DoorCounters, Recent};
 use crate::health::Fault;
-use crate::limits::{HEADER_FIELDS_MAX, HEADER_LINE_BYTES_MAX};
 use crate::moment::Moment;
-use crate::names::{Hostname, NameError};
+use crate::names::Hostname;
 use crate::snapshot::{EndpointState, Snapshot};
 use crate::steering::Client;
-use crate::topology::{Dialect, RegionIndex, RouteIndex};
+use crate::topology::{Dialect, RegionIndex};
 use crate::upstream::body::OutgoingError;
 use crate::upstream::pool::Answer;
 use crate::upstream::{AttemptError, Progress};
@@ -90,7 +89,10 @@ impl<'a> Exchange<'a> {
         };
         let Prepared { route, hostname, terms, bond } = match prepare(connection, &snapshot, violation, &mut parts) {
             Ok(prepared) => prepared,
-            Err(Refused { complaint, dialect, is_call }) => {
+            Err(Refused { complaint, is_understood: false, .. }) => {
+                return turn_away(front, &complaint, &parts, &request_id);
+            }
+            Err(Refused { complaint, dialect, is_call, .. }) => {
                 DoorCounters::count(&front.counters.door.refusals);
                 let call_id = if is_call { call_id_of(body, front).await } else { None };
                 return refuse(&complaint.to_call(call_id), dialect, &request_id, front.roll());
@@ -354,100 +356,23 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// Which hostname is asked for, and its route (RFC 9110 §7.2, RFC 9112 §3.2, RFC 9113 §8.3.1).
-pub(super) fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname), Complaint> {
-    let bad = |why: &str| Complaint::new(StatusCode::BAD_REQUEST, "bad_host", format!("the request's host {why}"));
-    let mut lines = parts.headers.get_all(header::HOST).iter();
-    let host = match (lines.next(), lines.next()) {
-        (_, Some(_)) => return Err(bad("is given twice")),
-        (Some(line), None) => Some(line.to_str().map_err(|_| bad("is no text"))?),
-        (None, None) => None,
-    };
-    let authority = match (parts.uri.authority(), host) {
-        (Some(authority), None) => authority.as_str(),
-        (None, Some(host)) => host,
-        (None, None) => return Err(bad("is missing")),
-        (Some(authority), Some(host)) => {
-            if !authority.as_str().eq_ignore_ascii_case(host) {
-                return Err(bad("is given twice, and differently"));
-            }
-            host
-        }
-    };
-    let routes = &snapshot.topology.route_by_hostname;
-    // As it is mostly written: lower case, no final dot.
-    let bare = match authority.split_once(':') {
-        Some((name, port)) if is_port(port) => name,
-        _ => authority,
-    };
-    if let Some((hostname, route)) = routes.get_key_value(bare) {
-        return Ok((*route, hostname.clone()));
-    }
-    let unknown = |what: &str| {
-        Complaint::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", format!("{what} is not served here"))
-    };
-    let hostname = match Hostname::from_authority(authority) {
-        Ok(hostname) => hostname,
-        Err(NameError::Address) => return Err(unknown("an address")),
-        Err(error) => return Err(bad(&error.to_string())),
-    };
-    let route = routes.get(&hostname).ok_or_else(|| unknown("this hostname"))?;
-    Ok((*route, hostname))
-}
-
-fn is_port(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
-}
-
-/// Whether the request may be carried at all.
-pub(super) fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
-    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-        let message = format!("{} is not carried", parts.method);
-        return Err(Complaint::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message));
-    }
-    if headers::is_loop(&parts.headers, &snapshot.topology.zone) {
-        let message = "the request has been here before: it goes in a loop";
-        return Err(Complaint::new(StatusCode::LOOP_DETECTED, "loop_detected", message));
-    }
-    let mut expectations = parts.headers.get_all(header::EXPECT).iter();
-    if expectations.any(|expectation| !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        let message = "only 100-continue can be expected";
-        return Err(Complaint::closing(StatusCode::EXPECTATION_FAILED, "expectation_failed", message));
-    }
-    if is_too_large(parts) {
-        return Err(complaint_about(Violation::TooLarge));
-    }
-    Ok(())
-}
-
-/// Whether a head is larger than may be, measured as it would be written in HTTP/1.1. There the guard has measured it.
-fn is_too_large(parts: &Parts) -> bool {
-    if parts.version != Version::HTTP_2 {
-        return false;
-    }
-    let target = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
-    let line = parts.method.as_str().len() + " ".len() + target + " HTTP/1.1".len();
-    // `:authority` stands for `Host`.
-    let fields = parts.headers.len() + usize::from(parts.uri.authority().is_some());
-    fields > HEADER_FIELDS_MAX
-        || line > HEADER_LINE_BYTES_MAX
-        || parts
-            .headers
-            .iter()
-            .any(|(name, value)| name.as_str().len() + ": ".len() + value.len() > HEADER_LINE_BYTES_MAX)
+/// The answer to a request that no region may have: what the node itself serves there, or the complaint.
+fn turn_away(front: &super::Front, complaint: &Complaint, parts: &Parts, request_id: &HeaderValue) -> Response<Reply> {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str).or(host);
+    let is_elsewhere = complaint.status == StatusCode::MISDIRECTED_REQUEST && !is_too_large(parts);
+    let own = authority
+        .filter(|_| is_elsewhere)
+        .and_then(|authority| front.services.load().answer(authority, parts, request_id, front.roll()));
+    own.unwrap_or_else(|| {
+        DoorCounters::count(&front.counters.door.refusals);
+        refuse(complaint, Dialect::Plain, request_id, front.roll())
+    })
 }
 
 /// Whether a region says that it has done nothing and somebody else should.
 fn says_unserved(answer: &Response<Answer>) -> bool {
     answer.headers().get(headers::UNSERVED).is_some_and(|value| value.as_bytes().starts_with(b"1"))
-}
-
-pub(super) fn complaint_about(violation: Violation) -> Complaint {
-    let (status, code) = match violation {
-        Violation::TooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
-        _ => (StatusCode::BAD_REQUEST, "bad_request"),
-    };
-    Complaint::closing(status, code, violation.text())
 }
 
 /// Whether no endpoint could be reached, through no fault of this node.

@@ -1,10 +1,59 @@
-//! What a class of traffic takes, and what it may be tied to.
+//! Kinds of traffic: what a class takes, and what it may be tied to.
 
 use super::read::{Word, Wrong, quoted};
+use super::{Dialect, StreamEnd};
+use crate::names::Hostname;
+use http::Method;
 use http::header::HeaderName;
 use serde_json::{Value as Json, json};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A kind of traffic.
+#[derive(Clone, Debug)]
+pub struct Class {
+    /// On which hostnames; `None` is all.
+    pub hostnames: Option<HashSet<Hostname>>,
+    /// Which paths.
+    pub paths: Paths,
+    /// The shape of our own errors.
+    pub dialect: Dialect,
+    /// What may be repeated although it may have been processed.
+    pub safe: Vec<Method>,
+    /// Whether the gateway honours `Idempotency-Key`, so that requests that carry one may be repeated too.
+    pub idempotency_key: bool,
+    /// Whether it is MCP over streamable HTTP: its sessions are tied to regions, and its methods known.
+    pub is_mcp: bool,
+    /// Whose pages may ask; `None`: nobody is asked whose page it is.
+    pub origins: Option<Vec<Arc<str>>>,
+    /// What keeps a client's requests together.
+    pub affinity: Option<Affinity>,
+    /// How long the head of an event stream waits for its first event; zero: not at all.
+    pub commit_hold: Duration,
+    /// After how long a silence a comment is put between the events of a stream; `None`: never.
+    pub keep_alive: Option<Duration>,
+    /// Which ends of an event stream are good ones.
+    pub stream_end: StreamEnd,
+}
+
+impl Class {
+    /// Whether a request may be repeated although it may have been processed.
+    #[must_use]
+    pub fn is_safe(&self, method: &Method, has_idempotency_key: bool) -> bool {
+        self.safe.contains(method) || (self.idempotency_key && has_idempotency_key)
+    }
+
+    /// Whether anything but steering decides where a request goes or whether it may.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        !self.is_mcp && self.origins.is_none() && self.affinity.is_none()
+    }
+
+    pub(super) fn takes(&self, hostname: &Hostname, path: &str) -> bool {
+        self.paths.take(path) && self.hostnames.as_ref().is_none_or(|names| names.contains(hostname))
+    }
+}
 
 /// Which paths a class takes, byte for byte: nothing is decoded, `%2f` is no slash and `..` a segment like any other.
 #[derive(Clone, Debug, PartialEq, Eq)]

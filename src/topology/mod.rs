@@ -9,12 +9,13 @@ pub mod class;
 pub mod file;
 pub mod mistake;
 pub(crate) mod read;
+mod dates;
 mod words;
 
 use crate::geo::place::{Country, Place};
 use crate::names::{EndpointName, Hostname, Label};
-use class::{Affinity, Paths};
-use http::Method;
+pub use class::Class;
+use http::{HeaderValue, Method};
 use ipnet::IpNet;
 use rustls_pki_types::CertificateDer;
 use std::collections::{HashMap, HashSet};
@@ -86,6 +87,8 @@ pub struct Topology {
     pub routes: Vec<Route>,
     /// Which route a hostname has.
     pub route_by_hostname: HashMap<Hostname, RouteIndex>,
+    /// At which hostname the addresses are told that regions call out from.
+    pub nat_hostname: Option<Hostname>,
     /// How requests are carried.
     pub forward: Forward,
     /// Kinds of traffic; first match wins. The last matches everything.
@@ -167,8 +170,42 @@ pub struct Region {
     pub capacity: Option<u32>,
     /// Its share under `weighted` steering, 0 to 10 000.
     pub weight: u32,
+    /// Where it calls out from.
+    pub nat_ips: Vec<NatIp>,
     /// How it is probed.
     pub probe: Arc<Probe>,
+    /// How it is probed besides. It is up only if every probe passes; no two are of one kind.
+    pub also: Vec<Arc<Probe>>,
+}
+
+impl Region {
+    /// All its probes, the first one first.
+    pub fn probes(&self) -> impl Iterator<Item = &Arc<Probe>> {
+        std::iter::once(&self.probe).chain(&self.also)
+    }
+}
+
+/// A network that a region calls out from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatIp {
+    /// The network.
+    pub prefix: IpNet,
+    /// From when on it may be used, since the Unix epoch.
+    pub valid_from: Option<Duration>,
+    /// Whether it is used.
+    pub state: NatState,
+}
+
+/// Whether a region calls out from a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NatState {
+    /// Not yet.
+    Planned,
+    /// Now.
+    Active,
+    /// Not for long any more.
+    Retiring,
 }
 
 /// One thing that answers.
@@ -285,9 +322,42 @@ pub enum ProbeKind {
         /// A value the body must have, by JSON pointer (RFC 6901).
         expect_json: Option<(Arc<str>, serde_json::Value)>,
     },
+    /// Whether a stream of a model flows as it should.
+    Token {
+        /// Path and query.
+        path: Arc<str>,
+        /// Which model.
+        model: Arc<str>,
+        /// How many events at least, the end's mark apart.
+        events: u32,
+        /// From the request to the first event.
+        first_event: Duration,
+        /// Between two events.
+        gap: Duration,
+        /// What is said in `Authorization`. Marked as sensitive, so that it is never shown.
+        authorization: Option<HeaderValue>,
+    },
+    /// Whether an MCP server answers.
+    Mcp {
+        /// Path and query.
+        path: Arc<str>,
+        /// What is said in `Authorization`. Marked as sensitive, so that it is never shown.
+        authorization: Option<HeaderValue>,
+    },
 }
 
 impl ProbeKind {
+    /// How the file, logs and metrics call it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Http { .. } => "http",
+            Self::Token { .. } => "token",
+            Self::Mcp { .. } => "mcp",
+        }
+    }
+
     /// Whether a body must be read to judge the answer.
     #[must_use]
     pub fn wants_body(&self) -> bool {
@@ -391,51 +461,6 @@ pub struct Forward {
     pub trusted_proxies: Vec<IpNet>,
     /// Certificate authorities believed at endpoints besides the public ones.
     pub trust: Vec<CertificateDer<'static>>,
-}
-
-/// A kind of traffic.
-#[derive(Clone, Debug)]
-pub struct Class {
-    /// On which hostnames; `None` is all.
-    pub hostnames: Option<HashSet<Hostname>>,
-    /// Which paths.
-    pub paths: Paths,
-    /// The shape of our own errors.
-    pub dialect: Dialect,
-    /// What may be repeated although it may have been processed.
-    pub safe: Vec<Method>,
-    /// Whether the gateway honours `Idempotency-Key`, so that requests that carry one may be repeated too.
-    pub idempotency_key: bool,
-    /// Whether it is MCP over streamable HTTP: its sessions are tied to regions, and its methods known.
-    pub is_mcp: bool,
-    /// Whose pages may ask; `None`: nobody is asked whose page it is.
-    pub origins: Option<Vec<Arc<str>>>,
-    /// What keeps a client's requests together.
-    pub affinity: Option<Affinity>,
-    /// How long the head of an event stream waits for its first event; zero: not at all.
-    pub commit_hold: Duration,
-    /// After how long a silence a comment is put between the events of a stream; `None`: never.
-    pub keep_alive: Option<Duration>,
-    /// Which ends of an event stream are good ones.
-    pub stream_end: StreamEnd,
-}
-
-impl Class {
-    /// Whether a request may be repeated although it may have been processed.
-    #[must_use]
-    pub fn is_safe(&self, method: &Method, has_idempotency_key: bool) -> bool {
-        self.safe.contains(method) || (self.idempotency_key && has_idempotency_key)
-    }
-
-    /// Whether anything but steering decides where a request goes or whether it may.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        !self.is_mcp && self.origins.is_none() && self.affinity.is_none()
-    }
-
-    fn takes(&self, hostname: &Hostname, path: &str) -> bool {
-        self.paths.take(path) && self.hostnames.as_ref().is_none_or(|names| names.contains(hostname))
-    }
 }
 
 /// Which ends of an event stream are good ones.
