@@ -308,7 +308,7 @@ table! {
         /// those of equal standing and level, and nearness only matters between levels.
         by: Must<By>,
         /// Which header, if it goes by one.
-        header: May<FieldName>,
+        header: May<Told<FieldName>>,
         /// Of a cookie: whether it stays while its region is out (`temporary`), or names the one that served (`sticky`).
         style: May<Style> = "temporary",
         /// Of a cookie: whether others serve while its region is out (`move`), or nobody (`refuse`, 503).

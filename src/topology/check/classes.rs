@@ -129,7 +129,7 @@ impl Proof<'_> {
                 self.error(span, "affinity by header without header", "header is missing", help);
                 None
             }
-            (By::Header, Some(header)) => Some(Affinity::Header(header.value.0.clone())),
+            (By::Header, Some(header)) => header.value.0.as_ref().map(|name| Affinity::Header(name.0.clone())),
             (By::Credential, _) => Some(Affinity::Credential),
             (By::Cookie, _) => {
                 self.positive("ttl", written.ttl.as_ref());
