@@ -44,7 +44,7 @@ impl Class {
         self.safe.contains(method) || (self.idempotency_key && has_idempotency_key)
     }
 
-    /// Whether anything but steering decides where a request goes or whether it may.
+    /// Whether steering alone decides where its requests go, and everybody may ask.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         !self.is_mcp && self.origins.is_none() && self.affinity.is_none()

@@ -15,7 +15,7 @@ mod words;
 use crate::geo::place::{Country, Place};
 use crate::names::{EndpointName, Hostname, Label};
 pub use class::Class;
-use http::{HeaderValue, Method};
+use http::HeaderValue;
 use ipnet::IpNet;
 use rustls_pki_types::CertificateDer;
 use std::collections::{HashMap, HashSet};
