@@ -16,7 +16,9 @@ use crate::load::Load;
 use crate::moment::{Clock, Moment};
 use crate::names::{EndpointName, Label};
 use crate::shutdown::requested;
-use crate::snapshot::{Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot};
+use crate::snapshot::{
+    CertificateReport, Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot,
+};
 use crate::topology::{EndpointIndex, Region, RegionIndex, Site, Topology};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -75,6 +77,11 @@ pub enum Event {
         /// Every mistake, drawn.
         text: String,
     },
+    /// The certificates in force are now these.
+    Certified {
+        /// All of them.
+        certificates: Arc<CertificateReport>,
+    },
     /// The drains in force are now these.
     Overridden {
         /// All of them.
@@ -124,6 +131,7 @@ pub struct Control {
     known: Vec<Known>,
     overrides: Arc<[Override]>,
     problem: Option<Arc<Problem>>,
+    certificates: Arc<CertificateReport>,
     rate_ejections: Vec<(Moment, RegionIndex)>,
     /// Since when failures look like our own, and when they last did.
     suspected: Option<(Moment, Moment)>,
@@ -149,6 +157,7 @@ impl Control {
             known: Vec::new(),
             overrides,
             problem: None,
+            certificates: Arc::default(),
             rate_ejections: Vec::new(),
             suspected: None,
             next_id: 1,
@@ -196,6 +205,10 @@ impl Control {
                     self.is_dirty = true;
                 }
             }
+            Event::Certified { certificates } => {
+                self.certificates = certificates;
+                self.is_dirty = true;
+            }
             Event::Overridden { overrides } => {
                 self.overrides = overrides;
                 self.is_dirty = true;
@@ -242,6 +255,7 @@ impl Control {
             is_suspect,
             overrides: Arc::clone(&self.overrides),
             problem: self.problem.clone(),
+            certificates: Arc::clone(&self.certificates),
         });
         self.last = Some(Arc::clone(&snapshot));
         Some((snapshot, changes))

@@ -29,6 +29,8 @@ pub struct DoorCounters {
     pub unserved: AtomicU64,
     /// Attempts after the first of a request.
     pub failovers: AtomicU64,
+    /// Repetitions not made because the budget for them was spent.
+    pub unrepeated: AtomicU64,
     /// Answers that ended before their end.
     pub cut: AtomicU64,
     /// Facts for `control` dropped because its queue was full.

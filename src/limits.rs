@@ -19,6 +19,13 @@ pub const ANSWER_HEADER_FIELDS_MAX: usize = 256;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A TLS handshake must be done within this.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// TLS handshakes under way at one worker; beyond it the one that has waited longest makes room: a full queue of clients
+/// that say nothing keeps nobody out.
+pub const HANDSHAKES_MAX: usize = 2_048;
+/// TLS handshakes under way at one worker for one client prefix (/24, /48): half, so that no source fills the queue.
+pub const HANDSHAKES_PER_PREFIX_MAX: usize = HANDSHAKES_MAX / 2;
+/// A client's certificate and its chain, octets: they go into fields of the request (RFC 9440), where a third is added.
+pub const CLIENT_CERTIFICATES_BYTES_MAX: usize = 12 << 10;
 /// A client that is still sending when it has been refused is heard out for so long: closing at once would destroy the
 /// answer on its way (RFC 9112 §9.6).
 pub const LINGER_MAX: Duration = Duration::from_secs(5);
@@ -53,6 +60,22 @@ pub const MCP_CALL_BYTES_MAX: usize = 64 << 10;
 pub const MCP_CALL_ID_BYTES_MAX: usize = 256;
 /// How long an answer of ours waits for the body of the call it answers, which has its id.
 pub const MCP_CALL_WAIT: Duration = Duration::from_millis(100);
+/// Of a region's reason for not serving, so much is passed on, octets: it goes into a header of every such answer.
+pub const UNSERVED_REASON_BYTES_MAX: usize = 64;
+/// Shortest patience of a client that is believed: no answer comes from anywhere in less.
+pub const PATIENCE_MIN: Duration = Duration::from_millis(10);
+/// Longest patience of a client that is believed: beyond a day it is a mistake, not patience.
+pub const PATIENCE_MAX: Duration = Duration::from_secs(86_400);
+/// Our own answer comes at most so much earlier than its client would give up.
+pub const PATIENCE_MARGIN_MAX: Duration = Duration::from_secs(1);
+/// How long it is remembered which region failed a client: SDKs try again within seconds.
+pub const RECALL_LASTS: Duration = Duration::from_secs(60);
+/// Sets of that memory: a client's network decides which one is its own. With [`RECALL_WAYS`] some 2 MiB at most.
+pub const RECALL_SETS: usize = 1_024;
+/// Entries in one set: clients of one network that failed within a minute; beyond it the oldest is overwritten.
+pub const RECALL_WAYS: usize = 64;
+/// Budgets for repetition, one for each hostname at each region it has met: more than any fleet has in use.
+pub const BUDGETS_MAX: usize = 16_384;
 /// Connections open at one node; beyond it new ones are closed at once.
 pub const CONNECTIONS_MAX: u32 = 60_000;
 /// Concurrent streams on one HTTP/2 connection.

@@ -81,7 +81,7 @@ impl Clock {
         self.started + Duration::from_nanos(moment.0)
     }
 
-    /// Wall-clock time since the Unix epoch: for people, certificates and files, never for decisions.
+    /// Wall-clock time since the Unix epoch: for people, certificates, keys and files, never for decisions.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
     pub fn wall(&self) -> Duration {

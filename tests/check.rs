@@ -172,6 +172,7 @@ fn absent_keys_have_the_documented_defaults() {
         (forward.attempts, forward.failover_timeout, forward.connect_timeout, forward.first_byte_timeout),
         (3, seconds(5), seconds(1), seconds(600))
     );
+    assert_eq!((forward.retry_percent, forward.retry_floor), (10, 3));
     assert_eq!((forward.stream_idle_timeout, forward.slow_start), (seconds(600), seconds(60)));
     assert!(forward.trusted_proxies.is_empty() && forward.trust.is_empty());
     let probe = &topology.regions[0].probe;

@@ -3,7 +3,7 @@
 use super::serve::{LogFormat, start_logging};
 use super::{parse_duration, status};
 use crate::lab::command::{Break, Heal};
-use crate::lab::fault::{Aim, Fault};
+use crate::lab::fault::{Aim, Fault, Hint};
 use crate::lab::world::{Settings, World};
 use crate::names::Label;
 use crate::node::{Node, Options};
@@ -32,6 +32,7 @@ Targets:  orf (or region:orf), provider:aws, endpoint:orf/a (or orf/a), all
 Faults:   refuse     nobody listens, open connections are reset
           blackhole  connecting hangs, open connections fall silent
           error      a share of the requests is answered with a server error
+          unserved   a share of the requests is declined, with the word that nothing was done
           slow       answers take longer
           cut        answers die in the middle
           tls        a bad certificate on new connections
@@ -133,7 +134,7 @@ struct BreakArgs {
     /// How
     #[arg(value_parser = Fault::KINDS)]
     kind: String,
-    /// error: how many of all requests, 0 to 1 [default: 1]
+    /// error, unserved: how many of all requests, 0 to 1 [default: 1]
     #[arg(long, value_name = "SHARE")]
     share: Option<f64>,
     /// error: with which status [default: 503]
@@ -145,6 +146,9 @@ struct BreakArgs {
     /// slow: how many times as far away
     #[arg(long, value_name = "X")]
     times: Option<f64>,
+    /// unserved: what the region wants, asking elsewhere or later [default: elsewhere]
+    #[arg(long, value_name = "HINT", value_parser = Hint::WORDS)]
+    hint: Option<String>,
     /// Heal by itself after this time, such as 30s or 5m
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     lasts: Option<Duration>,
@@ -168,6 +172,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 status: args.status,
                 ms: args.ms,
                 times: args.times,
+                hint: args.hint,
                 for_s: args.lasts.map(|lasts| lasts.as_secs_f64()),
             };
             let done = ask(args.control, "POST", "/break", &serde_json::to_string(&order)?)?;

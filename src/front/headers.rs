@@ -1,6 +1,9 @@
 //! What is changed in headers on the way through: hop-by-hop fields, who asked, loops, what happened on the way.
 
+use super::arrival::ClientCertificate;
 use super::client::Asker;
+use super::journey::Failed;
+use super::unserved::Unserved;
 use crate::health::Fault;
 use crate::names::{Hostname, Label};
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
@@ -13,6 +16,12 @@ pub const REGION: HeaderName = HeaderName::from_static("x-anyfront-region");
 pub const SITE: HeaderName = HeaderName::from_static("x-anyfront-site");
 /// Which attempt it is, from 1.
 pub const ATTEMPT: HeaderName = HeaderName::from_static("x-anyfront-attempt");
+/// How much longer the client waits for the first byte of the answer, milliseconds; only if that is not long.
+pub const DEADLINE_MS: HeaderName = HeaderName::from_static("x-anyfront-deadline-ms");
+/// Which try of the same request an official SDK makes: 0 is the first.
+pub const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
+/// A key that a client may have instead of `Authorization`.
+pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The client's address; a region may believe it.
 pub const CLIENT_IP: HeaderName = HeaderName::from_static("x-anyfront-client-ip");
 /// The request's id.
@@ -26,6 +35,10 @@ pub const UNSERVED: HeaderName = HeaderName::from_static("edge-unserved");
 /// A key that makes repetition harmless.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// The client's certificate (RFC 9440 §2.2).
+const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+/// What the client sent with it (RFC 9440 §2.3).
+const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -45,10 +58,11 @@ pub struct Introduction {
     site: HeaderValue,
     zone: HeaderValue,
     via: HeaderValue,
+    certificate: Option<ClientCertificate>,
 }
 
 /// Fields that a request gains on its way, at most: room for them is made at once.
-const FIELDS_GAINED: usize = 14;
+const FIELDS_GAINED: usize = 16;
 
 impl Introduction {
     /// Introduces `asker`, who came by TLS or not (`is_https`) in this version of HTTP, to the regions of `hostname`. We
@@ -77,7 +91,14 @@ impl Introduction {
             site: value(site.as_str()),
             zone: value(zone.as_str()),
             via: via(version, site),
+            certificate: None,
         }
+    }
+
+    /// The same of somebody who has shown a certificate, or has not.
+    #[must_use]
+    pub fn with_certificate(self, certificate: Option<&ClientCertificate>) -> Self {
+        Self { certificate: certificate.cloned(), ..self }
     }
 }
 
@@ -109,6 +130,12 @@ pub fn toward_region(
     headers.insert(X_FORWARDED_PROTO, introduction.x_forwarded_proto.clone());
     headers.insert(X_FORWARDED_HOST, introduction.x_forwarded_host.clone());
     headers.insert(header::FORWARDED, introduction.forwarded.clone());
+    if let Some(ClientCertificate { certificate, chain }) = &introduction.certificate {
+        headers.insert(CLIENT_CERT, certificate.clone());
+        if let Some(chain) = chain {
+            headers.insert(CLIENT_CERT_CHAIN, chain.clone());
+        }
+    }
     headers.insert(SITE, introduction.site.clone());
     headers.insert(REQUEST_ID, request_id.clone());
     append_to_list(&mut headers, CDN_LOOP, &introduction.zone);
@@ -170,7 +197,7 @@ pub fn trailers_toward_client(trailers: &mut HeaderMap) {
 
 /// The members of `Proxy-Status` that tell of failed attempts and of the answer (RFC 9209 §2).
 #[must_use]
-pub fn happened(site: &Label, failed: &[(Label, Fault)], answered: Option<(&Label, u16)>) -> String {
+pub fn happened(site: &Label, failed: &[Failed], answered: Option<(&Label, u16)>) -> String {
     let mut text = String::with_capacity(48 * (failed.len() + 1));
     let begin = |text: &mut String, region: &Label| {
         if !text.is_empty() {
@@ -178,10 +205,16 @@ pub fn happened(site: &Label, failed: &[(Label, Fault)], answered: Option<(&Labe
         }
         text.push_str(&member(site, region));
     };
-    for (region, fault) in failed {
+    for Failed { region, fault, reason } in failed {
         begin(&mut text, region);
         match fault {
-            Fault::Unserved => text.push_str("; details=\"unserved\""),
+            Fault::Unserved => match reason {
+                Some(reason) => {
+                    let _ =
+                        write!(text, "; details=\"unserved: {}\"", reason.replace('\\', "\\\\").replace('"', "\\\""));
+                }
+                None => text.push_str("; details=\"unserved\""),
+            },
             Fault::Status(status) => {
                 let _ = write!(text, "; received-status={status}");
             }
@@ -218,9 +251,22 @@ pub fn error_token(fault: Fault) -> &'static str {
         Fault::Reset => "connection_terminated",
         Fault::Cut => "http_response_incomplete",
         Fault::Protocol => "http_protocol_error",
-        Fault::Silent | Fault::Stalled => "http_response_timeout",
+        Fault::Silent | Fault::Late | Fault::Stalled => "http_response_timeout",
         Fault::Status(_) | Fault::Body | Fault::Unserved => "destination_unavailable",
     }
+}
+
+/// A region's word, if it gives one, that it has not served a request.
+#[must_use]
+pub fn unserved(headers: &HeaderMap) -> Option<Unserved> {
+    Unserved::of(headers.get_all(UNSERVED).iter().map(HeaderValue::as_bytes))
+}
+
+/// Whether an official SDK says that it has asked this before. What is no number says nothing.
+#[must_use]
+pub fn is_another_try(retry_count: &[u8]) -> bool {
+    let number = std::str::from_utf8(retry_count).ok().and_then(|text| text.parse::<u32>().ok());
+    number.is_some_and(|number| number > 0)
 }
 
 /// The client's id for its request, if it gave one that can be used.

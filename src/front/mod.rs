@@ -8,10 +8,15 @@ pub mod framing;
 pub mod guard;
 pub mod gather;
 pub mod arrival;
+pub mod handshake;
 pub mod client;
 pub mod headers;
 pub mod mcp;
 pub mod terms;
+pub mod patience;
+pub mod unserved;
+pub mod budget;
+pub mod recall;
 pub mod reply;
 pub mod services;
 pub mod failover;
@@ -36,7 +41,10 @@ use crate::secret::Secret;
 use crate::snapshot::Published;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
+use budget::Budgets;
 use fast::rooms::Rooms;
+use http::HeaderValue;
+use recall::Recall;
 use services::Services;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -61,6 +69,10 @@ pub struct Front {
     pub counters: Arc<WorkerCounters>,
     /// What the fleet's nodes know, for what they seal.
     pub secret: Arc<ArcSwap<Secret>>,
+    /// What may be repeated, by all workers.
+    pub budgets: Arc<Budgets>,
+    /// Who was failed by which region, at any worker.
+    pub recall: Arc<Recall>,
     /// What all bodies of this worker together may keep for repetition, octets.
     pub replay_bytes_max: u64,
     /// Room for what is on its way through: one turn of one connection at a time.
@@ -90,6 +102,13 @@ impl Front {
         if rooms.are_usual() && kept.len() < ROOMS_KEPT_MAX {
             kept.push(rooms.emptied());
         }
+    }
+
+    /// A request's id, 128 bits of chance: unique, not secret.
+    pub(crate) fn new_request_id(&self) -> HeaderValue {
+        let bits = u128::from(self.roll()) << 64 | u128::from(self.roll());
+        let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15]);
+        HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible")
     }
 
     /// The next 64 bits of chance.

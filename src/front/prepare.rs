@@ -56,12 +56,12 @@ pub fn prepare(
     if let Some(violation) = violation {
         return Err(plainly(complaint_about(violation)));
     }
-    let (route, hostname) = understand(snapshot, parts).map_err(plainly)?;
+    let (route, hostname) = understand(connection, snapshot, parts).map_err(plainly)?;
     let topology = &snapshot.topology;
     let class = topology.class(&hostname, parts.uri.path());
     let refused = |complaint, is_call| Refused { complaint, dialect: class.dialect, is_understood: true, is_call };
     admit(snapshot, parts).map_err(|complaint| refused(complaint, false))?;
-    let mut terms = Terms::of(class, parts);
+    let mut terms = Terms::of(class, parts, &topology.forward);
     let mut bond = Bond::Free;
     if !class.is_plain() {
         // Whoever waits to be told to go on must not be told so for the sake of an id.
@@ -121,8 +121,23 @@ fn may_ask(class: &Class, headers: &HeaderMap) -> Result<(), Complaint> {
     Err(Complaint::new(StatusCode::FORBIDDEN, "origin_not_allowed", "this page's origin may not ask here"))
 }
 
+/// Which hostname is asked for, and its route, if it may be asked for on this connection.
+fn understand(
+    connection: &Connection,
+    snapshot: &Snapshot,
+    parts: &Parts,
+) -> Result<(RouteIndex, Hostname), Complaint> {
+    let (route, hostname) = asked_for(snapshot, parts)?;
+    if connection.may_ask(snapshot, route) {
+        return Ok((route, hostname));
+    }
+    // On another connection it will be (RFC 9110 §15.5.20).
+    let message = "this hostname is not served on this connection: connect to it by its own name, with TLS";
+    Err(Complaint::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", message))
+}
+
 /// Which hostname is asked for, and its route (RFC 9110 §7.2, RFC 9112 §3.2, RFC 9113 §8.3.1).
-fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname), Complaint> {
+fn asked_for(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname), Complaint> {
     let bad = |why: &str| Complaint::new(StatusCode::BAD_REQUEST, "bad_host", format!("the request's host {why}"));
     let mut lines = parts.headers.get_all(header::HOST).iter();
     let host = match (lines.next(), lines.next()) {

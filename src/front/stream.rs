@@ -8,11 +8,13 @@ use super::Front;
 use super::events::{EventStream, KEEP_ALIVE};
 use super::guard::{Busy, Talk};
 use super::headers::trailers_toward_client;
+use super::recall::Key;
 use crate::control::Event;
 use crate::counters::DoorCounters;
 use crate::health::Fault;
 use crate::load::Load;
 use crate::moment::{Clock, Moment};
+use crate::names::Label;
 use crate::snapshot::EndpointId;
 use crate::upstream::pool::Answer;
 use bytes::Bytes;
@@ -54,6 +56,10 @@ pub struct Carried {
     pub ended_by: Option<Arc<Talk>>,
     /// Longest silence inside it.
     pub idle_max: Duration,
+    /// What a longer one means: the region's fault, or that its client would not wait.
+    pub silence_means: Fault,
+    /// Whom it would fail, and at which region, if it did not come to its end.
+    pub fails: (Key, Label),
     /// Since when we wait for more of it, and what wakes us when that is too long.
     pub silence: Silence,
     /// What is known of the events in it, if it is a stream that is followed.
@@ -207,7 +213,7 @@ impl Carried {
                     Some(rest) => rest,
                 },
                 Poll::Pending => match self.silence.poll(cx, self.front.clock, self.idle_max) {
-                    Poll::Ready(()) => Err(Fault::Silent),
+                    Poll::Ready(()) => Err(self.silence_means),
                     Poll::Pending => {
                         let Some(followed) = &mut self.followed else { return Poll::Pending };
                         return followed.poll_hush(cx, self.front.clock).map(|comment| Some(Ok(comment)));
@@ -239,11 +245,14 @@ impl Carried {
 
     fn break_off(&mut self, fault: Fault) {
         DoorCounters::count(&self.front.counters.door.cut);
-        self.load.failed();
+        self.front.recall.failed(self.front.clock.now(), self.fails.0, &self.fails.1);
         if let Some(talk) = &self.ended_by {
             talk.ends_in_reset();
         }
-        self.front.tell(Event::Failed { endpoint: self.endpoint, fault, prefix: self.prefix });
+        if fault != Fault::Late {
+            self.load.failed();
+            self.front.tell(Event::Failed { endpoint: self.endpoint, fault, prefix: self.prefix });
+        }
         let words = self.followed.as_mut().and_then(|followed| followed.stream.last_words());
         self.ending = Some(Ending { fault, words });
     }

@@ -1,12 +1,13 @@
 //! On which terms a request is carried: what its class and its own head say, before anybody is asked.
 
 use super::events::Manner;
-use super::headers::{IDEMPOTENCY_KEY, wants_websocket};
+use super::headers::{IDEMPOTENCY_KEY, RETRY_COUNT, is_another_try, wants_websocket};
 use super::mcp;
+use super::patience::{Patience, Said};
 use crate::names::Label;
 use crate::snapshot::Snapshot;
 use crate::steering::Wish;
-use crate::topology::{Class, Dialect, RegionIndex};
+use crate::topology::{Class, Dialect, Forward, RegionIndex};
 use http::Method;
 use http::request::Parts;
 use std::time::Duration;
@@ -33,6 +34,10 @@ pub struct Terms {
     pub commit_hold: Duration,
     /// What it speaks.
     pub protocol: Protocol,
+    /// How long its client waits, if that is less than the file allows.
+    pub patience: Option<Patience>,
+    /// Whether its client has asked before and was failed.
+    pub is_another_try: bool,
     /// Which regions it has to do with.
     pub ties: Ties,
     /// Whether its body may still tell that it is safe: a call of MCP's era of sessions.
@@ -59,7 +64,7 @@ pub struct Ties {
 impl Terms {
     /// The terms of a request of `class` with this head.
     #[must_use]
-    pub fn of(class: &Class, parts: &Parts) -> Self {
+    pub fn of(class: &Class, parts: &Parts, forward: &Forward) -> Self {
         let is_websocket = wants_websocket(&parts.method, parts.version, &parts.headers);
         let is_call = class.is_mcp && parts.method == Method::POST;
         let is_safe = class.is_safe(&parts.method, parts.headers.contains_key(IDEMPOTENCY_KEY))
@@ -70,6 +75,8 @@ impl Terms {
             stream: Manner::of(class),
             commit_hold: class.commit_hold,
             protocol: if is_websocket { Protocol::WebSocket } else { Protocol::Http },
+            patience: Said::of(&parts.headers).against(forward),
+            is_another_try: parts.headers.get(RETRY_COUNT).is_some_and(|count| is_another_try(count.as_bytes())),
             ties: Ties::default(),
             body_may_tell: is_call && !is_safe && !mcp::is_stateless(&parts.headers),
             has_session: parts.headers.contains_key(mcp::SESSION_ID),

@@ -40,6 +40,7 @@ const STANDINGS: [&str; 5] = ["up", "strained", "unknown", "ejected", "down"];
 pub fn render(node: &Overview, is_ready: bool, format: Format) -> String {
     let mut page = Page { text: String::with_capacity(16 << 10), format };
     page.node(node, is_ready);
+    page.certificates(node);
     page.doors(node);
     page.regions(&node.regions);
     page.endpoints(&node.regions);
@@ -101,6 +102,18 @@ impl Page {
         self.gauge("anyfront_drains", "Drains in force.", node.drains.len());
     }
 
+    fn certificates(&mut self, node: &Overview) {
+        let certificates = &node.certificates;
+        let valid = certificates.problems.is_empty() && certificates.in_force.iter().all(|one| one.left_s > 0.0);
+        let help = "0 while a certificate's files cannot be used, or one in force has expired.";
+        self.gauge("anyfront_certificates_valid", help, u8::from(valid));
+        let name = "anyfront_certificate_expires_in_seconds";
+        self.head(name, "gauge", "Until the certificate in force ends; below 0: it has expired.");
+        for certificate in &certificates.in_force {
+            self.sample(name, &[("certificate", &certificate.file)], certificate.left_s.round());
+        }
+    }
+
     fn doors(&mut self, node: &Overview) {
         let totals = &node.counters;
         self.counter("anyfront_connections", "Client connections accepted.", totals.connections);
@@ -123,6 +136,11 @@ impl Page {
         );
         self.counter("anyfront_unserved", "Requests that no region could serve.", totals.unserved);
         self.counter("anyfront_failovers", "Attempts after the first of a request.", totals.failovers);
+        self.counter(
+            "anyfront_unrepeated",
+            "Repetitions not made because the retry budget was spent.",
+            totals.unrepeated,
+        );
         self.counter("anyfront_cut", "Answers that ended before their end.", totals.cut);
         self.counter(
             "anyfront_events_dropped",

@@ -5,7 +5,7 @@
 use crate::counters::{Counters, Recent};
 use crate::health::opinion::Shown;
 use crate::moment::{Moment, rfc3339};
-use crate::snapshot::{Drained, EndpointState, Override, Snapshot};
+use crate::snapshot::{CertificateInForce, CertificateReport, Drained, EndpointState, Override, Snapshot};
 use crate::topology::{EndpointIndex, Region, RegionIndex, Route, Steering};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -27,6 +27,9 @@ pub struct Overview {
     pub suspect: bool,
     /// What is wrong with the newest version of the file, if it was refused.
     pub problem: Option<ProblemView>,
+    /// What TLS clients are shown.
+    #[serde(default)]
+    pub certificates: CertificatesView,
     /// Since the node started, seconds.
     pub uptime_s: f64,
     /// What was counted since then.
@@ -37,6 +40,30 @@ pub struct Overview {
     pub hostnames: Vec<HostnameView>,
     /// The drains in force.
     pub drains: Vec<DrainView>,
+}
+
+/// The certificates of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CertificatesView {
+    /// Those in force.
+    pub in_force: Vec<CertificateView>,
+    /// Files that cannot be used, and why: what was good of them stays in force.
+    pub problems: Vec<String>,
+    /// What could be better though it is used.
+    pub remarks: Vec<String>,
+}
+
+/// A certificate in force.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CertificateView {
+    /// Where it was read.
+    pub file: String,
+    /// What for.
+    pub names: Vec<String>,
+    /// When it ends (RFC 3339).
+    pub not_after: String,
+    /// How long it is still good, seconds; less than nothing: it has expired.
+    pub left_s: f64,
 }
 
 /// A version of the file that was refused.
@@ -67,6 +94,9 @@ pub struct Totals {
     pub unserved: u64,
     /// Attempts after the first of a request.
     pub failovers: u64,
+    /// Repetitions not made because the budget for them was spent.
+    #[serde(default)]
+    pub unrepeated: u64,
     /// Answers that ended before their end.
     pub cut: u64,
     /// Facts dropped because the queue of `control` was full.
@@ -251,11 +281,28 @@ impl Overview {
                 .problem
                 .as_ref()
                 .map(|problem| ProblemView { since_s: seconds(now.since(problem.since)), text: problem.text.clone() }),
+            certificates: CertificatesView::of(&snapshot.certificates, wall),
             uptime_s: seconds(now.since(started)),
             counters: Totals::of(counters),
             regions: (0..topology.regions.len()).map(|at| RegionView::of(snapshot, RegionIndex::of(at), now)).collect(),
             hostnames: topology.routes.iter().map(|route| HostnameView::of(snapshot, route)).collect(),
             drains: snapshot.overrides.iter().map(|drain| DrainView::of(drain, wall)).collect(),
+        }
+    }
+}
+
+impl CertificatesView {
+    fn of(report: &CertificateReport, wall: Duration) -> Self {
+        let view = |certificate: &CertificateInForce| CertificateView {
+            file: certificate.file.clone(),
+            names: certificate.names.clone(),
+            not_after: rfc3339(certificate.not_after),
+            left_s: seconds(certificate.not_after) - seconds(wall),
+        };
+        Self {
+            in_force: report.in_force.iter().map(view).collect(),
+            problems: report.problems.clone(),
+            remarks: report.remarks.clone(),
         }
     }
 }
@@ -273,6 +320,7 @@ impl Totals {
             refusals: counters.total(|door| &door.refusals),
             unserved: counters.total(|door| &door.unserved),
             failovers: counters.total(|door| &door.failovers),
+            unrepeated: counters.total(|door| &door.unrepeated),
             cut: counters.total(|door| &door.cut),
             dropped_events: counters.total(|door| &door.dropped_events),
             replay_bytes: counters.total(|door| &door.replay_bytes),

@@ -21,7 +21,7 @@ use crate::limits::{GEO_PLACES_MAX, MISTAKES_MAX, SITES_MAX, TOPOLOGY_BYTES_MAX}
 use crate::names::{Hostname, Label};
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
@@ -58,6 +58,7 @@ pub fn check_at(source: &str, path: &Path, wall: Option<Duration>) -> Result<Che
             wall,
             mistakes: std::mem::take(&mut mistakes),
             region_by_name: HashMap::new(),
+            files: Vec::new(),
         };
         let topology = proof.prove(source);
         if !proof.is_refused() {
@@ -111,6 +112,8 @@ struct Proof<'a> {
     mistakes: Vec<Mistake>,
     /// Regions as hostnames may name them. Those whose name is refused are there too, so that they are told once only.
     region_by_name: HashMap<&'a str, RegionIndex>,
+    /// The files that were read, as in [`Topology::files`].
+    files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl<'a> Proof<'a> {
@@ -161,6 +164,7 @@ impl<'a> Proof<'a> {
             nat_hostname,
             forward,
             classes,
+            files: std::mem::take(&mut self.files),
         }
     }
 
@@ -218,13 +222,16 @@ impl<'a> Proof<'a> {
             self.positive(key.0, key.1.as_ref());
         }
         let trust = written.and_then(|forward| forward.trust.as_ref());
-        let trust = trust.iter().flat_map(|files| &files.value).flat_map(|file| self.trust(file)).collect();
+        let trust =
+            trust.iter().flat_map(|files| &files.value).flat_map(|file| self.authorities("trust", file)).collect();
         if let Some(proxies) = written.and_then(|forward| forward.trusted_proxies.as_ref()) {
             self.repeated("trusted_proxies", Some(proxies), ToString::to_string);
         }
         let of = |take: fn(&super::file::Forward) -> &May<Duration>| written.and_then(|forward| take(forward).clone());
         Forward {
             attempts: written.and_then(|forward| forward.attempts.as_ref()).map_or(3, |attempts| attempts.value.0),
+            retry_percent: whole(written.and_then(|forward| forward.retry_budget.as_ref()), 10),
+            retry_floor: whole(written.and_then(|forward| forward.retry_floor.as_ref()), 3),
             failover_timeout: duration(of(|forward| &forward.failover_timeout), Duration::from_secs(5)),
             connect_timeout: duration(of(|forward| &forward.connect_timeout), Duration::from_secs(1)),
             first_byte_timeout: duration(of(|forward| &forward.first_byte_timeout), Duration::from_secs(600)),

@@ -1,7 +1,7 @@
 //! Kinds of traffic: what a class takes, and what it may be tied to.
 
 use super::read::{Word, Wrong, quoted};
-use super::{Dialect, StreamEnd};
+use super::words::words;
 use crate::names::Hostname;
 use http::Method;
 use http::header::HeaderName;
@@ -53,6 +53,28 @@ impl Class {
     pub(super) fn takes(&self, hostname: &Hostname, path: &str) -> bool {
         self.paths.take(path) && self.hostnames.as_ref().is_none_or(|names| names.contains(hostname))
     }
+}
+
+/// The shape of our own errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// `{"error":{"message":…}}` as OpenAI's API has it.
+    OpenAi,
+    /// JSON-RPC 2.0 §5.1.
+    JsonRpc,
+    /// `application/problem+json` (RFC 9457).
+    #[default]
+    Plain,
+}
+
+/// Which ends of an event stream are good ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// Every clean end.
+    #[default]
+    Any,
+    /// Only one after `data: [DONE]`.
+    Done,
 }
 
 /// Which paths a class takes, byte for byte: nothing is decoded, `%2f` is no slash and `..` a segment like any other.
@@ -268,6 +290,14 @@ pub enum WhenLost {
     /// The request is refused.
     Refuse,
 }
+
+words!("\"cookie\", \"header\" or \"credential\"": By {
+    "cookie" => Self::Cookie,
+    "header" => Self::Header,
+    "credential" => Self::Credential,
+});
+words!("\"temporary\" or \"sticky\"": Style { "temporary" => Self::Temporary, "sticky" => Self::Sticky });
+words!("\"move\" or \"refuse\"": WhenLost { "move" => Self::Move, "refuse" => Self::Refuse });
 
 /// The name of a header field, in any case.
 #[derive(Clone, Debug, PartialEq, Eq)]

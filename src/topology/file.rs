@@ -6,7 +6,7 @@ use super::class::{By, CookieName, FieldName, Pattern, Style, WebOrigin, WhenLos
 use super::dates::When;
 use super::read::{Any, At, Degrees, May, Must, Told, Whole, Written, nearest, quoted, table};
 use super::words::{Also, Kind, Level, Pointer, Prefix, Statuses, Url, UrlPath};
-use super::{AllDown, Dialect, HostFrom, NatState, Steering, StreamEnd};
+use super::{AllDown, ClientCertificate, Dialect, HostFrom, NatState, Steering, StreamEnd};
 use crate::geo::place::Country;
 use crate::names::{Hostname, Label};
 use http::Method;
@@ -158,6 +158,11 @@ table! {
         /// Attempts that may have reached a region. Those that reached nobody are not counted. Three: more would only
         /// make an overload worse.
         attempts: May<Whole<1, 10>> = 3,
+        /// Requests repeated that a region may have processed, in 100 that it served in the last ten seconds, of each hostname
+        /// at each region. A tenth: a fleet that fails under load must not be given much more of it.
+        retry_budget: May<Whole<0, 100>> = 10,
+        /// And so many a second besides, so that a fleet with little traffic can still recover.
+        retry_floor: May<Whole<0, 10_000>> = 3,
         /// How long to go on with attempts that reach nobody. Most clients give up connecting after five seconds.
         failover_timeout: May<Duration> = "5s",
         /// For one connection, TLS included. Three round trips around the earth, with room for one lost packet.
@@ -205,6 +210,10 @@ table! {
         nat_ip: May<Vec<At<NatIp>>>,
         /// How this region is probed, where it differs from `[probe]`.
         probe: May<Probe>,
+        /// As in `[[hostname]]`, for the region's own hostname: who signs its clients' certificates.
+        client_ca: May<Vec<At<String>>>,
+        /// Whether a client of that hostname must have such a certificate: `required` or `optional`. Only with `client_ca`.
+        client_certificate: May<ClientCertificate> = "required",
     }
 }
 
@@ -261,6 +270,11 @@ table! {
         residency: May<Vec<At<String>>> = [],
         /// When nothing is up: `try-nearest` tries the best of the down all the same, `refuse` answers 503.
         all_down: May<AllDown> = "try-nearest",
+        /// PEM files, relative to this one, with the authorities that sign its clients' certificates. Regions read the
+        /// certificate in Client-Cert (RFC 9440). Absent: clients are not asked for one.
+        client_ca: May<Vec<At<String>>>,
+        /// Whether a client must have such a certificate: `required` or `optional`. Only with `client_ca`.
+        client_certificate: May<ClientCertificate> = "required",
     }
 }
 

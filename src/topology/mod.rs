@@ -14,7 +14,7 @@ mod words;
 
 use crate::geo::place::{Country, Place};
 use crate::names::{EndpointName, Hostname, Label};
-pub use class::Class;
+pub use class::{Class, Dialect, StreamEnd};
 use http::HeaderValue;
 use ipnet::IpNet;
 use rustls_pki_types::CertificateDer;
@@ -93,6 +93,8 @@ pub struct Topology {
     pub forward: Forward,
     /// Kinds of traffic; first match wins. The last matches everything.
     pub classes: Vec<Class>,
+    /// The files that the file names, with the SHA-256 of what was in them.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl Topology {
@@ -380,6 +382,17 @@ pub struct Route {
     pub residency: Option<Residency>,
     /// What happens when nothing is up.
     pub all_down: AllDown,
+    /// Whose certificates clients are asked for, if they are.
+    pub client_auth: Option<Arc<ClientAuth>>,
+}
+
+/// Clients of a hostname prove who they are by a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    /// Who signs those certificates; at least one.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// Whether nobody gets in without one.
+    pub is_required: bool,
 }
 
 impl Route {
@@ -433,6 +446,16 @@ pub enum AllDown {
     Refuse,
 }
 
+/// Whether a client has to have a certificate, where it is asked for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// Nobody gets in without.
+    #[default]
+    Required,
+    /// Whoever has none gets in as well; regions are told of those who have one.
+    Optional,
+}
+
 /// Where a request may be processed.
 #[derive(Clone, Debug)]
 pub struct Residency {
@@ -447,6 +470,10 @@ pub struct Residency {
 pub struct Forward {
     /// Attempts that may have reached a region.
     pub attempts: u32,
+    /// Repetitions of what a region may have processed, in 100 successes there.
+    pub retry_percent: u32,
+    /// And a second besides.
+    pub retry_floor: u32,
     /// How long to go on with attempts that reach nobody.
     pub failover_timeout: Duration,
     /// For one connection, TLS included.
@@ -461,26 +488,4 @@ pub struct Forward {
     pub trusted_proxies: Vec<IpNet>,
     /// Certificate authorities believed at endpoints besides the public ones.
     pub trust: Vec<CertificateDer<'static>>,
-}
-
-/// Which ends of an event stream are good ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StreamEnd {
-    /// Every clean end.
-    #[default]
-    Any,
-    /// Only one after `data: [DONE]`.
-    Done,
-}
-
-/// The shape of our own errors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dialect {
-    /// `{"error":{"message":…}}` as OpenAI's API has it.
-    OpenAi,
-    /// JSON-RPC 2.0 §5.1.
-    JsonRpc,
-    /// `application/problem+json` (RFC 9457).
-    #[default]
-    Plain,
 }

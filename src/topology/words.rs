@@ -1,9 +1,8 @@
 //! The values of the file that are written as text.
 
-use super::class::{By, Style, WhenLost};
 use super::mistake::Mistake;
 use super::read::{At, Word, Written, Wrong, quoted, wrong_type};
-use super::{AllDown, Dialect, Host, HostFrom, NatState, Steering, StreamEnd};
+use super::{AllDown, ClientCertificate, Dialect, Host, HostFrom, NatState, Steering, StreamEnd};
 use crate::geo::place::Country;
 use crate::limits::DURATION_MAX;
 use crate::names::{Hostname, Label};
@@ -387,6 +386,7 @@ macro_rules! words {
         }
     };
 }
+pub(super) use words;
 
 /// What a probe does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -427,6 +427,10 @@ words!("\"planned\", \"active\" or \"retiring\"": NatState {
 });
 words!("\"endpoint\" or \"client\"": HostFrom { "endpoint" => Self::Endpoint, "client" => Self::Client });
 words!("\"try-nearest\" or \"refuse\"": AllDown { "try-nearest" => Self::TryNearest, "refuse" => Self::Refuse });
+words!("\"required\" or \"optional\"": ClientCertificate {
+    "required" => Self::Required,
+    "optional" => Self::Optional,
+});
 words!("\"nearest\", \"latency\", \"priority\" or \"weighted\"": Steering {
     "nearest" => Self::Nearest,
     "latency" => Self::Latency,
@@ -442,14 +446,6 @@ words!("\"openai\", \"jsonrpc\" or \"plain\"": Dialect {
     "jsonrpc" => Self::JsonRpc,
     "plain" => Self::Plain,
 });
-
-words!("\"cookie\", \"header\" or \"credential\"": By {
-    "cookie" => Self::Cookie,
-    "header" => Self::Header,
-    "credential" => Self::Credential,
-});
-words!("\"temporary\" or \"sticky\"": Style { "temporary" => Self::Temporary, "sticky" => Self::Sticky });
-words!("\"move\" or \"refuse\"": WhenLost { "move" => Self::Move, "refuse" => Self::Refuse });
 
 /// Probes besides a probe: tables of the same keys, so that editors are told of them by reference.
 #[derive(Clone, Debug)]

@@ -11,14 +11,15 @@ pub mod relay;
 pub mod rewound;
 pub mod rooms;
 
-use super::attempt::Vigil;
+use super::attempt::{Vigil, may_repeat};
 use super::client::Asker;
 use super::connection::{Connection, Resumed};
 use super::events::Manner;
 use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::guard::{Guard, Talk};
 use super::journey::{Journey, Target};
-use super::request::new_request_id;
+use super::recall::{Key, Who};
+use super::reply::retry_after_ms;
 use crate::control::Event;
 use crate::counters::{DoorCounters, Recent};
 use crate::health::Fault;
@@ -196,7 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
                 Ok((stream, answered)) => {
                     load.answered();
                     self.notice_status(&errand, &answered);
-                    match reason_to_go_on(answered.status, answered.is_unserved, errand.is_safe) {
+                    match reason_to_go_on(answered.status, answered.unserved.as_ref(), errand.is_safe) {
                         None => return self.deliver(asked, &errand, stream, answered, in_flight).await,
                         Some(error) => (error, Some((stream, answered))),
                     }
@@ -213,23 +214,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             let front = &self.connection.front;
             let situation = Situation { is_safe: errand.is_safe, is_replayable: true };
             let step = failover.after(front.clock.now(), error, situation);
-            if step == Step::Again {
+            let Errand { snapshot, target, hostname, client, .. } = &errand;
+            let may_repeat = || may_repeat(front, snapshot, *target, hostname, client, error);
+            if step == Step::Again && may_repeat() {
                 is_fresh = true;
                 continue;
             }
             let mut journey = Journey::default();
-            journey.failed_at(&errand.snapshot, errand.target, error.fault, step == Step::NextRegion);
+            journey.failed_at(snapshot, *target, error.fault, step == Step::NextRegion);
+            let has_next = || {
+                let snapshot = front.published.load();
+                journey.next(&snapshot, hostname, client, Wish::default(), front.roll()).is_some()
+            };
+            let is_over = matches!(step, Step::Stop | Step::Again) || !has_next() || !may_repeat();
             if let Some((stream, answered)) = answered {
-                let next = || {
-                    let snapshot = front.published.load();
-                    journey.next(&snapshot, &errand.hostname, &errand.client, Wish::default(), front.roll())
-                };
-                if step == Step::Stop || next().is_none() {
+                if is_over {
                     // Nobody else is left: the region's own words say more than ours would.
                     return self.deliver(asked, &errand, stream, answered, in_flight).await;
                 }
+                journey.said(answered.unserved.and_then(|unserved| unserved.reason));
             }
-            let is_over = step == Step::Stop;
             if !is_over {
                 DoorCounters::count(&front.counters.door.failovers);
             }
@@ -258,10 +262,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let text = |(start, end): (usize, usize)| std::str::from_utf8(&self.input[start..end]).ok();
         let host = without_port(text(asked.host)?);
         let (hostname, route) = topology.route_by_hostname.get_key_value(host)?;
+        // Who shows a certificate is introduced at length, and who comes the wrong way is told so.
+        if connection.arrival.client_certificate().is_some() || !connection.may_ask(&snapshot, *route) {
+            return None;
+        }
         let path = text(asked.target)?;
         let path = path.split_once('?').map_or(path, |(path, _)| path);
         let class = topology.class(hostname, path);
-        if !class.is_plain() || Manner::of(class).follows() {
+        if !class.is_plain() || Manner::of(class).follows() || asked.patience.against(&topology.forward).is_some() {
             return None;
         }
         let is_safe = class.is_safe(&asked.method, asked.has_idempotency_key);
@@ -273,9 +281,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             return None;
         }
         let given = asked.request_id.and_then(|(start, end)| HeaderValue::from_bytes(&self.input[start..end]).ok());
-        let request_id = given.unwrap_or_else(|| new_request_id(front));
+        let request_id = given.unwrap_or_else(|| front.new_request_id());
         let began = front.clock.now();
-        self.preface.follow(&snapshot, route, target.region, &hostname, &asker, connection.arrival.is_https);
+        let is_https = connection.arrival.is_https;
+        self.preface.follow(&snapshot, route, target.region, &hostname, &asker, is_https, &front.budgets);
         let attempts = 0;
         Some(Errand { began, snapshot, hostname, client, target, pool, is_safe, commit_hold, request_id, attempts })
     }
@@ -308,6 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             after_status: &self.preface.after_status,
             request_id: errand.request_id.as_bytes(),
             date: &|| date_at(front.clock.wall()),
+            retry_after_ms: &|| retry_after_ms(front.roll()),
             closes: asked.closes || *self.ending.borrow(),
         };
         let vigil = Vigil {
@@ -365,7 +375,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
 
     /// A status that means failure is told, as on the whole way.
     fn notice_status(&self, errand: &Errand, answered: &Answered) {
-        if !answered.is_unserved && is_failure(answered.status) {
+        if answered.unserved.is_none() && is_failure(answered.status) {
             self.tell(errand, Fault::Status(answered.status));
         }
     }
@@ -384,9 +394,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         answered: Answered,
         in_flight: InFlight,
     ) -> Next {
-        self.remember(&asked, errand, answered.status);
-        self.input.drain(..asked.head_bytes + asked.body_bytes);
+        let now = self.remember(&asked, errand, answered.status);
+        let is_failed = answered.status >= 500 && answered.unserved.is_none();
+        let octets_here = self.rooms.answer.len() - answered.head_bytes;
+        let is_here = matches!(answered.extent, head::Extent::Length(octets) if octets <= octets_here as u64);
+        let key = (is_failed || !is_here).then(|| self.key(&asked, errand));
         let front = &self.connection.front;
+        let region = &errand.snapshot.topology.region(errand.target.region).name;
+        if let Some(key) = key.filter(|_| is_failed) {
+            front.recall.failed(now, key, region);
+        }
+        if let Some(budget) = self.preface.budget.as_ref().filter(|_| !is_failure(answered.status)) {
+            budget.succeeded(now);
+        }
+        self.input.drain(..asked.head_bytes + asked.body_bytes);
         let closes = asked.closes || answered.extent == head::Extent::UntilClose || *self.ending.borrow();
         self.rooms.lines = asked.lines;
         let mut relay = relay::Relay::new(
@@ -414,13 +435,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             Err(relay::Broken::Region(fault)) => {
                 DoorCounters::count(&front.counters.door.cut);
                 errand.snapshot.endpoint(errand.target.endpoint).load.failed();
+                if let Some(key) = key {
+                    front.recall.failed(front.clock.now(), key, region);
+                }
                 self.tell(errand, fault);
                 Next::End
             }
         }
     }
 
-    fn remember(&self, asked: &Asked, errand: &Errand, status: u16) {
+    /// What the client is remembered by if it is failed.
+    fn key(&self, asked: &Asked, errand: &Errand) -> Key {
+        let octets = |(start, end): (usize, usize)| &self.input[start..end];
+        let target = std::str::from_utf8(octets(asked.target)).unwrap_or_default();
+        let [authorization, api_key] = asked.credentials.map(|place| place.map_or(&[][..], octets));
+        self.connection.front.recall.key(Who {
+            address: self.connection.arrival.peer.to_canonical(),
+            authorization,
+            api_key,
+            hostname: &errand.hostname,
+            path: target.split_once('?').map_or(target, |(path, _)| path),
+        })
+    }
+
+    fn remember(&self, asked: &Asked, errand: &Errand, status: u16) -> Moment {
         let front = &self.connection.front;
         self.talk.served();
         DoorCounters::count(&front.counters.door.requests);
@@ -439,6 +477,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             request_id: errand.request_id.clone(),
             generation: errand.snapshot.generation,
         });
+        now
     }
 }
 

@@ -78,7 +78,7 @@ fn hop_by_hop_fields_end_here_and_connection_cannot_name_what_matters() {
 #[test]
 fn a_client_hears_what_happened_and_nothing_that_was_meant_for_us() {
     let (site, orf, yyz) = ["lon-1", "orf", "yyz"].map(|name| Label::parse(name).expect("a label")).into();
-    let happened = happened(&site, &[(orf, Fault::Refused)], Some((&yyz, 200)));
+    let happened = happened(&site, &[Failed { region: orf, fault: Fault::Refused, reason: None }], Some((&yyz, 200)));
     let mut headers = map(&[
         ("proxy-status", "inner; received-status=200"),
         ("alt-svc", "h3=\":443\""),
