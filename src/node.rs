@@ -11,7 +11,9 @@ use crate::counters::Counters;
 use crate::front::Front;
 use crate::front::server::{Door, accept};
 use crate::geo::database::{GeoError, Locator};
-use crate::limits::{CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX, STREAM_BUFFER_BYTES_MAX};
+use crate::limits::{
+    CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX, STREAM_BUFFER_BYTES_MAX, WEBSOCKET_FAREWELL,
+};
 use crate::moment::{Clock, Dice, Moment, mix};
 use crate::names::Label;
 use crate::probe;
@@ -393,6 +395,7 @@ impl Common {
         let count = workers.len() as u64;
         let share = |all: u64| (all / count).max(1);
         let start = |(number, listeners): (usize, Vec<(TcpListener, bool)>)| {
+            let (farewell, is_farewell) = watch::channel(false);
             let front = Arc::new(Front {
                 clock: self.clock,
                 published: self.published.clone(),
@@ -403,6 +406,7 @@ impl Common {
                 replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
                 rooms: Mutex::default(),
                 scratch: Mutex::new(vec![0; STREAM_BUFFER_BYTES_MAX]),
+                farewell: is_farewell,
                 dice: Mutex::new(Dice::seeded(mix(self.seed ^ number as u64))),
             });
             let worker = Worker {
@@ -411,6 +415,7 @@ impl Common {
                 tls: tls.cloned(),
                 connections_max: u32::try_from(share(u64::from(CONNECTIONS_MAX))).expect("a share of it"),
                 grace,
+                farewell,
                 ending: ending.clone(),
                 failures: self.failures.clone(),
             };
@@ -448,6 +453,7 @@ struct Worker {
     tls: Option<Arc<ArcSwap<ServerConfig>>>,
     connections_max: u32,
     grace: Duration,
+    farewell: watch::Sender<bool>,
     ending: watch::Receiver<bool>,
     failures: mpsc::Sender<Failed>,
 }
@@ -473,7 +479,13 @@ impl Worker {
         }
         requested(&mut self.ending).await;
         while doors.join_next().await.is_some() {}
-        if tokio::time::timeout(self.grace, all_gone.recv()).await.is_err() {
+        // A WebSocket has no end of its own: it goes on as long as it may, and then has time to close.
+        let closing = WEBSOCKET_FAREWELL.min(self.grace / 2);
+        if tokio::time::timeout(self.grace - closing, all_gone.recv()).await.is_ok() {
+            return;
+        }
+        self.farewell.send_replace(true);
+        if tokio::time::timeout(closing, all_gone.recv()).await.is_err() {
             tracing::warn!("the grace period is over: cutting what still runs");
         }
     }

@@ -7,6 +7,7 @@ use super::failover::Failover;
 use super::guard::Talk;
 use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, full_regions};
+use super::streams::Streams;
 use crate::moment::Moment;
 use crate::names::Hostname;
 use crate::snapshot::Snapshot;
@@ -30,6 +31,8 @@ pub struct Connection {
     pub talk: Arc<Talk>,
     /// Held by everything that the end of the node has to wait for.
     pub alive: mpsc::Sender<()>,
+    /// What runs its streams, by HTTP/2.
+    pub streams: Streams,
     memory: Mutex<Memory>,
     resumed: Mutex<Option<Resumed>>,
 }
@@ -83,7 +86,15 @@ impl Connection {
     /// A connection nobody has asked anything on.
     #[must_use]
     pub fn new(front: Arc<Front>, arrival: Arrival, talk: Arc<Talk>, alive: mpsc::Sender<()>) -> Self {
-        Self { front, arrival, talk, alive, memory: Mutex::default(), resumed: Mutex::default() }
+        Self {
+            front,
+            arrival,
+            talk,
+            alive,
+            streams: Streams::default(),
+            memory: Mutex::default(),
+            resumed: Mutex::default(),
+        }
     }
 
     /// Has the next request go on where the fast path stopped.

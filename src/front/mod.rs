@@ -8,12 +8,16 @@ pub mod framing;
 pub mod guard;
 pub mod gather;
 pub mod arrival;
+pub mod grpc;
+pub mod websocket;
+pub mod streams;
 pub mod client;
 pub mod headers;
 pub mod terms;
 pub mod reply;
 pub mod failover;
 pub mod replay;
+pub mod call;
 pub mod stream;
 pub mod connection;
 pub mod journey;
@@ -32,7 +36,7 @@ use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use fast::rooms::Rooms;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Rooms kept by one worker: as many exchanges as begin in one turn of its loop, and little memory.
 const ROOMS_KEPT_MAX: usize = 64;
@@ -58,6 +62,8 @@ pub struct Front {
     pub scratch: Mutex<Vec<u8>>,
     /// Rooms that exchanges on the fast path have left, for the next ones.
     pub rooms: Mutex<Vec<Rooms>>,
+    /// Turns true when WebSockets must come to their end, because the node soon does.
+    pub farewell: watch::Receiver<bool>,
     /// Chance: endpoints to compare, ids, jitter. Never contended: the worker is one thread.
     pub dice: Mutex<Dice>,
 }

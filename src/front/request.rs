@@ -10,7 +10,10 @@ use super::replay::Source;
 use super::reply::Complaint;
 use super::stream::{Carried, Reply, Silence};
 use super::terms::{Protocol, Terms};
-use super::{attempt, tunnel};
+use super::{attempt, grpc};
+use super::call::Call;
+use super::reply::DEADLINE;
+use super::tunnel::{Offer, Tunnel};
 use crate::control::Event;
 use crate::counters::{DoorCounters, Recent};
 use crate::health::Fault;
@@ -26,7 +29,6 @@ use crate::upstream::{AttemptError, Progress};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -55,6 +57,10 @@ struct Exchange<'a> {
     introduction: Arc<Introduction>,
     journey: Journey,
     attempts: u32,
+    /// When the client's own time is up.
+    deadline: Option<Moment>,
+    /// Whether it was up before there was an answer.
+    is_late: bool,
 }
 
 /// What an attempt came to.
@@ -88,25 +94,28 @@ impl<'a> Exchange<'a> {
             Some(violation) => Err(complaint_about(violation)),
             None => understand(&snapshot, &parts),
         };
+        let own = grpc::is_call(&parts).then_some(Dialect::Grpc);
         let (route, hostname) = match understood {
             Ok(understood) => understood,
             Err(complaint) => {
                 DoorCounters::count(&front.counters.door.refusals);
-                return refuse(&complaint, Dialect::Plain, &request_id, front.roll());
+                return refuse(&complaint, own.unwrap_or_default(), &request_id, front.roll());
             }
         };
         let class = snapshot.topology.class(&hostname, parts.uri.path());
         if let Err(complaint) = admit(&snapshot, &parts) {
             DoorCounters::count(&front.counters.door.refusals);
-            return refuse(&complaint, class.dialect, &request_id, front.roll());
+            return refuse(&complaint, own.unwrap_or(class.dialect), &request_id, front.roll());
         }
         let terms = Terms::of(class, &parts);
         let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
         let (client, decision) = connection.decide(&snapshot, route, &asker, terms.ties.wish(&snapshot));
-        let is_websocket = terms.protocol == Protocol::WebSocket;
-        let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
+        let offer = (terms.protocol == Protocol::WebSocket).then(|| Offer::of(&mut parts)).flatten();
         let introduction = connection.introduce(&snapshot, asker, &hostname, parts.version);
-        let body = Source::new(body, front.clock, &front.counters, front.replay_bytes_max);
+        let mut body = Source::new(body, front.clock, &front.counters, front.replay_bytes_max);
+        if terms.protocol == Protocol::Grpc {
+            body = body.at_leisure(snapshot.topology.forward.stream_idle_timeout);
+        }
         let resumed = resumed.unwrap_or_else(|| Resumed::nothing(began, &request_id, &snapshot.topology.forward));
         let Resumed { journey, failover, attempts, error, is_over, .. } = resumed;
         let first = match error {
@@ -117,6 +126,8 @@ impl<'a> Exchange<'a> {
         let mut exchange = Exchange {
             connection,
             began,
+            deadline: terms.timeout.map(|timeout| began + timeout),
+            is_late: false,
             snapshot,
             hostname,
             terms,
@@ -129,13 +140,30 @@ impl<'a> Exchange<'a> {
             attempts,
         };
         let carried = match first {
-            Some(first) => exchange.carry(first, failover, &parts, &body).await,
+            Some(first) => exchange.carry_in_time(first, failover, &parts, &body).await,
             None => Err(error),
         };
         match carried {
-            Ok((target, answer)) => exchange.pass_on(target, answer, upgrade),
+            Ok((target, answer)) => exchange.pass_on(target, answer, offer),
             Err(failed) => exchange.give_up(failed, &body),
         }
+    }
+
+    /// The same within the client's own time.
+    async fn carry_in_time(
+        &mut self,
+        first: Target,
+        failover: Failover,
+        parts: &Parts,
+        body: &Source,
+    ) -> Result<(Target, Response<Answer>), Option<AttemptError>> {
+        let Some(deadline) = self.deadline else { return self.carry(first, failover, parts, body).await };
+        let until = self.connection.front.clock.instant(deadline);
+        let carried = Box::pin(tokio::time::timeout_at(until, self.carry(first, failover, parts, body))).await;
+        carried.unwrap_or_else(|_| {
+            self.is_late = true;
+            Err(None)
+        })
     }
 
     /// Attempt after attempt until one is answered or none is left. On the way `self.snapshot` becomes the one of the
@@ -166,6 +194,7 @@ impl<'a> Exchange<'a> {
                 number: self.attempts,
                 terms: &self.terms,
                 is_fresh,
+                deadline: self.deadline,
             };
             let result = sending.run().await;
             let (error, declined) = match self.judge(&state, result) {
@@ -249,7 +278,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// The region's answer, made ours.
-    fn pass_on(self, target: Target, mut answer: Response<Answer>, upgrade: Option<OnUpgrade>) -> Response<Reply> {
+    fn pass_on(self, target: Target, mut answer: Response<Answer>, offer: Option<Offer>) -> Response<Reply> {
         let front = &self.connection.front;
         let snapshot = &self.snapshot;
         let status = answer.status();
@@ -262,14 +291,25 @@ impl<'a> Exchange<'a> {
         }
         self.remember(Some(target), status);
         let state = snapshot.endpoint(target.endpoint);
-        if let (Some(client), Some(region)) = (upgrade, region_upgrade) {
-            tunnel::switch(&mut parts.headers);
-            self.connection.talk.becomes_tunnel();
-            let idle = snapshot.topology.forward.stream_idle_timeout;
-            tokio::spawn(tunnel::join(client, region, body, idle, self.connection.alive.clone()));
+        parts.version = Version::HTTP_11;
+        if let (Some(offer), Some(region)) = (offer, region_upgrade) {
+            let (client, edge) = offer.accept(&mut parts, self.connection);
+            let tunnel = Tunnel {
+                front: Arc::clone(front),
+                answer: body,
+                edge,
+                endpoint: state.id,
+                load: Arc::clone(&state.load),
+                prefix: self.client.hash(),
+                idle_max: snapshot.topology.forward.websocket_idle_timeout,
+                busy: self.connection.talk.busy(),
+                alive: self.connection.alive.clone(),
+            };
+            tokio::spawn(tunnel.join(client, region));
             return Response::from_parts(parts, Reply::own(""));
         }
-        parts.version = Version::HTTP_11;
+        // With a length said before, nothing but its octets may follow.
+        let may_end = grpc::speaks(&parts.headers) && !parts.headers.contains_key(header::CONTENT_LENGTH);
         let carried = Carried {
             answer: body,
             front: Arc::clone(front),
@@ -277,6 +317,7 @@ impl<'a> Exchange<'a> {
             load: Arc::clone(&state.load),
             prefix: self.client.hash(),
             ended_by: (self.version == Version::HTTP_10).then(|| Arc::clone(&self.connection.talk)),
+            call: (self.terms.protocol == Protocol::Grpc && may_end).then(|| Call::until(self.deadline)),
             idle_max: snapshot.topology.forward.stream_idle_timeout,
             silence: Silence::default(),
         };
@@ -303,6 +344,7 @@ impl<'a> Exchange<'a> {
             Some(OutgoingError::Client) => {
                 Complaint::closing(StatusCode::BAD_REQUEST, "body_incomplete", "the request's body ended early")
             }
+            None if self.is_late => late(self.attempts),
             None => {
                 DoorCounters::count(&front.counters.door.unserved);
                 complaint_of(failed)
@@ -381,7 +423,8 @@ fn is_port(text: &str) -> bool {
 
 /// Whether the request may be carried at all.
 fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
-    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+    let is_refused = matches!(parts.method, Method::CONNECT | Method::TRACE);
+    if is_refused && !headers::is_connect_to_websocket(parts) {
         let message = format!("{} is not carried", parts.method);
         return Err(Complaint::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message));
     }
@@ -434,6 +477,11 @@ fn complaint_of(failed: Option<AttemptError>) -> Complaint {
     let new = Complaint::new;
     match failed {
         None => new(StatusCode::SERVICE_UNAVAILABLE, "no_region", "no region may serve this hostname now"),
+        Some(AttemptError { fault: Fault::Unsuited, .. }) => new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no_http2",
+            "no region that is left speaks HTTP/2, which this needs; nothing was processed",
+        ),
         Some(AttemptError { progress: Progress::Unsent, .. }) => new(
             StatusCode::SERVICE_UNAVAILABLE,
             "no_region_reached",
@@ -450,6 +498,12 @@ fn complaint_of(failed: Option<AttemptError>) -> Complaint {
             "the connection to the region ended before its answer; the request may have been processed",
         ),
     }
+}
+
+/// The client's own time was up.
+fn late(attempts: u32) -> Complaint {
+    let fate = if attempts == 0 { "nothing was processed" } else { "it may have been processed" };
+    Complaint::new(StatusCode::GATEWAY_TIMEOUT, DEADLINE, format!("the request's own time is up; {fate}"))
 }
 
 fn refuse(complaint: &Complaint, dialect: Dialect, request_id: &HeaderValue, roll: u64) -> Response<Reply> {

@@ -17,7 +17,7 @@ use crate::tls::ALPN_HTTP2;
 use arc_swap::ArcSwap;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use socket2::SockRef;
 use std::net::SocketAddr;
@@ -167,10 +167,14 @@ where
     let alive = door.alive.clone();
     let talk = Arc::<Talk>::default();
     let shared = Arc::new(Connection::new(Arc::clone(&door.front), arrival, Arc::clone(&talk), alive));
-    let service = service_fn(move |request| serve(Arc::clone(&shared), request));
+    let streams = shared.streams.clone();
+    let service = service_fn(move |request| {
+        shared.streams.begin();
+        serve(Arc::clone(&shared), request)
+    });
     let gathered = Gathered::new(stream);
     let window = u32::try_from(STREAM_BUFFER_BYTES_MAX).expect("it is small");
-    let serving = http2::Builder::new(TokioExecutor::new())
+    let serving = http2::Builder::new(streams)
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
@@ -179,6 +183,7 @@ where
         .initial_stream_window_size(window)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(STREAM_BUFFER_BYTES_MAX)
+        .enable_connect_protocol()
         .serve_connection(TokioIo::new(gathered.clone()), service);
     let mut serving = pin!(serving);
     tokio::select! {

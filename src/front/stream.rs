@@ -4,6 +4,7 @@
 //! resets the stream (HTTP/2): never a clean end (RFC 9112 §8, RFC 9113 §8.1).
 
 use super::Front;
+use super::call::Call;
 use super::guard::{Busy, Talk};
 use super::headers::trailers_toward_client;
 use crate::control::Event;
@@ -50,6 +51,8 @@ pub struct Carried {
     pub prefix: u64,
     /// The client's connection, if only its end tells the end of the answer (HTTP/1.0).
     pub ended_by: Option<Arc<Talk>>,
+    /// What it answers, if that is a gRPC call.
+    pub call: Option<Call>,
     /// Longest silence inside it.
     pub idle_max: Duration,
     /// Since when we wait for more of it, and what wakes us when that is too long.
@@ -103,8 +106,16 @@ impl Reply {
 
 impl Carried {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Some(call) = &mut self.call {
+            if call.is_over() {
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(end) = call.poll_late(cx, self.front.clock) {
+                return Poll::Ready(Some(Ok(end)));
+            }
+        }
         match Pin::new(&mut self.answer).poll_frame(cx) {
-            Poll::Ready(Some(Err(fault))) => Poll::Ready(Some(Err(self.broke(fault)))),
+            Poll::Ready(Some(Err(fault))) => Poll::Ready(Some(self.end_broken(fault))),
             Poll::Ready(mut frame) => {
                 self.silence.end();
                 if let Some(trailers) = frame.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
@@ -113,10 +124,16 @@ impl Carried {
                 Poll::Ready(frame)
             }
             Poll::Pending => match self.silence.poll(cx, self.front.clock, self.idle_max) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(self.broke(Fault::Silent)))),
+                Poll::Ready(()) => Poll::Ready(Some(self.end_broken(Fault::Silent))),
                 Poll::Pending => Poll::Pending,
             },
         }
+    }
+
+    /// The last the client gets of an answer that has not come to its end.
+    fn end_broken(&mut self, fault: Fault) -> Result<Frame<Bytes>, Fault> {
+        let fault = self.broke(fault);
+        self.call.as_mut().map(Call::lost).ok_or(fault)
     }
 
     fn broke(&self, fault: Fault) -> Fault {
@@ -171,7 +188,9 @@ impl Body for Reply {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Own(body) => body.is_none(),
-            Kind::Region(carried) => carried.answer.is_end_stream(),
+            Kind::Region(carried) => {
+                carried.answer.is_end_stream() || carried.call.as_ref().is_some_and(Call::is_over)
+            }
         }
     }
 

@@ -1,11 +1,14 @@
 //! On which terms a request is carried: what its class and its own head say, before anybody is asked.
 
+use super::grpc;
 use super::headers::{IDEMPOTENCY_KEY, wants_websocket};
 use crate::names::Label;
 use crate::snapshot::Snapshot;
 use crate::steering::Wish;
 use crate::topology::{Class, Dialect};
+use http::Method;
 use http::request::Parts;
+use std::time::Duration;
 
 /// What a request speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub enum Protocol {
     Http,
     /// The connection is to become a WebSocket (RFC 6455, RFC 8441).
     WebSocket,
+    /// gRPC over HTTP/2.
+    Grpc,
 }
 
 /// The terms of one request.
@@ -27,6 +32,8 @@ pub struct Terms {
     pub protocol: Protocol,
     /// Which regions it has to do with.
     pub ties: Ties,
+    /// How long the client waits for all of it, by its own word.
+    pub timeout: Option<Duration>,
 }
 
 /// The regions a request has to do with, by name: every attempt may see a newer snapshot.
@@ -44,12 +51,19 @@ impl Terms {
     /// The terms of a request of `class` with this head.
     #[must_use]
     pub fn of(class: &Class, parts: &Parts) -> Self {
-        let is_websocket = wants_websocket(&parts.method, parts.version, &parts.headers);
+        let protocol = match parts {
+            _ if wants_websocket(parts) => Protocol::WebSocket,
+            _ if grpc::is_call(parts) => Protocol::Grpc,
+            _ => Protocol::Http,
+        };
+        // Opening a WebSocket is a GET, also where it is written otherwise: nothing is done until it is open.
+        let method = if protocol == Protocol::WebSocket { &Method::GET } else { &parts.method };
         Self {
-            dialect: class.dialect,
-            is_safe: class.is_safe(&parts.method, parts.headers.contains_key(IDEMPOTENCY_KEY)),
-            protocol: if is_websocket { Protocol::WebSocket } else { Protocol::Http },
+            dialect: if protocol == Protocol::Grpc { Dialect::Grpc } else { class.dialect },
+            is_safe: class.is_safe(method, parts.headers.contains_key(IDEMPOTENCY_KEY)),
+            protocol,
             ties: Ties::default(),
+            timeout: (protocol == Protocol::Grpc).then(|| grpc::timeout(&parts.headers)).flatten(),
         }
     }
 }

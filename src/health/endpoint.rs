@@ -92,7 +92,7 @@ impl EndpointHealth {
             Fault::Reset | Fault::Cut | Fault::Protocol | Fault::Silent | Fault::Status(_) | Fault::Body => {
                 self.evidence.failed(now, prefix);
             }
-            Fault::Local | Fault::Unresolved | Fault::Unserved => {}
+            Fault::Local | Fault::Unresolved | Fault::Unserved | Fault::Unsuited => {}
         }
     }
 

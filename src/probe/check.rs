@@ -1,5 +1,6 @@
 //! One probe, on traffic's own path: the same addresses, the same TLS, the same Host, a connection of its own.
 
+use super::grpc;
 use crate::health::Fault;
 use crate::limits::PROBE_BODY_BYTES_MAX;
 use crate::moment::Clock;
@@ -58,9 +59,13 @@ impl Question {
 
     async fn try_ask(&self, clock: Clock) -> Result<Duration, Fault> {
         let began = clock.now();
-        let ProbeKind::Http { path, expect_status, .. } = &self.probe.kind else {
-            dial::connect(&self.way, &self.addresses, self.probe.timeout).await?;
-            return Ok(clock.now().since(began));
+        let (path, expect_status) = match &self.probe.kind {
+            ProbeKind::Http { path, expect_status, .. } => (path, expect_status),
+            ProbeKind::Grpc { service } => return self.ask_grpc(clock, service).await,
+            ProbeKind::Tcp => {
+                dial::connect(&self.way, &self.addresses, self.probe.timeout).await?;
+                return Ok(clock.now().since(began));
+            }
         };
         let dialled = dial::dial(&self.way, &self.addresses, false, self.probe.timeout).await?;
         let connected = clock.now();
@@ -76,6 +81,21 @@ impl Question {
         Ok(elapsed)
     }
 
+    async fn ask_grpc(&self, clock: Clock, service: &str) -> Result<Duration, Fault> {
+        let dialled = dial::dial(&self.way, &self.addresses, false, self.probe.timeout).await?;
+        let Dialled::Http2(mut sender, _) = dialled else { return Err(Fault::Protocol) };
+        let connected = clock.now();
+        grpc::ask(&mut sender, self.uri(grpc::PATH)?, service).await?;
+        Ok(clock.now().since(connected))
+    }
+
+    /// What HTTP/2 calls a path at this endpoint.
+    fn uri(&self, path: &str) -> Result<Uri, Fault> {
+        let scheme = if matches!(self.way, Way::Tls { .. }) { "https" } else { "http" };
+        let uri = Uri::builder().scheme(scheme).authority(self.authority.as_str()).path_and_query(path).build();
+        uri.map_err(|_| Fault::Protocol)
+    }
+
     async fn send(&self, dialled: Dialled, path: &str) -> Result<http::Response<Incoming>, Fault> {
         let request =
             Request::get(path).header(header::USER_AGENT, concat!("anyfront-probe/", env!("CARGO_PKG_VERSION")));
@@ -84,11 +104,8 @@ impl Question {
                 let request = request.header(header::HOST, &self.authority).body(Outgoing::Empty);
                 sender.send_request(request.map_err(|_| Fault::Protocol)?).await
             }
-            Dialled::Http2(mut sender) => {
-                let scheme = if matches!(self.way, Way::Plain) { "http" } else { "https" };
-                let uri = Uri::builder().scheme(scheme).authority(self.authority.as_str()).path_and_query(path).build();
-                let request =
-                    request.uri(uri.map_err(|_| Fault::Protocol)?).version(Version::HTTP_2).body(Outgoing::Empty);
+            Dialled::Http2(mut sender, _) => {
+                let request = request.uri(self.uri(path)?).version(Version::HTTP_2).body(Outgoing::Empty);
                 sender.send_request(request.map_err(|_| Fault::Protocol)?).await
             }
         }

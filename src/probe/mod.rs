@@ -1,6 +1,7 @@
 //! ASKS HOW ENDPOINTS ARE: what is due is decided by a machine, asked by a shell, on traffic's own path.
 
 pub mod check;
+pub mod grpc;
 pub mod schedule;
 
 use crate::control::Event;

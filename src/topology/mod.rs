@@ -185,6 +185,8 @@ pub struct Endpoint {
     pub host_from: HostFrom,
     /// Its share inside the region, 1 to 10 000.
     pub weight: u32,
+    /// Whether it speaks HTTP/2 in the clear, without being asked. By TLS the handshake says.
+    pub http2: bool,
 }
 
 impl Endpoint {
@@ -209,8 +211,8 @@ impl Endpoint {
     /// Whether this and `other` are reached and asked in the same way, so that what is known of one holds for the other.
     #[must_use]
     pub fn is_reached_like(&self, other: &Self) -> bool {
-        (self.tls, &self.host, self.port, &self.connect, self.host_from)
-            == (other.tls, &other.host, other.port, &other.connect, other.host_from)
+        (self.tls, &self.host, self.port, &self.connect, self.host_from, self.http2)
+            == (other.tls, &other.host, other.port, &other.connect, other.host_from, other.http2)
     }
 }
 
@@ -269,6 +271,11 @@ pub struct Probe {
 pub enum ProbeKind {
     /// Whether a connection (with TLS where the URL says so) can be opened.
     Tcp,
+    /// `grpc.health.v1.Health/Check`: whether this service serves; empty: the whole.
+    Grpc {
+        /// Which service.
+        service: Arc<str>,
+    },
     /// A GET, and what the answer must be.
     Http {
         /// Path and query.
@@ -363,6 +370,8 @@ pub struct Forward {
     pub first_byte_timeout: Duration,
     /// Longest silence inside an answer.
     pub stream_idle_timeout: Duration,
+    /// Longest silence on a WebSocket, both ways.
+    pub websocket_idle_timeout: Duration,
     /// How long a recovered endpoint takes to get its full share.
     pub slow_start: Duration,
     /// Whose `X-Forwarded-For` and `Forwarded` are believed.
@@ -408,4 +417,6 @@ pub enum Dialect {
     /// `application/problem+json` (RFC 9457).
     #[default]
     Plain,
+    /// Trailers without anything before them. No class says so: a request that is a gRPC call is answered as one.
+    Grpc,
 }

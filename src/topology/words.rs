@@ -9,6 +9,7 @@ use crate::names::{Hostname, Label};
 use http::Method;
 use ipnet::IpNet;
 use serde_json::{Value as Json, json};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -391,9 +392,23 @@ pub enum Kind {
     Tcp,
     /// Sends a GET.
     Http,
+    /// Asks gRPC's health service.
+    Grpc,
 }
 
-words!("\"http\" or \"tcp\"": Kind { "http" => Self::Http, "tcp" => Self::Tcp });
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "\"tcp\"",
+            Self::Http => "\"http\"",
+            Self::Grpc => "\"grpc\"",
+        })
+    }
+}
+
+words!("\"http\", \"tcp\" or \"grpc\"": Kind {
+    "http" => Self::Http, "tcp" => Self::Tcp, "grpc" => Self::Grpc
+});
 words!("\"endpoint\" or \"client\"": HostFrom { "endpoint" => Self::Endpoint, "client" => Self::Client });
 words!("\"try-nearest\" or \"refuse\"": AllDown { "try-nearest" => Self::TryNearest, "refuse" => Self::Refuse });
 words!("\"nearest\", \"latency\", \"priority\" or \"weighted\"": Steering {

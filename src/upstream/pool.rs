@@ -1,7 +1,7 @@
 //! Connections to one endpoint, one worker's: idle ones kept, bounded, last in first out.
 
 use super::body::Outgoing;
-use super::dial::{self, Dialled, Way};
+use super::dial::{self, Dialled, Line, Way};
 use super::wire::Wire;
 use super::{AttemptError, Needs, Progress};
 use crate::health::Fault;
@@ -9,7 +9,7 @@ use crate::limits::{POOL_IDLE, POOL_IDLE_MAX, UPSTREAM_STREAMS_MAX};
 use crate::load::{InFlight, Load};
 use crate::moment::{Clock, Moment};
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -36,6 +36,8 @@ pub struct Pool {
     speaks_http2: AtomicBool,
     /// Whether a connection may turn out to be one for many: it is TLS, and nobody has got through yet.
     may_speak_http2: AtomicBool,
+    /// Whether WebSockets go by HTTP/2: it takes them there, and perhaps nowhere else.
+    takes_websockets_by_http2: AtomicBool,
     dialling: tokio::sync::Mutex<()>,
 }
 
@@ -51,6 +53,7 @@ struct Exclusive {
 struct Shared {
     sender: http2::SendRequest<Outgoing>,
     streams: Arc<AtomicUsize>,
+    line: Arc<Line>,
 }
 
 /// A connection to send one request on.
@@ -67,6 +70,8 @@ pub struct Lease {
 enum Kind {
     Http1(Exclusive),
     Http2(http2::SendRequest<Outgoing>, Stream),
+    /// HTTP/2 for one stream only.
+    WebSocket(http2::SendRequest<Outgoing>, Arc<Line>),
 }
 
 /// One stream of a shared connection.
@@ -90,12 +95,13 @@ impl Pool {
     /// No connection yet. `authority` is what requests call the endpoint.
     #[must_use]
     pub fn new(clock: Clock, way: Way, authority: HeaderValue) -> Self {
-        let may_speak_http2 = AtomicBool::new(matches!(way, Way::Tls { .. }));
+        let may_speak_http2 = AtomicBool::new(!matches!(way, Way::Plain));
         Self {
             clock,
             way,
             authority,
             may_speak_http2,
+            takes_websockets_by_http2: AtomicBool::new(false),
             idle: Mutex::new(Vec::new()),
             bare: Mutex::new(Vec::new()),
             shared: Mutex::new(Vec::new()),
@@ -104,15 +110,18 @@ impl Pool {
         }
     }
 
-    /// A connection that is there already, if one is.
+    /// A connection that is there already and does for what the request `needs`, if one is.
     #[must_use]
-    pub fn idle(self: &Arc<Self>, now: Moment) -> Option<Lease> {
+    pub fn idle(self: &Arc<Self>, now: Moment, needs: Needs) -> Option<Lease> {
         if self.speaks_http2.load(Relaxed) {
             let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
             shared.retain(|connection| !connection.sender.is_closed());
             let free = shared.iter().find(|connection| connection.streams.load(Relaxed) < UPSTREAM_STREAMS_MAX)?;
             let kind = Kind::Http2(free.sender.clone(), Stream::on(free));
             return Some(Lease { pool: Arc::clone(self), kind, was_idle: true, is_kept: true });
+        }
+        if needs == Needs::Http2 {
+            return None;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((connection, since)) = idle.pop() {
@@ -144,14 +153,19 @@ impl Pool {
         timeout: Duration,
         load: &Load,
     ) -> Result<Lease, Fault> {
-        let is_for_upgrade = needs == Needs::Upgrade;
+        if needs == Needs::WebSocket {
+            return self.open_for_websocket(addresses, timeout, load).await;
+        }
+        if needs == Needs::Http2 && !self.can_speak_http2() {
+            return Err(Fault::Unsuited);
+        }
         let until = self.clock.now() + timeout;
         let mut turn = None;
         // Until we know what is spoken one goes ahead: otherwise all who come first would dial a connection each.
-        if !is_for_upgrade && (self.speaks_http2.load(Relaxed) || self.may_speak_http2.load(Relaxed)) {
+        if (self.speaks_http2.load(Relaxed) || self.may_speak_http2.load(Relaxed)) {
             let waited = tokio::time::timeout(timeout, self.dialling.lock()).await;
             turn = Some(waited.map_err(|_| Fault::ConnectTimeout)?);
-            if let Some(lease) = self.idle(self.clock.now()) {
+            if let Some(lease) = self.idle(self.clock.now(), needs) {
                 return Ok(lease);
             }
             if !self.speaks_http2.load(Relaxed) && !self.may_speak_http2.load(Relaxed) {
@@ -159,28 +173,65 @@ impl Pool {
             }
         }
         let left = until.since(self.clock.now());
-        let dialled = dial::dial(&self.way, addresses, is_for_upgrade, left).await?;
-        if !is_for_upgrade {
-            self.may_speak_http2.store(false, Relaxed);
-        }
+        let dialled = dial::dial(&self.way, addresses, false, left).await?;
+        self.may_speak_http2.store(false, Relaxed);
         load.connected();
         let kind = match dialled {
             Dialled::Http1(sender, wire) => {
-                if !is_for_upgrade {
-                    self.speaks_http2.store(false, Relaxed);
+                self.speaks_http2.store(false, Relaxed);
+                let connection = Exclusive { sender, wire };
+                if needs == Needs::Http2 {
+                    self.put_back(connection);
+                    return Err(Fault::Unsuited);
                 }
-                Kind::Http1(Exclusive { sender, wire })
+                Kind::Http1(connection)
             }
-            Dialled::Http2(sender) => {
+            Dialled::Http2(sender, line) => {
                 self.speaks_http2.store(true, Relaxed);
-                let connection = Shared { sender, streams: Arc::default() };
+                let connection = Shared { sender, streams: Arc::default(), line };
                 let kind = Kind::Http2(connection.sender.clone(), Stream::on(&connection));
                 self.shared.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
                 kind
             }
         };
         drop(turn);
-        Ok(Lease { pool: Arc::clone(self), kind, was_idle: false, is_kept: !is_for_upgrade })
+        Ok(Lease { pool: Arc::clone(self), kind, was_idle: false, is_kept: true })
+    }
+
+    /// By HTTP/1.1, unless the endpoint has announced that it takes WebSockets by HTTP/2, or takes nothing else.
+    async fn open_for_websocket(
+        self: &Arc<Self>,
+        addresses: &[SocketAddr],
+        timeout: Duration,
+        load: &Load,
+    ) -> Result<Lease, Fault> {
+        let until = self.clock.now() + timeout;
+        let goes_by_http2 = self.takes_websockets_by_http2.load(Relaxed) || self.has_announced_websockets();
+        let mut dialled = dial::dial_for_websocket(&self.way, addresses, !goes_by_http2, timeout).await;
+        if !goes_by_http2 && dialled.as_ref().is_err_and(|fault| *fault == Fault::Tls) && !self.is_plain() {
+            // What speaks nothing but HTTP/2 ends a handshake that does not offer it.
+            dialled =
+                dial::dial_for_websocket(&self.way, addresses, false, until.since(self.clock.now())).await;
+        }
+        let kind = match dialled? {
+            Dialled::Http1(sender, wire) => Kind::Http1(Exclusive { sender, wire }),
+            Dialled::Http2(sender, line) => {
+                self.takes_websockets_by_http2.store(true, Relaxed);
+                Kind::WebSocket(sender, line)
+            }
+        };
+        load.connected();
+        Ok(Lease { pool: Arc::clone(self), kind, was_idle: false, is_kept: false })
+    }
+
+    fn has_announced_websockets(&self) -> bool {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.iter().any(|connection| connection.line.takes_websockets())
+    }
+
+    /// Whether HTTP/2 is spoken, or nobody knows yet. What once said no by TLS is asked again: it may have learnt.
+    fn can_speak_http2(&self) -> bool {
+        !matches!(self.way, Way::Plain)
     }
 
     /// What requests call the endpoint: their `Host` or `:authority`.
@@ -263,7 +314,7 @@ impl Lease {
     /// Whether it speaks HTTP/2.
     #[must_use]
     pub fn is_http2(&self) -> bool {
-        matches!(self.kind, Kind::Http2(..))
+        matches!(self.kind, Kind::Http2(..) | Kind::WebSocket(..))
     }
 
     /// Sends a request and waits for the head of its answer, however long that takes. `is_safe`: whether it may be
@@ -287,7 +338,8 @@ impl Lease {
                 match connection.sender.try_send_request(request).await {
                     Ok(response) => {
                         let back = is_kept.then_some((pool, connection));
-                        Ok(response.map(|body| Answer::of_http1(body, back, in_flight)))
+                        let opens = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                        Ok(response.map(|body| Answer::of_http1(body, back, in_flight, opens)))
                     }
                     Err(mut error) => {
                         let is_unsent = error.take_message().is_some() || connection.wire.written() == written_before;
@@ -297,6 +349,10 @@ impl Lease {
             }
             Kind::Http2(mut sender, stream) => match sender.try_send_request(request).await {
                 Ok(response) => Ok(response.map(|body| Answer::of_http2(body, stream, in_flight))),
+                Err(mut error) => Err(failed(error.take_message().is_some(), error.error(), was_idle)),
+            },
+            Kind::WebSocket(mut sender, line) => match sender.try_send_request(request).await {
+                Ok(response) => Ok(response.map(|body| Answer::of_websocket(body, sender, line, in_flight))),
                 Err(mut error) => Err(failed(error.take_message().is_some(), error.error(), was_idle)),
             },
         }
@@ -321,20 +377,39 @@ pub struct Answer {
     body: Incoming,
     back: Option<(Arc<Pool>, Exclusive)>,
     stream: Option<Stream>,
+    /// A connection for this answer alone.
+    own: Option<(http2::SendRequest<Outgoing>, Arc<Line>)>,
     in_flight: Option<InFlight>,
 }
 
 impl Answer {
-    fn of_http1(body: Incoming, back: Option<(Arc<Pool>, Exclusive)>, in_flight: InFlight) -> Self {
-        let mut answer = Self { body, back, stream: None, in_flight: Some(in_flight) };
-        if answer.body.is_end_stream() {
+    /// `opens`: the answer has no end, because the connection becomes something else.
+    fn of_http1(body: Incoming, back: Option<(Arc<Pool>, Exclusive)>, in_flight: InFlight, opens: bool) -> Self {
+        let mut answer = Self { body, back, stream: None, own: None, in_flight: Some(in_flight) };
+        if answer.body.is_end_stream() && !opens {
             answer.finish();
         }
         answer
     }
 
     fn of_http2(body: Incoming, stream: Stream, in_flight: InFlight) -> Self {
-        Self { body, back: None, stream: Some(stream), in_flight: Some(in_flight) }
+        Self { body, back: None, stream: Some(stream), own: None, in_flight: Some(in_flight) }
+    }
+
+    fn of_websocket(
+        body: Incoming,
+        sender: http2::SendRequest<Outgoing>,
+        line: Arc<Line>,
+        in_flight: InFlight,
+    ) -> Self {
+        Self { body, back: None, stream: None, own: Some((sender, line)), in_flight: Some(in_flight) }
+    }
+
+    /// Ends what the answer opened without a word, where it has a connection of its own.
+    pub fn cut(&self) {
+        if let Some((_, line)) = &self.own {
+            line.cut();
+        }
     }
 
     fn finish(&mut self) {

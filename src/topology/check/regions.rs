@@ -162,6 +162,7 @@ impl Proof<'_> {
         let probe = Probe {
             kind: match kind {
                 Kind::Tcp => ProbeKind::Tcp,
+                Kind::Grpc => ProbeKind::Grpc { service: key!(service).map_or("", |service| &service.value).into() },
                 Kind::Http => ProbeKind::Http {
                     path: key!(path).map_or("/health", |path| &path.value.0).into(),
                     expect_status: match key!(expect_status) {
@@ -233,7 +234,7 @@ impl Proof<'_> {
                 "write such as [\"200-299\"], or leave the key out",
             );
         }
-        if kind == Kind::Tcp {
+        if kind != Kind::Http {
             let keys = [
                 ("path", told.path.as_ref().map(|key| &key.span)),
                 ("expect_status", told.expect_status.as_ref().map(|key| &key.span)),
@@ -241,9 +242,13 @@ impl Proof<'_> {
                 ("expect_json", told.expect_json.as_ref().map(|key| &key.span)),
             ];
             for (key, span) in keys.into_iter().filter_map(|(key, span)| Some((key, span?))) {
-                let title = format!("{key} has no effect on a probe of kind \"tcp\"");
+                let title = format!("{key} has no effect on a probe of kind {kind}");
                 self.error(span, title, "never looked at", format!("remove {key}, or make it kind = \"http\""));
             }
+        }
+        if let Some(At { span, .. }) = told.service.as_ref().filter(|_| kind != Kind::Grpc) {
+            let title = format!("service has no effect on a probe of kind {kind}");
+            self.error(span, title, "never looked at", "remove service, or make it kind = \"grpc\"");
         }
     }
 }
@@ -263,6 +268,7 @@ fn endpoint(
         connect: values(said.and_then(|said| said.connect.as_ref())),
         host_from: said.and_then(|said| said.host.as_ref()).map_or(HostFrom::Endpoint, |host| host.value),
         weight: whole(said.and_then(|said| said.weight.as_ref()), 100),
+        http2: said.and_then(|said| said.http2.as_ref()).is_some_and(|http2| http2.value),
     };
     endpoint.name = match said.and_then(|said| said.name.as_ref()) {
         Some(name) => EndpointName::new(region, name.value.as_str()),
