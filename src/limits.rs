@@ -34,6 +34,8 @@ pub const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
 pub const CONNECTION_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// What one stream may hold between region and client, octets: back-pressure beyond.
 pub const STREAM_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// How long an event may get, octets, whose beginning waits for its end; a longer one is passed on in pieces.
+pub const HELD_EVENT_BYTES_MAX: usize = 64 << 10;
 /// What one request may keep for repetition, octets; beyond it the request goes on but cannot be repeated.
 pub const REPLAY_REQUEST_BYTES_MAX: usize = 256 << 10;
 /// What all requests of a process may keep for repetition, octets.

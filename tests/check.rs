@@ -173,6 +173,7 @@ fn absent_keys_have_the_documented_defaults() {
         (3, seconds(5), seconds(1), seconds(600))
     );
     assert_eq!((forward.stream_idle_timeout, forward.slow_start), (seconds(600), seconds(60)));
+    assert_eq!(forward.websocket_idle_timeout, seconds(300));
     assert!(forward.trusted_proxies.is_empty() && forward.trust.is_empty());
     let probe = &topology.regions[0].probe;
     assert_eq!(

@@ -54,13 +54,17 @@ const GATES: &[Gate] = &[
 
 /// Machines: facts in, actions out. A file or a folder; it need not exist yet.
 const MACHINES: &[&str] = &[
+    "src/front/admission.rs",
     "src/front/affinity.rs",
     "src/front/client.rs",
+    "src/front/events.rs",
     "src/front/failover.rs",
     "src/front/framing.rs",
+    "src/front/grpc.rs",
     "src/front/headers.rs",
     "src/front/journey.rs",
     "src/front/terms.rs",
+    "src/front/websocket.rs",
     "src/geo/build.rs",
     "src/geo/countries.rs",
     "src/geo/overrides.rs",
@@ -72,6 +76,7 @@ const MACHINES: &[&str] = &[
     "src/names.rs",
     "src/probe/schedule.rs",
     "src/secret.rs",
+    "src/sse.rs",
     "src/steering/",
     "src/topology/",
     "src/upstream/balance.rs",

@@ -3,7 +3,9 @@
 //! Each writes `ready` on its standard output when what is to be measured begins, and one line of JSON when it is
 //! over.
 
-use super::endpoint::{EVENT_INTERVAL, STAMP, STAMP_DIGITS, field, number, wall_ns};
+use super::endpoint::{
+    EVENT_INTERVAL, KEY, MASKED, MESSAGE_BYTES, STAMP, STAMP_DIGITS, UNMASKED, field, number, wall_ns,
+};
 use anyhow::{Context, bail, ensure};
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -27,6 +29,8 @@ use tokio_rustls::TlsConnector;
 
 /// Concurrent streams of events.
 pub const STREAMS: usize = 200;
+/// WebSockets at once.
+const SOCKETS: usize = 64;
 /// New connections under way at once.
 const CONNECTING: usize = 16;
 /// Downloads at once, and the MiB of each.
@@ -40,6 +44,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub enum Client {
     /// Streams of events.
     Sse,
+    /// The same, of another class.
+    SseOpenai,
+    /// Messages that are echoed.
+    WebSocket,
     /// A new connection for each request.
     Handshakes,
     /// Large answers.
@@ -95,7 +103,9 @@ fn connector(certificate: &Path) -> anyhow::Result<TlsConnector> {
 pub async fn run(client: Client, aim: Aim, secs: u64, count: usize) -> anyhow::Result<()> {
     let length = Duration::from_secs(secs);
     let told = match client {
-        Client::Sse => sse(&aim, length).await?,
+        Client::Sse => sse(&aim, "/sse", length).await?,
+        Client::SseOpenai => sse(&aim, "/v1/sse", length).await?,
+        Client::WebSocket => web_sockets(&aim, length).await?,
         Client::Handshakes => handshakes(&aim, length).await?,
         Client::Download => download(&aim, length).await?,
         Client::Idle => idle(&aim, count).await?,
@@ -152,9 +162,9 @@ struct Seen {
     late_ns: Vec<u64>,
 }
 
-async fn sse(aim: &Aim, length: Duration) -> anyhow::Result<serde_json::Value> {
+async fn sse(aim: &Aim, path: &'static str, length: Duration) -> anyhow::Result<serde_json::Value> {
     let seen = Rc::new(RefCell::new(Seen::default()));
-    all(STREAMS, |_| read_events(aim.clone(), Rc::clone(&seen), length)).await?;
+    all(STREAMS, |_| read_events(aim.clone(), path, Rc::clone(&seen), length)).await?;
     let mut late_ns = std::mem::take(&mut seen.borrow_mut().late_ns);
     let due = STREAMS as f64 * length.as_secs_f64() / EVENT_INTERVAL.as_secs_f64();
     let share = late_ns.len() as f64 / due;
@@ -164,9 +174,9 @@ async fn sse(aim: &Aim, length: Duration) -> anyhow::Result<serde_json::Value> {
     Ok(json!({ "count": late_ns.len(), "p50_us": late_us(0.5), "p99_us": late_us(0.99) }))
 }
 
-async fn read_events(aim: Aim, seen: Rc<RefCell<Seen>>, length: Duration) -> anyhow::Result<()> {
+async fn read_events(aim: Aim, path: &str, seen: Rc<RefCell<Seen>>, length: Duration) -> anyhow::Result<()> {
     let mut wire = aim.connect().await?;
-    ask(&mut wire, "/sse").await?;
+    ask(&mut wire, path).await?;
     let mut input = Vec::with_capacity(16 << 10);
     let mut is_open = false;
     loop {
@@ -199,6 +209,49 @@ async fn read_events(aim: Aim, seen: Rc<RefCell<Seen>>, length: Duration) -> any
             return Ok(());
         }
     }
+}
+
+async fn web_sockets(aim: &Aim, length: Duration) -> anyhow::Result<serde_json::Value> {
+    let mut open = Vec::with_capacity(SOCKETS);
+    for _ in 0..SOCKETS {
+        let mut wire = aim.connect().await?;
+        let head = format!(
+            "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+        );
+        wire.write_all(head.as_bytes()).await?;
+        wire.flush().await?;
+        let mut input = Vec::with_capacity(4 << 10);
+        while memchr::memmem::find(&input, b"\r\n\r\n").is_none() {
+            ensure!(wire.read_buf(&mut input).await? > 0, "closed before it was a WebSocket");
+        }
+        ensure!(input.starts_with(b"HTTP/1.1 101"), "answered {}", String::from_utf8_lossy(&input));
+        open.push(RefCell::new(Some(wire)));
+    }
+    println!("ready");
+    let count = Rc::new(Cell::new(0_u64));
+    let until = Instant::now() + length;
+    all(SOCKETS, |at| {
+        let (wire, count) = (open[at].take(), Rc::clone(&count));
+        async move {
+            let mut wire = wire.context("every socket is taken once")?;
+            let message = [&MASKED[..], &[b'm'; MESSAGE_BYTES]].concat();
+            let mut input = Vec::with_capacity(4 << 10);
+            while Instant::now() < until {
+                wire.write_all(&message).await?;
+                wire.flush().await?;
+                while input.len() < UNMASKED.len() + MESSAGE_BYTES {
+                    ensure!(wire.read_buf(&mut input).await? > 0, "closed in the middle");
+                }
+                ensure!(input.starts_with(&UNMASKED), "no echo");
+                input.clear();
+                count.set(count.get() + 1);
+            }
+            Ok(())
+        }
+    })
+    .await?;
+    Ok(json!({ "count": count.get() }))
 }
 
 async fn handshakes(aim: &Aim, length: Duration) -> anyhow::Result<serde_json::Value> {

@@ -27,7 +27,9 @@ pub struct Surroundings {
     pub dir: PathBuf,
     /// The endpoint's port.
     pub endpoint: u16,
-    /// The certificate of `localhost`, its key, and both in one file.
+    /// Where the endpoint takes gRPC.
+    pub grpc: u16,
+    /// The certificate of `localhost` and `grpc.localhost`, its key, and both in one file.
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
@@ -53,15 +55,16 @@ impl Surroundings {
         fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
         let dir = dir.canonicalize()?;
         // P-256 is what rcgen makes unless told otherwise.
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        let made = rcgen::generate_simple_self_signed(["localhost", "grpc.localhost"].map(str::to_owned))?;
         let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
         let file = |name: &str, text: &str| -> anyhow::Result<PathBuf> {
             fs::write(dir.join(name), text)?;
             Ok(dir.join(name))
         };
-        let [endpoint] = free_ports()?;
+        let [endpoint, grpc] = free_ports()?;
         Ok(Self {
             endpoint,
+            grpc,
             bundle: file("bundle.pem", &format!("{certificate}{key}"))?,
             certificate: file("certificate.pem", &certificate)?,
             key: file("key.pem", &key)?,
@@ -75,6 +78,7 @@ impl Surroundings {
             .replace("@HTTP@", &http.to_string())
             .replace("@HTTPS@", &https.to_string())
             .replace("@ENDPOINT@", &self.endpoint.to_string())
+            .replace("@GRPC@", &self.grpc.to_string())
             .replace("@CERTIFICATE@", &self.certificate.display().to_string())
             .replace("@KEY@", &self.key.display().to_string())
             .replace("@BUNDLE@", &self.bundle.display().to_string())
@@ -157,7 +161,7 @@ impl Door {
 /// Starts the endpoint on the core of the load.
 pub fn endpoint(around: &Surroundings) -> anyhow::Result<Running> {
     let mut command = command(Core::Load, "KILL", std::env::current_exe()?);
-    command.args(["endpoint", &around.endpoint.to_string()]);
+    command.args(["endpoint", &around.endpoint.to_string(), &around.grpc.to_string()]);
     let mut process = Running::logged(command, &around.dir.join("endpoint.log"))?;
     wait_until(Duration::from_secs(10), || {
         if let Some(status) = process.ended()? {

@@ -1,8 +1,16 @@
-//! The endpoint behind every proxy: the least HTTP/1.1 that answers the load, on one thread and one for streams.
+//! The endpoint behind every proxy: the least HTTP/1.1 that answers the load, on one thread and one for streams; and gRPC
+//! over HTTP/2 in the clear on a port of its own.
 //!
-//! `/sse` streams events for as long as somebody reads; `/big?mib=N` is that many MiB; all else is 1 KiB. It trusts
-//! the load to be well behaved: never use it for anything else.
+//! `/sse` and `/v1/sse` stream events for as long as somebody reads; `/ws` echoes WebSocket messages of one size;
+//! `/big?mib=N` is that many MiB; all else is 1 KiB. It trusts the load to be well behaved: never use it for anything else.
 
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{self, Write};
@@ -23,8 +31,21 @@ const STREAMS_MAX: usize = 1_024;
 const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n\
     transfer-encoding: chunked\r\nconnection: close\r\n\r\n";
 
+/// The key that every client of `/ws` sends, and what it hears (RFC 6455 §1.3).
+pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+    sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+/// Octets of a WebSocket message.
+pub const MESSAGE_BYTES: usize = 100;
+/// The head of a message from a client, with a mask of zeros, which changes nothing.
+pub const MASKED: [u8; 6] = [0x82, 0x80 | MESSAGE_BYTES as u8, 0, 0, 0, 0];
+/// The head of a message from us.
+pub const UNMASKED: [u8; 2] = [0x82, MESSAGE_BYTES as u8];
+
 /// Serves until it is killed.
-pub async fn run(port: u16) -> anyhow::Result<()> {
+pub async fn run(port: u16, grpc_port: u16) -> anyhow::Result<()> {
+    let calls = TcpListener::bind((Ipv4Addr::LOCALHOST, grpc_port)).await?;
+    tokio::spawn(serve_calls(calls));
     let (streams, opened) = sync_channel(STREAMS_MAX);
     std::thread::spawn(move || send_events(&opened));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
@@ -55,14 +76,53 @@ async fn serve(mut connection: TcpStream, small: &[u8], streams: &SyncSender<Blo
         let head = input[..end + 2].to_ascii_lowercase();
         input.drain(..end + 4);
         skip_body(&mut connection, &head, &mut input).await?;
-        if head.starts_with(b"get /sse") {
+        if head.starts_with(b"get /sse") || head.starts_with(b"get /v1/sse") {
             let stream = connection.into_std()?;
             return streams.try_send(stream).map_err(io::Error::other);
+        } else if head.starts_with(b"get /ws") {
+            return echo(connection, input).await;
         } else if let Some(path) = head.strip_prefix(b"get /big?mib=") {
             send_big(&mut connection, number(path)).await?;
         } else {
             connection.write_all(small).await?;
         }
+    }
+}
+
+/// Echoes messages until the other side has had enough.
+async fn echo(mut connection: TcpStream, mut input: Vec<u8>) -> io::Result<()> {
+    connection.write_all(ACCEPTED.as_bytes()).await?;
+    let size = MASKED.len() + MESSAGE_BYTES;
+    let mut output = Vec::with_capacity(size);
+    loop {
+        while input.len() < size {
+            if connection.read_buf(&mut input).await? == 0 {
+                return Ok(());
+            }
+        }
+        output.clear();
+        output.extend_from_slice(&UNMASKED);
+        output.extend_from_slice(&input[MASKED.len()..size]);
+        input.drain(..size);
+        connection.write_all(&output).await?;
+    }
+}
+
+/// Answers every call with one message and its good end.
+async fn serve_calls(listener: TcpListener) -> io::Result<()> {
+    loop {
+        let (connection, _) = listener.accept().await?;
+        connection.set_nodelay(true)?;
+        let service = service_fn(|request: Request<Incoming>| async move {
+            let _ = request.into_body().collect().await;
+            let message = Bytes::from_static(b"\0\0\0\0\x05hello");
+            let trailers =
+                [(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))].into_iter().collect();
+            let body = Full::new(message).with_trailers(std::future::ready(Some(Ok(trailers))));
+            Response::builder().header("content-type", "application/grpc").body(body)
+        });
+        let serving = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(connection), service);
+        tokio::spawn(serving);
     }
 }
 

@@ -59,7 +59,7 @@ struct Args {
 enum Role {
     /// The endpoint behind the proxies.
     #[command(hide = true)]
-    Endpoint { port: u16 },
+    Endpoint { port: u16, grpc_port: u16 },
     /// A client.
     #[command(hide = true)]
     Client {
@@ -78,7 +78,7 @@ enum Role {
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     match args.role {
-        Some(Role::Endpoint { port }) => on_this_thread(endpoint::run(port)),
+        Some(Role::Endpoint { port, grpc_port }) => on_this_thread(endpoint::run(port, grpc_port)),
         Some(Role::Client { client, port, secs, count, trust }) => {
             on_this_thread(clients::run(client, Aim::new(port, trust.as_deref())?, secs, count))
         }

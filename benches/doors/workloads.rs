@@ -29,7 +29,7 @@ pub struct Workload {
 #[derive(Clone, Copy, Debug)]
 enum Load {
     Wrk { tls: bool, post: bool },
-    H2load,
+    H2load { grpc: bool },
     Own { client: Client, name: &'static str, tls: bool },
 }
 
@@ -51,7 +51,7 @@ pub const WORKLOADS: &[Workload] = &[
         name: "h2",
         unit: "us/request",
         what: "HTTP/2 over TLS, 8 connections of 16 streams, GET of 1 KiB, HTTP/1.1 to the endpoint",
-        load: Load::H2load,
+        load: Load::H2load { grpc: false },
     },
     Workload {
         name: "post",
@@ -66,6 +66,30 @@ pub const WORKLOADS: &[Workload] = &[
         load: own(Client::Sse, "sse", false),
     },
     Workload { name: "sse-tls", unit: "us/event", what: "the same over TLS 1.3", load: own(Client::Sse, "sse", true) },
+    Workload {
+        name: "sse-openai",
+        unit: "us/event",
+        what: "the streams in the clear, of a class whose streams are followed from event to event",
+        load: own(Client::SseOpenai, "sse-openai", false),
+    },
+    Workload {
+        name: "ws",
+        unit: "us/message",
+        what: "64 WebSockets, messages of 100 octets echoed one by one; there and back is one",
+        load: own(Client::WebSocket, "web-socket", false),
+    },
+    Workload {
+        name: "ws-tls",
+        unit: "us/message",
+        what: "the same over TLS 1.3",
+        load: own(Client::WebSocket, "web-socket", true),
+    },
+    Workload {
+        name: "grpc",
+        unit: "us/call",
+        what: "unary gRPC over TLS, 8 connections of 16 streams, HTTP/2 in the clear to the endpoint",
+        load: Load::H2load { grpc: true },
+    },
     Workload {
         name: "handshakes",
         unit: "us/connection",
@@ -184,7 +208,7 @@ impl Workload {
     pub fn needs(&self) -> Option<&'static str> {
         match self.load {
             Load::Wrk { .. } => Some("wrk"),
-            Load::H2load => Some("h2load"),
+            Load::H2load { .. } => Some("h2load"),
             Load::Own { .. } => None,
         }
     }
@@ -193,7 +217,7 @@ impl Workload {
     pub fn run(&self, course: &Course<'_>, door: &Door) -> anyhow::Result<Measured> {
         let mut measured = match self.load {
             Load::Wrk { tls, post } => course.wrk(door, tls, post),
-            Load::H2load => course.h2load(door),
+            Load::H2load { grpc } => course.h2load(door, grpc),
             Load::Own { client: Client::Idle, tls, .. } => course.idle(door, tls),
             Load::Own { name, tls, .. } => course.own(door, name, tls),
         }?;
@@ -224,11 +248,18 @@ impl Course<'_> {
         Ok(Self::end(&watch, door, &Told { count, ..Told::default() }))
     }
 
-    fn h2load(&self, door: &Door) -> anyhow::Result<Measured> {
+    fn h2load(&self, door: &Door, grpc: bool) -> anyhow::Result<Measured> {
         let mut h2load = command(Core::Load, "KILL", "h2load");
         h2load.args(["-t1", "-c8", "-m16", "-D", &self.secs.to_string()]);
         h2load.arg(format!("--connect-to=127.0.0.1:{}", door.https));
-        h2load.arg(format!("https://localhost:{}/1k", door.https));
+        if grpc {
+            let message = self.around.dir.join("message.bin");
+            std::fs::write(&message, b"\0\0\0\0\x05hello")?;
+            h2load.arg("-d").arg(message).args(["-H", "content-type: application/grpc", "-H", "te: trailers"]);
+            h2load.arg(format!("https://grpc.localhost:{}/bench.Echo/Say", door.https));
+        } else {
+            h2load.arg(format!("https://localhost:{}/1k", door.https));
+        }
         let watch = self.begin(door, &[]);
         let text = output(h2load)?;
         ensure!(text.contains("Application protocol: h2"), "{text}");

@@ -6,6 +6,7 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 
+use anyfront::front::websocket::Frames;
 use anyfront::geo::build::{List, build};
 use anyfront::geo::database::Locator;
 use anyfront::geo::place::{Coordinates, Place};
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 pub type NamedTarget = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [NamedTarget; 7] = [
+pub const TARGETS: [NamedTarget; 8] = [
     ("regions_toml", regions_toml),
     ("hostname", hostname),
     ("authority", authority),
@@ -31,6 +32,7 @@ pub const TARGETS: [NamedTarget; 7] = [
     ("steer", steering),
     ("geo_file", geo_file),
     ("geo_list", geo_list),
+    ("websocket", websocket),
 ];
 
 /// A configuration: told what is wrong with it, at places that exist; or a topology that steering can use.
@@ -133,6 +135,30 @@ pub fn geo_list(data: &[u8]) {
     let file = Scratch::with(&built.bytes);
     let locator = Locator::open(Vec::new(), Some(&file.0)).expect("what was built can be opened");
     assert_eq!(locator.facts().bytes, built.bytes.len());
+}
+
+/// Frames of a WebSocket: the boundaries are where they are however the octets come, and a Close stays a Close.
+pub fn websocket(data: &[u8]) {
+    let Some((piece, data)) = data.split_first() else { return };
+    let boundaries = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let (mut frames, mut at, mut found) = (Frames::default(), 0, Vec::new());
+        for octets in pieces {
+            let mut rest = octets;
+            while !rest.is_empty() {
+                let passed = frames.step(rest);
+                assert!(passed > 0 && passed <= rest.len(), "it goes on");
+                at += passed;
+                rest = &rest[passed..];
+                if frames.is_between_frames() {
+                    found.push((at, frames.has_closed()));
+                }
+            }
+        }
+        assert!(found.is_sorted_by_key(|(at, has_closed)| (*at, *has_closed)));
+        found
+    };
+    let whole = boundaries(&mut std::iter::once(data));
+    assert_eq!(boundaries(&mut data.chunks(usize::from(*piece).max(1))), whole);
 }
 
 /// A file that is there as long as this is.

@@ -1,14 +1,17 @@
 //! One attempt: a connection, the request on it, the head of the answer.
 
+use super::events::is_event_stream;
 use super::headers::{ATTEMPT, Introduction, toward_region};
-use super::{Front, grpc, websocket};
 use super::replay::Source;
 use super::terms::{Protocol, Terms};
+use super::{Front, grpc, websocket};
 use crate::health::{Fault, Reason, Standing};
+use crate::limits::HELD_EVENT_BYTES_MAX;
 use crate::load::InFlight;
 use crate::moment::Moment;
 use crate::names::Hostname;
 use crate::snapshot::{EndpointId, Published, Snapshot};
+use crate::sse::Events;
 use crate::steering::{Client, Query, steer};
 use crate::topology::EndpointIndex;
 use crate::upstream::body::Outgoing;
@@ -18,6 +21,8 @@ use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
+use http_body_util::BodyExt;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -83,7 +88,12 @@ impl Sending<'_> {
                 .await
                 .unwrap_or_else(|| Err(AttemptError { fault: Fault::Silent, progress: Progress::Sent, was_reused })),
         };
-        result.and_then(|answer| self.as_switched(answer, is_http2, key))
+        let answer = result.and_then(|answer| self.as_switched(answer, is_http2, key))?;
+        if self.terms.commit_hold.is_zero() || !is_event_stream(answer.headers()) {
+            return Ok(answer);
+        }
+        let held = Box::pin(first_event(answer, self.terms.commit_hold)).await;
+        held.map_err(|fault| AttemptError { fault, progress: Progress::Sent, was_reused: false })
     }
 
     fn is_websocket(&self) -> bool {
@@ -178,6 +188,36 @@ impl Sending<'_> {
             request.headers_mut().insert(header::SEC_WEBSOCKET_KEY, key);
         }
     }
+}
+
+/// Reads the beginning of an event stream until its first event is whole, for at most `hold`, and puts it back. Until then
+/// nothing is promised to the client: a region that breaks off here has failed like one that never answered.
+///
+/// # Errors
+/// How it broke off.
+async fn first_event(mut answer: Response<Answer>, hold: Duration) -> Result<Response<Answer>, Fault> {
+    let (mut read, mut read_bytes) = (VecDeque::new(), 0);
+    let mut events = Events::default();
+    let until_event = async {
+        while read_bytes < HELD_EVENT_BYTES_MAX {
+            let Some(frame) = answer.body_mut().frame().await else { break };
+            let frame = frame?;
+            let data = frame.data_ref().map_or(&[][..], |data| data);
+            let is_whole = events.feed(data).filter(|end| end.is_event).count() > 0;
+            read_bytes += data.len();
+            let is_last = frame.is_trailers();
+            read.push_back(frame);
+            if is_whole || is_last {
+                break;
+            }
+        }
+        Ok(())
+    };
+    // Too late to wait any longer is no fault.
+    let ended = tokio::time::timeout(hold, until_event).await.unwrap_or(Ok(()));
+    ended?;
+    answer.body_mut().put_back(read);
+    Ok(answer)
 }
 
 /// Watches over an attempt whose answer takes longer than [`WATCH_AFTER`].

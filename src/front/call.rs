@@ -16,41 +16,32 @@ pub struct Call {
     /// When the caller's time is up.
     deadline: Option<Moment>,
     alarm: Option<Pin<Box<Sleep>>>,
-    is_over: bool,
 }
 
 impl Call {
     /// A call whose answer has begun.
     #[must_use]
     pub fn until(deadline: Option<Moment>) -> Self {
-        Self { deadline, alarm: None, is_over: false }
-    }
-
-    /// Whether we have ended it.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.is_over
+        Self { deadline, alarm: None }
     }
 
     /// Ready when the caller's time is up.
-    pub fn poll_late(&mut self, cx: &mut Context<'_>, clock: Clock) -> Poll<Frame<Bytes>> {
+    pub fn poll_late(&mut self, cx: &mut Context<'_>, clock: Clock) -> Poll<()> {
         let Some(deadline) = self.deadline else { return Poll::Pending };
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(clock.instant(deadline))));
-        match alarm.as_mut().poll(cx) {
-            Poll::Ready(()) => {
-                Poll::Ready(self.end(Status::DeadlineExceeded, "the call's own time is up; it is being processed"))
-            }
-            Poll::Pending => Poll::Pending,
-        }
+        alarm.as_mut().poll(cx)
     }
 
-    /// The last frame: the region is gone.
-    pub fn lost(&mut self) -> Frame<Bytes> {
-        self.end(Status::Unavailable, "the region was lost inside its answer; the call may have been processed")
+    /// The last frame when it is.
+    #[must_use]
+    pub fn late() -> Frame<Bytes> {
+        Frame::trailers(ending(Status::DeadlineExceeded, "the call's own time is up inside its answer"))
     }
 
-    fn end(&mut self, status: Status, message: &str) -> Frame<Bytes> {
-        self.is_over = true;
-        Frame::trailers(ending(status, message))
+    /// The last frame when the region is gone.
+    #[must_use]
+    pub fn lost() -> Frame<Bytes> {
+        let message = "the region was lost inside its answer; the call may have been processed";
+        Frame::trailers(ending(Status::Unavailable, message))
     }
 }

@@ -149,6 +149,11 @@ impl Framing {
 
     /// Takes what came next of a body, up to its end or to where it breaks its framing.
     pub fn feed_body(&mut self, bytes: &[u8]) -> Fed {
+        self.feed_body_seeing(bytes, |_| ())
+    }
+
+    /// The same; `see` is shown what is inside the chunks.
+    pub fn feed_body_seeing(&mut self, bytes: &[u8], mut see: impl FnMut(&[u8])) -> Fed {
         let (mut chunks, mut taken) = (0, 0);
         while taken < bytes.len() && !self.is_between_messages() {
             let rest = &bytes[taken..];
@@ -157,7 +162,11 @@ impl Framing {
                 State::Trailers { bytes } => bytes > 0 || !rest.starts_with(b"\r\n"),
                 _ => false,
             };
+            let is_data = matches!(self.state, State::ChunkData { .. });
             let Ok(step) = self.step(rest) else { return Fed { chunks, taken, came_to: CameTo::Nonsense } };
+            if is_data {
+                see(&rest[..step]);
+            }
             taken += step;
             if !is_trailer {
                 chunks = taken;

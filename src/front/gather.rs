@@ -4,6 +4,7 @@
 //! a TLS record and a system call of its own. Here frames wait until the connection has nothing more to do, and then
 //! leave together. It changes no byte and keeps nothing back: what was written in a turn is on its way when it ends.
 
+use super::flushed::Flushed;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -24,6 +25,8 @@ pub struct Gathered<S>(Arc<Mutex<Inner<S>>>);
 struct Inner<S> {
     stream: S,
     waiting: Vec<u8>,
+    /// Whether the stream may still hold some of what it took.
+    must_flush: bool,
     failed: Option<io::Error>,
 }
 
@@ -37,7 +40,7 @@ impl<S> Gathered<S> {
     /// Gathers what is written to `stream`. Nothing leaves but by [`Gathered::drive`].
     #[must_use]
     pub fn new(stream: S) -> Self {
-        Self(Arc::new(Mutex::new(Inner { stream, waiting: Vec::new(), failed: None })))
+        Self(Arc::new(Mutex::new(Inner { stream, waiting: Vec::new(), must_flush: false, failed: None })))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner<S>> {
@@ -46,15 +49,20 @@ impl<S> Gathered<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Gathered<S> {
-    /// Runs what reads and writes the connection; after each of its turns, what it has written leaves.
-    pub async fn drive<F: Future>(&self, mut work: Pin<&mut F>) -> F::Output {
+    /// Runs what reads and writes the connection; after each of its turns, what it has written leaves, and `flushed`
+    /// learns of it.
+    pub async fn drive<F: Future>(&self, mut work: Pin<&mut F>, flushed: &Flushed) -> F::Output {
         poll_fn(|cx| {
             let done = work.as_mut().poll(cx);
             let mut inner = self.inner();
-            if let Poll::Ready(Err(error)) = inner.poll_send(cx) {
-                // Told with the next read or write, for which there has to be a next turn.
-                inner.failed = Some(error);
-                cx.waker().wake_by_ref();
+            match inner.poll_send(cx) {
+                Poll::Ready(Ok(())) => flushed.happened(),
+                Poll::Ready(Err(error)) => {
+                    // Told with the next read or write, for which there has to be a next turn.
+                    inner.failed = Some(error);
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending => {}
             }
             done
         })
@@ -65,24 +73,27 @@ impl<S: AsyncWrite + Unpin> Gathered<S> {
 impl<S: AsyncWrite + Unpin> Inner<S> {
     /// Sends all that waits.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.waiting.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
         let mut sent = 0;
-        let result = loop {
-            match Pin::new(&mut self.stream).poll_write(cx, &self.waiting[sent..]) {
-                Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(count)) => sent += count,
-                other => break other.map_ok(|_| ()),
-            }
-            if sent == self.waiting.len() {
-                // A quiet connection holds no memory for what it might say.
-                self.waiting = Vec::new();
-                return Pin::new(&mut self.stream).poll_flush(cx);
-            }
-        };
-        self.waiting.drain(..sent);
-        result
+        while sent < self.waiting.len() {
+            let written = Pin::new(&mut self.stream).poll_write(cx, &self.waiting[sent..]);
+            let failed = match written {
+                Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => {
+                    (sent, self.must_flush) = (sent + count, true);
+                    continue;
+                }
+                other => other.map_ok(|_| ()),
+            };
+            self.waiting.drain(..sent);
+            return failed;
+        }
+        // A quiet connection holds no memory for what it might say.
+        self.waiting = Vec::new();
+        if self.must_flush {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.must_flush = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -209,7 +220,8 @@ mod tests {
             far.write_u8(7).await.expect("it is taken");
             all
         };
-        let (answer, heard) = tokio::join!(driver.drive(work), heard);
+        let flushed = Flushed::default();
+        let (answer, heard) = tokio::join!(driver.drive(work, &flushed), heard);
         assert_eq!((answer, heard.as_slice()), (7, b"frame".repeat(50).as_slice()));
         assert_eq!(*writes.lock().expect("not poisoned"), 1);
     }
@@ -237,9 +249,55 @@ mod tests {
             gathered.shutdown().await.expect("it ends");
         });
         let mut received = Vec::new();
-        let (_, read) = tokio::join!(driver.drive(work), far.read_to_end(&mut received));
+        let flushed = Flushed::default();
+        let (_, read) = tokio::join!(driver.drive(work, &flushed), far.read_to_end(&mut received));
         read.expect("a clean end");
         assert!(received == sent);
+    }
+
+    /// Takes everything at once and lets it go when it is flushed, which takes two turns: as TLS does on a full socket.
+    #[derive(Debug, Default)]
+    struct Hoarding {
+        hoard: Vec<u8>,
+        flushes: usize,
+        gone: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl AsyncWrite for Hoarding {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.hoard.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushes += 1;
+            if self.flushes % 2 == 1 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let hoard = std::mem::take(&mut self.hoard);
+            self.gone.lock().expect("not poisoned").extend(hoard);
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_flushed_in_one_turn_leaves_in_a_later_one() {
+        let gone = Arc::<Mutex<Vec<u8>>>::default();
+        let mut gathered = Gathered::new(Hoarding { gone: Arc::clone(&gone), ..Hoarding::default() });
+        let (driver, flushed) = (gathered.clone(), Flushed::default());
+        let work = pin!(async {
+            gathered.write_all(b"all of it").await.expect("it is taken");
+            // Nothing more is written: only the turns that follow can let it go.
+            while gone.lock().expect("not poisoned").is_empty() {
+                poll_fn(|cx| flushed.poll_since(0, cx.waker())).await;
+            }
+        });
+        let driven = tokio::time::timeout(std::time::Duration::from_secs(10), driver.drive(work, &flushed)).await;
+        driven.expect("it leaves");
+        assert_eq!(*gone.lock().expect("not poisoned"), b"all of it");
     }
 
     #[tokio::test]
@@ -253,6 +311,6 @@ mod tests {
             tokio::task::yield_now().await;
             gathered.write_all(b"more").await
         });
-        assert!(driver.drive(work).await.is_err());
+        assert!(driver.drive(work, &Flushed::default()).await.is_err());
     }
 }

@@ -3,6 +3,7 @@
 //! It changes no byte. A head that breaks the rules is passed on to its end, and whoever serves it learns of it; what
 //! follows is not passed on.
 
+use super::flushed::Flushed;
 use super::framing::{Framing, Violation};
 use crate::limits::{HEADER_TIMEOUT, KEEP_ALIVE_IDLE, LINGER_MAX, WRITE_STALL_MAX};
 use crate::moment::{Clock, Moment};
@@ -36,6 +37,8 @@ pub struct Talk {
     /// How often clients took something.
     taken: AtomicU64,
     violated: OnceLock<(u64, Violation)>,
+    /// When everything that was said has left.
+    pub flushed: Flushed,
 }
 
 impl Talk {
@@ -111,6 +114,12 @@ pub struct Busy {
 }
 
 impl Busy {
+    /// The connection it is served on.
+    #[must_use]
+    pub fn talk(&self) -> &Arc<Talk> {
+        &self.talk
+    }
+
     /// Something is ready for the client, or it has come for more.
     pub fn held(&mut self, is_held: bool) {
         if self.is_held == is_held {
@@ -319,7 +328,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if matches!(flushed, Poll::Ready(Ok(()))) {
+            self.talk.flushed.happened();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

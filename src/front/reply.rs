@@ -111,7 +111,8 @@ impl Complaint {
         }
         if self.grpc_status() == grpc::Status::Unavailable {
             // No call is invited again that may have been processed: a negative number says so.
-            let after_ms = if self.is_unprocessed() { HeaderValue::from(retry_after_ms(roll)) } else { HeaderValue::from(-1) };
+            let after_ms =
+                if self.is_unprocessed() { HeaderValue::from(retry_after_ms(roll)) } else { HeaderValue::from(-1) };
             headers.insert(grpc::PUSHBACK, after_ms);
         }
         answer

@@ -1,28 +1,28 @@
 //! One request from start to end.
 
+use super::admission::{admit, complaint_about, understand};
+use super::call::Call;
 use super::client::asker;
 use super::connection::{Connection, Resumed};
+use super::events::EventStream;
 use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::framing::Violation;
 use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, Target};
 use super::replay::Source;
-use super::reply::Complaint;
-use super::stream::{Carried, Reply, Silence};
+use super::reply::{Complaint, DEADLINE};
+use super::stream::{Carried, Followed, Reply, Silence};
 use super::terms::{Protocol, Terms};
-use super::{attempt, grpc};
-use super::call::Call;
-use super::reply::DEADLINE;
 use super::tunnel::{Offer, Tunnel};
+use super::{attempt, grpc};
 use crate::control::Event;
 use crate::counters::{DoorCounters, Recent};
 use crate::health::Fault;
-use crate::limits::{HEADER_FIELDS_MAX, HEADER_LINE_BYTES_MAX};
 use crate::moment::Moment;
-use crate::names::{Hostname, NameError};
+use crate::names::Hostname;
 use crate::snapshot::{EndpointState, Snapshot};
 use crate::steering::Client;
-use crate::topology::{Dialect, RegionIndex, RouteIndex};
+use crate::topology::{Dialect, RegionIndex};
 use crate::upstream::body::OutgoingError;
 use crate::upstream::pool::Answer;
 use crate::upstream::{AttemptError, Progress};
@@ -309,7 +309,9 @@ impl<'a> Exchange<'a> {
             return Response::from_parts(parts, Reply::own(""));
         }
         // With a length said before, nothing but its octets may follow.
-        let may_end = grpc::speaks(&parts.headers) && !parts.headers.contains_key(header::CONTENT_LENGTH);
+        let is_open_ended = !parts.headers.contains_key(header::CONTENT_LENGTH);
+        let events = EventStream::of(&parts.headers, self.terms.stream).filter(|_| is_open_ended);
+        let is_call = self.terms.protocol == Protocol::Grpc && is_open_ended && grpc::speaks(&parts.headers);
         let carried = Carried {
             answer: body,
             front: Arc::clone(front),
@@ -317,9 +319,12 @@ impl<'a> Exchange<'a> {
             load: Arc::clone(&state.load),
             prefix: self.client.hash(),
             ended_by: (self.version == Version::HTTP_10).then(|| Arc::clone(&self.connection.talk)),
-            call: (self.terms.protocol == Protocol::Grpc && may_end).then(|| Call::until(self.deadline)),
+            call: is_call.then(|| Box::new(Call::until(self.deadline))),
             idle_max: snapshot.topology.forward.stream_idle_timeout,
             silence: Silence::default(),
+            followed: events.map(|events| Box::new(Followed::new(events))),
+            ending: None,
+            given_at: 0,
         };
         Response::from_parts(parts, Reply::region(carried))
     }
@@ -376,101 +381,9 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// Which hostname is asked for, and its route (RFC 9110 §7.2, RFC 9112 §3.2, RFC 9113 §8.3.1).
-fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname), Complaint> {
-    let bad = |why: &str| Complaint::new(StatusCode::BAD_REQUEST, "bad_host", format!("the request's host {why}"));
-    let mut lines = parts.headers.get_all(header::HOST).iter();
-    let host = match (lines.next(), lines.next()) {
-        (_, Some(_)) => return Err(bad("is given twice")),
-        (Some(line), None) => Some(line.to_str().map_err(|_| bad("is no text"))?),
-        (None, None) => None,
-    };
-    let authority = match (parts.uri.authority(), host) {
-        (Some(authority), None) => authority.as_str(),
-        (None, Some(host)) => host,
-        (None, None) => return Err(bad("is missing")),
-        (Some(authority), Some(host)) => {
-            if !authority.as_str().eq_ignore_ascii_case(host) {
-                return Err(bad("is given twice, and differently"));
-            }
-            host
-        }
-    };
-    let routes = &snapshot.topology.route_by_hostname;
-    // As it is mostly written: lower case, no final dot.
-    let bare = match authority.split_once(':') {
-        Some((name, port)) if is_port(port) => name,
-        _ => authority,
-    };
-    if let Some((hostname, route)) = routes.get_key_value(bare) {
-        return Ok((*route, hostname.clone()));
-    }
-    let unknown = |what: &str| {
-        Complaint::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", format!("{what} is not served here"))
-    };
-    let hostname = match Hostname::from_authority(authority) {
-        Ok(hostname) => hostname,
-        Err(NameError::Address) => return Err(unknown("an address")),
-        Err(error) => return Err(bad(&error.to_string())),
-    };
-    let route = routes.get(&hostname).ok_or_else(|| unknown("this hostname"))?;
-    Ok((*route, hostname))
-}
-
-fn is_port(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
-}
-
-/// Whether the request may be carried at all.
-fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
-    let is_refused = matches!(parts.method, Method::CONNECT | Method::TRACE);
-    if is_refused && !headers::is_connect_to_websocket(parts) {
-        let message = format!("{} is not carried", parts.method);
-        return Err(Complaint::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message));
-    }
-    if headers::is_loop(&parts.headers, &snapshot.topology.zone) {
-        let message = "the request has been here before: it goes in a loop";
-        return Err(Complaint::new(StatusCode::LOOP_DETECTED, "loop_detected", message));
-    }
-    let mut expectations = parts.headers.get_all(header::EXPECT).iter();
-    if expectations.any(|expectation| !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        let message = "only 100-continue can be expected";
-        return Err(Complaint::closing(StatusCode::EXPECTATION_FAILED, "expectation_failed", message));
-    }
-    if is_too_large(parts) {
-        return Err(complaint_about(Violation::TooLarge));
-    }
-    Ok(())
-}
-
-/// Whether a head is larger than may be, measured as it would be written in HTTP/1.1. There the guard has measured it.
-fn is_too_large(parts: &Parts) -> bool {
-    if parts.version != Version::HTTP_2 {
-        return false;
-    }
-    let target = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
-    let line = parts.method.as_str().len() + " ".len() + target + " HTTP/1.1".len();
-    // `:authority` stands for `Host`.
-    let fields = parts.headers.len() + usize::from(parts.uri.authority().is_some());
-    fields > HEADER_FIELDS_MAX
-        || line > HEADER_LINE_BYTES_MAX
-        || parts
-            .headers
-            .iter()
-            .any(|(name, value)| name.as_str().len() + ": ".len() + value.len() > HEADER_LINE_BYTES_MAX)
-}
-
 /// Whether a region says that it has done nothing and somebody else should.
 fn says_unserved(answer: &Response<Answer>) -> bool {
     answer.headers().get(headers::UNSERVED).is_some_and(|value| value.as_bytes().starts_with(b"1"))
-}
-
-fn complaint_about(violation: Violation) -> Complaint {
-    let (status, code) = match violation {
-        Violation::TooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
-        _ => (StatusCode::BAD_REQUEST, "bad_request"),
-    };
-    Complaint::closing(status, code, violation.text())
 }
 
 fn complaint_of(failed: Option<AttemptError>) -> Complaint {

@@ -187,15 +187,15 @@ where
         .serve_connection(TokioIo::new(gathered.clone()), service);
     let mut serving = pin!(serving);
     tokio::select! {
-        _ = gathered.drive(serving.as_mut()) => {}
+        _ = gathered.drive(serving.as_mut(), &talk.flushed) => {}
         () = talk.is_over() => {
             serving.as_mut().graceful_shutdown();
             // Whoever has not even begun, or takes nothing, does not get to hear it.
-            let _ = tokio::time::timeout(FAREWELL_MAX, gathered.drive(serving)).await;
+            let _ = tokio::time::timeout(FAREWELL_MAX, gathered.drive(serving, &talk.flushed)).await;
         }
         () = requested(&mut ending) => {
             serving.as_mut().graceful_shutdown();
-            let _ = gathered.drive(serving).await;
+            let _ = gathered.drive(serving, &talk.flushed).await;
         }
     }
 }

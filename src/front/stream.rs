@@ -1,10 +1,12 @@
 //! What goes to the client: our own short answers, or a region's, passed on frame by frame as it comes.
 //!
 //! A region's answer that ends before its end becomes an error of the body, which cuts the connection (HTTP/1.1) or
-//! resets the stream (HTTP/2): never a clean end (RFC 9112 §8, RFC 9113 §8.1).
+//! resets the stream (HTTP/2): never a clean end (RFC 9112 §8, RFC 9113 §8.1). What was ready for the client before has
+//! left by then, and so have the last words, where there are any.
 
 use super::Front;
 use super::call::Call;
+use super::events::{EventStream, KEEP_ALIVE};
 use super::guard::{Busy, Talk};
 use super::headers::trailers_toward_client;
 use crate::control::Event;
@@ -18,7 +20,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Sleep;
 
@@ -33,7 +35,7 @@ pub struct Reply {
 #[derive(Debug)]
 enum Kind {
     Own(Option<Bytes>),
-    Region(Carried),
+    Region(Box<Carried>),
 }
 
 /// A region's answer under way.
@@ -52,11 +54,83 @@ pub struct Carried {
     /// The client's connection, if only its end tells the end of the answer (HTTP/1.0).
     pub ended_by: Option<Arc<Talk>>,
     /// What it answers, if that is a gRPC call.
-    pub call: Option<Call>,
+    pub call: Option<Box<Call>>,
     /// Longest silence inside it.
     pub idle_max: Duration,
     /// Since when we wait for more of it, and what wakes us when that is too long.
     pub silence: Silence,
+    /// What is known of the events in it, if it is a stream that is followed.
+    pub followed: Option<Box<Followed>>,
+    /// How it ends, once it has come to a bad end.
+    pub ending: Option<Ending>,
+    /// How often everything had left us when the client got something last.
+    pub given_at: u64,
+}
+
+/// A stream of events under way.
+#[derive(Debug)]
+pub struct Followed {
+    stream: EventStream,
+    /// Since when the client has heard nothing.
+    hush: Silence,
+    /// What comes after what was given last.
+    next: Option<Frame<Bytes>>,
+}
+
+impl Followed {
+    /// Follows `stream` from its beginning.
+    #[must_use]
+    pub fn new(stream: EventStream) -> Self {
+        Self { stream, hush: Silence::default(), next: None }
+    }
+
+    /// What the client gets of a frame; nothing while the end of an event is still to come.
+    ///
+    /// # Errors
+    /// Trailers where the stream must not end.
+    fn pass(&mut self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Fault> {
+        let given = match frame.into_data() {
+            Ok(data) => Some(self.stream.pass(data)).filter(|data| !data.is_empty()).map(Frame::data),
+            Err(_) if !self.stream.may_end() => return Err(Fault::Cut),
+            Err(trailers) => match self.stream.rest() {
+                Some(rest) => {
+                    self.next = Some(trailers);
+                    Some(Frame::data(rest))
+                }
+                None => Some(trailers),
+            },
+        };
+        if given.is_some() {
+            self.hush.end();
+        }
+        Ok(given)
+    }
+
+    /// What is left once the region has ended its answer.
+    ///
+    /// # Errors
+    /// If it must not end here.
+    fn end(&mut self) -> Result<Option<Frame<Bytes>>, Fault> {
+        if self.stream.may_end() { Ok(self.stream.rest().map(Frame::data)) } else { Err(Fault::Cut) }
+    }
+
+    /// The region says nothing: the client may hear a comment instead.
+    fn poll_hush(&mut self, cx: &mut Context<'_>, clock: Clock) -> Poll<Frame<Bytes>> {
+        let Some(pause) = self.stream.keep_alive() else { return Poll::Pending };
+        ready!(self.hush.poll(cx, clock, pause));
+        self.hush.end();
+        Poll::Ready(Frame::data(KEEP_ALIVE))
+    }
+}
+
+/// The end of an answer that broke off.
+#[derive(Debug)]
+pub struct Ending {
+    fault: Fault,
+    /// What the client is told first.
+    words: Option<Frame<Bytes>>,
+    /// Whether they say it all, so that no cut has to.
+    is_told: bool,
 }
 
 /// How long a stream has kept us waiting. Time in which the client would not take more does not count.
@@ -77,13 +151,18 @@ impl Reply {
     /// A region's answer.
     #[must_use]
     pub fn region(carried: Carried) -> Self {
-        Self { kind: Kind::Region(carried), busy: None }
+        Self { kind: Kind::Region(Box::new(carried)), busy: None }
     }
 
     fn held(&mut self, is_held: bool) {
         if let Some(busy) = &mut self.busy {
             busy.held(is_held);
         }
+    }
+
+    /// Whether the client has not taken the end yet.
+    fn is_ending(&self) -> bool {
+        matches!(&self.kind, Kind::Region(carried) if carried.ending.is_some())
     }
 
     /// As the answer to HEAD: without a body of our own. A region has sent none.
@@ -98,6 +177,9 @@ impl Reply {
     /// Has the connection count as busy until this body is gone.
     #[must_use]
     pub fn keeping(mut self, busy: Busy) -> Self {
+        if let Kind::Region(carried) = &mut self.kind {
+            carried.given_at = busy.talk().flushed.times();
+        }
         self.busy = Some(busy);
         self.held(true);
         self
@@ -105,45 +187,95 @@ impl Reply {
 }
 
 impl Carried {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        if let Some(call) = &mut self.call {
-            if call.is_over() {
-                return Poll::Ready(None);
-            }
-            if let Poll::Ready(end) = call.poll_late(cx, self.front.clock) {
-                return Poll::Ready(Some(Ok(end)));
-            }
+    /// The next frame for the client, or how the answer broke off. `talk` is the client's connection.
+    fn poll(&mut self, cx: &mut Context<'_>, talk: Option<&Talk>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let polled = self.poll_next(cx, talk);
+        if let (Poll::Ready(Some(Ok(_))), Some(talk)) = (&polled, talk) {
+            self.given_at = talk.flushed.times();
         }
-        match Pin::new(&mut self.answer).poll_frame(cx) {
-            Poll::Ready(Some(Err(fault))) => Poll::Ready(Some(self.end_broken(fault))),
-            Poll::Ready(mut frame) => {
-                self.silence.end();
-                if let Some(trailers) = frame.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
-                    trailers_toward_client(trailers);
-                }
-                Poll::Ready(frame)
+        polled
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, talk: Option<&Talk>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        loop {
+            if self.ending.is_some() {
+                return self.poll_end(cx, talk);
             }
-            Poll::Pending => match self.silence.poll(cx, self.front.clock, self.idle_max) {
-                Poll::Ready(()) => Poll::Ready(Some(self.end_broken(Fault::Silent))),
-                Poll::Pending => Poll::Pending,
-            },
+            if let Some(call) = &mut self.call
+                && call.poll_late(cx, self.front.clock).is_ready()
+            {
+                self.ending = Some(Ending { fault: Fault::Silent, words: Some(Call::late()), is_told: true });
+                continue;
+            }
+            if let Some(next) = self.followed.as_mut().and_then(|followed| followed.next.take()) {
+                return Poll::Ready(Some(Ok(next)));
+            }
+            let given = match Pin::new(&mut self.answer).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => self.pass(frame),
+                Poll::Ready(Some(Err(fault))) => Err(fault),
+                Poll::Ready(None) => match self.followed.as_mut().map(|followed| followed.end()) {
+                    None | Some(Ok(None)) => return Poll::Ready(None),
+                    Some(rest) => rest,
+                },
+                Poll::Pending => match self.silence.poll(cx, self.front.clock, self.idle_max) {
+                    Poll::Ready(()) => Err(Fault::Silent),
+                    Poll::Pending => {
+                        let Some(followed) = &mut self.followed else { return Poll::Pending };
+                        return followed.poll_hush(cx, self.front.clock).map(|comment| Some(Ok(comment)));
+                    }
+                },
+            };
+            match given {
+                Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(None) => {}
+                Err(fault) => self.break_off(fault),
+            }
         }
     }
 
-    /// The last the client gets of an answer that has not come to its end.
-    fn end_broken(&mut self, fault: Fault) -> Result<Frame<Bytes>, Fault> {
-        let fault = self.broke(fault);
-        self.call.as_mut().map(Call::lost).ok_or(fault)
+    fn is_end_stream(&self) -> bool {
+        self.followed.is_none() && self.ending.is_none() && self.answer.is_end_stream()
     }
 
-    fn broke(&self, fault: Fault) -> Fault {
+    fn pass(&mut self, mut frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Fault> {
+        self.silence.end();
+        if let Some(trailers) = frame.trailers_mut() {
+            trailers_toward_client(trailers);
+        }
+        match &mut self.followed {
+            Some(followed) => followed.pass(frame),
+            None => Ok(Some(frame)),
+        }
+    }
+
+    fn break_off(&mut self, fault: Fault) {
         DoorCounters::count(&self.front.counters.door.cut);
         self.load.failed();
         if let Some(talk) = &self.ended_by {
             talk.ends_in_reset();
         }
         self.front.tell(Event::Failed { endpoint: self.endpoint, fault, prefix: self.prefix });
-        fault
+        let is_told = self.call.is_some();
+        let words = match &mut self.followed {
+            _ if is_told => Some(Call::lost()),
+            followed => followed.as_mut().and_then(|followed| followed.stream.last_words()).map(Frame::data),
+        };
+        self.ending = Some(Ending { fault, words, is_told });
+    }
+
+    /// Last words first; then, once they and all before them have left, the cut.
+    fn poll_end(&mut self, cx: &mut Context<'_>, talk: Option<&Talk>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let Some(ending) = &mut self.ending else { return Poll::Ready(None) };
+        if let Some(words) = ending.words.take() {
+            return Poll::Ready(Some(Ok(words)));
+        }
+        if ending.is_told {
+            return Poll::Ready(None);
+        }
+        if let Some(talk) = talk {
+            ready!(talk.flushed.poll_since(self.given_at, cx.waker()));
+        }
+        Poll::Ready(Some(Err(ending.fault)))
     }
 }
 
@@ -175,11 +307,13 @@ impl Body for Reply {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         self.held(false);
-        let polled = match &mut self.kind {
+        let this = &mut *self;
+        let talk = this.busy.as_ref().map(|busy| &**busy.talk());
+        let polled = match &mut this.kind {
             Kind::Own(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
-            Kind::Region(carried) => carried.poll(cx),
+            Kind::Region(carried) => carried.poll(cx, talk),
         };
-        if polled.is_ready() {
+        if polled.is_ready() || self.is_ending() {
             self.held(true);
         }
         polled
@@ -188,15 +322,15 @@ impl Body for Reply {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Own(body) => body.is_none(),
-            Kind::Region(carried) => {
-                carried.answer.is_end_stream() || carried.call.as_ref().is_some_and(Call::is_over)
-            }
+            Kind::Region(carried) => carried.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
+            // Where something may be put in, nobody knows the length.
+            Kind::Region(carried) if carried.followed.is_some() => SizeHint::default(),
             Kind::Region(carried) => carried.answer.size_hint(),
         }
     }

@@ -1,5 +1,6 @@
 //! On which terms a request is carried: what its class and its own head say, before anybody is asked.
 
+use super::events::Manner;
 use super::grpc;
 use super::headers::{IDEMPOTENCY_KEY, wants_websocket};
 use crate::names::Label;
@@ -28,6 +29,10 @@ pub struct Terms {
     pub dialect: Dialect,
     /// Whether it may be repeated although it may have been processed.
     pub is_safe: bool,
+    /// How its answer is carried if it is an event stream.
+    pub stream: Manner,
+    /// How long the head of such an answer waits for its first event.
+    pub commit_hold: Duration,
     /// What it speaks.
     pub protocol: Protocol,
     /// Which regions it has to do with.
@@ -61,6 +66,8 @@ impl Terms {
         Self {
             dialect: if protocol == Protocol::Grpc { Dialect::Grpc } else { class.dialect },
             is_safe: class.is_safe(method, parts.headers.contains_key(IDEMPOTENCY_KEY)),
+            stream: Manner::of(class),
+            commit_hold: class.commit_hold,
             protocol,
             ties: Ties::default(),
             timeout: (protocol == Protocol::Grpc).then(|| grpc::timeout(&parts.headers)).flatten(),

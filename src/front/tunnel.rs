@@ -128,9 +128,10 @@ impl Tunnel {
         };
         let open = Open::new(&self.front);
         let mut both = Both::new(&self.front, client, region);
+        let moved = Arc::clone(&both.moved);
         let end = tokio::select! {
             end = both.carry() => end,
-            farewell = self.reason_to_leave(&both.moved) => End::Left(farewell),
+            farewell = self.reason_to_leave(&moved) => End::Left(farewell),
         };
         tracing::debug!(?end, "a WebSocket ends");
         let counters = &self.front.counters.door.websockets;

@@ -4,7 +4,7 @@
 
 use super::read::{Any, At, Degrees, May, Must, Whole, Written, nearest, quoted, table};
 use super::words::{Kind, Level, Pointer, Prefix, Statuses, Url, UrlPath};
-use super::{AllDown, Dialect, HostFrom, Steering};
+use super::{AllDown, Dialect, HostFrom, Steering, StreamEnd};
 use crate::geo::place::Country;
 use crate::names::{Hostname, Label};
 use http::Method;
@@ -240,6 +240,14 @@ table! {
         safe: May<Vec<At<Method>>> = ["GET", "HEAD", "OPTIONS"],
         /// Whether the gateway honours Idempotency-Key, so that requests that carry one may be repeated too.
         idempotency_key: May<bool> = false,
+        /// How long the head of an event stream waits for the first event, so that a region that dies before it can still
+        /// be replaced or reported. `0s`: not at all.
+        commit_hold: May<Duration> = "250ms",
+        /// After how long a silence a comment is put between the events of a stream, for middleboxes that cut quiet
+        /// connections. `0s`: never.
+        keep_alive: May<Duration> = "0s",
+        /// Which ends of an event stream are good ones: `any` clean end, or only one after `data: [DONE]` (`done`).
+        stream_end: May<StreamEnd> = "any",
     }
 }
 

@@ -393,6 +393,12 @@ pub struct Class {
     pub safe: Vec<Method>,
     /// Whether the gateway honours `Idempotency-Key`, so that requests that carry one may be repeated too.
     pub idempotency_key: bool,
+    /// How long the head of an event stream waits for its first event; zero: not at all.
+    pub commit_hold: Duration,
+    /// After how long a silence a comment is put between the events of a stream; `None`: never.
+    pub keep_alive: Option<Duration>,
+    /// Which ends of an event stream are good ones.
+    pub stream_end: StreamEnd,
 }
 
 impl Class {
@@ -405,6 +411,16 @@ impl Class {
     fn takes(&self, hostname: &Hostname, path: &str) -> bool {
         path.starts_with(&*self.prefix) && self.hostnames.as_ref().is_none_or(|names| names.contains(hostname))
     }
+}
+
+/// Which ends of an event stream are good ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// Every clean end.
+    #[default]
+    Any,
+    /// Only one after `data: [DONE]`.
+    Done,
 }
 
 /// The shape of our own errors.

@@ -2,7 +2,7 @@
 
 use super::mistake::Mistake;
 use super::read::{At, Word, Written, Wrong, quoted, wrong_type};
-use super::{AllDown, Dialect, Host, HostFrom, Steering};
+use super::{AllDown, Dialect, Host, HostFrom, Steering, StreamEnd};
 use crate::geo::place::Country;
 use crate::limits::DURATION_MAX;
 use crate::names::{Hostname, Label};
@@ -416,6 +416,10 @@ words!("\"nearest\", \"latency\", \"priority\" or \"weighted\"": Steering {
     "latency" => Self::Latency,
     "priority" => Self::Priority,
     "weighted" => Self::Weighted,
+});
+words!("\"any\" or \"done\"": StreamEnd {
+    "any" => Self::Any,
+    "done" => Self::Done,
 });
 words!("\"openai\", \"jsonrpc\" or \"plain\"": Dialect {
     "openai" => Self::OpenAi,

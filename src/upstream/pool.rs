@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
+use std::collections::VecDeque;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -210,8 +211,7 @@ impl Pool {
         let mut dialled = dial::dial_for_websocket(&self.way, addresses, !goes_by_http2, timeout).await;
         if !goes_by_http2 && dialled.as_ref().is_err_and(|fault| *fault == Fault::Tls) && !self.is_plain() {
             // What speaks nothing but HTTP/2 ends a handshake that does not offer it.
-            dialled =
-                dial::dial_for_websocket(&self.way, addresses, false, until.since(self.clock.now())).await;
+            dialled = dial::dial_for_websocket(&self.way, addresses, false, until.since(self.clock.now())).await;
         }
         let kind = match dialled? {
             Dialled::Http1(sender, wire) => Kind::Http1(Exclusive { sender, wire }),
@@ -375,6 +375,8 @@ fn failed(is_unsent: bool, error: &hyper::Error, was_reused: bool) -> AttemptErr
 #[derive(Debug)]
 pub struct Answer {
     body: Incoming,
+    /// What somebody has read of it already and put back.
+    unread: VecDeque<Frame<Bytes>>,
     back: Option<(Arc<Pool>, Exclusive)>,
     stream: Option<Stream>,
     /// A connection for this answer alone.
@@ -385,7 +387,8 @@ pub struct Answer {
 impl Answer {
     /// `opens`: the answer has no end, because the connection becomes something else.
     fn of_http1(body: Incoming, back: Option<(Arc<Pool>, Exclusive)>, in_flight: InFlight, opens: bool) -> Self {
-        let mut answer = Self { body, back, stream: None, own: None, in_flight: Some(in_flight) };
+        let mut answer =
+            Self { body, unread: VecDeque::new(), back, stream: None, own: None, in_flight: Some(in_flight) };
         if answer.body.is_end_stream() && !opens {
             answer.finish();
         }
@@ -393,7 +396,7 @@ impl Answer {
     }
 
     fn of_http2(body: Incoming, stream: Stream, in_flight: InFlight) -> Self {
-        Self { body, back: None, stream: Some(stream), own: None, in_flight: Some(in_flight) }
+        Self { body, unread: VecDeque::new(), back: None, stream: Some(stream), own: None, in_flight: Some(in_flight) }
     }
 
     fn of_websocket(
@@ -402,7 +405,8 @@ impl Answer {
         line: Arc<Line>,
         in_flight: InFlight,
     ) -> Self {
-        Self { body, back: None, stream: None, own: Some((sender, line)), in_flight: Some(in_flight) }
+        let own = Some((sender, line));
+        Self { body, unread: VecDeque::new(), back: None, stream: None, own, in_flight: Some(in_flight) }
     }
 
     /// Ends what the answer opened without a word, where it has a connection of its own.
@@ -410,6 +414,11 @@ impl Answer {
         if let Some((_, line)) = &self.own {
             line.cut();
         }
+    }
+
+    /// Gives back what was read of it, in order: whoever reads it next begins with that.
+    pub fn put_back(&mut self, read: VecDeque<Frame<Bytes>>) {
+        self.unread = read;
     }
 
     fn finish(&mut self) {
@@ -426,6 +435,9 @@ impl Body for Answer {
     type Error = Fault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Some(frame) = self.unread.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(frame))) => {
@@ -447,10 +459,12 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.unread.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let read = self.unread.iter().filter_map(|frame| frame.data_ref()).map(|data| data.len() as u64).sum::<u64>();
+        let left = self.body.size_hint();
+        left.exact().map_or_else(SizeHint::default, |left| SizeHint::with_exact(left + read))
     }
 }

@@ -381,7 +381,17 @@ impl Door {
         Self::run(origins, "", papers)
     }
 
+    /// A node that has so long for what still runs when it stops.
+    pub fn with_grace(origins: &[(&str, SocketAddr)], papers: &Papers, grace: Duration) -> Self {
+        let origins: Vec<_> = origins.iter().map(|(scheme, address)| (*scheme, *address, "origin.test")).collect();
+        Self::run_for(&origins, "", papers, grace)
+    }
+
     fn run(origins: &[(&str, SocketAddr, &str)], forward: &str, papers: &Papers) -> Self {
+        Self::run_for(origins, forward, papers, Duration::from_millis(200))
+    }
+
+    fn run_for(origins: &[(&str, SocketAddr, &str)], forward: &str, papers: &Papers, grace: Duration) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("ca.pem"), papers.authority.pem()).expect("written");
@@ -402,7 +412,7 @@ impl Door {
             admin_token_file: None,
             secret_file: None,
             drain_time: Duration::ZERO,
-            grace: Duration::from_millis(200),
+            grace,
         });
         let node = node.unwrap_or_else(|error| panic!("{error}"));
         // Before that the far one may be known to work and the near one not yet.
@@ -451,12 +461,14 @@ fn file(origins: &[(&str, SocketAddr, &str)], forward: &str) -> String {
     );
     let _ = write!(text, "[forward]\ntrust = [\"ca.pem\"]\n{forward}\n");
     for (at, (scheme, address, host)) in origins.iter().enumerate() {
+        // HTTP/2 in the clear has no scheme of its own.
+        let (scheme, http2) = if *scheme == "h2c" { ("http", "http2 = true\n") } else { (*scheme, "") };
         let name = char::from(b'a' + u8::try_from(at).expect("few"));
         let _ = write!(
             text,
             "[[region]]\nname = \"{name}\"\nprovider = \"p{at}\"\ncity = \"C{at}\"\ncountry = \"US\"\n\
              latitude = {}.0\nlongitude = 0.0\n\
-             [[region.endpoint]]\nurl = \"{scheme}://{host}\"\nconnect = [\"{address}\"]\n",
+             [[region.endpoint]]\nurl = \"{scheme}://{host}\"\nconnect = [\"{address}\"]\n{http2}",
             10 * (at + 1)
         );
     }
@@ -587,6 +599,25 @@ impl Client {
     /// Whether the node ends the connection without another octet.
     pub fn is_ended(&mut self) -> bool {
         self.until(|buffer| (!buffer.is_empty()).then_some(0)).is_none()
+    }
+
+    /// Reads until this was said, and forgets it and all before it.
+    pub fn until_said(&mut self, text: &str) {
+        let wanted = text.as_bytes();
+        let at = self.until(|buffer| buffer.windows(wanted.len()).position(|part| part == wanted));
+        let Some(at) = at else { panic!("the connection ended without {text:?}: {:?}", self.buffer.escape_ascii()) };
+        self.take(at + wanted.len());
+    }
+
+    /// Whether the node ends the connection by a reset.
+    pub fn is_reset(&mut self) -> bool {
+        loop {
+            match self.stream.read(&mut [0; 4_096]) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) => return error.kind() == io::ErrorKind::ConnectionReset,
+            }
+        }
     }
 
     /// Everything until the node ends the connection.

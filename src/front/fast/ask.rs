@@ -1,19 +1,22 @@
 //! A request on its way, up to the head of its answer.
 
 use super::READ_AHEAD_BYTES_MAX;
-use super::head::{Answered, Read, Remarks, answer};
+use super::head::{Answered, Extent, Read, Remarks, answer};
 use super::rooms::poll_append;
 use crate::front::Front;
 use crate::front::attempt::{Vigil, WATCH_AFTER};
+use crate::front::framing::{CameTo, Framing};
 use crate::health::Fault;
-use crate::limits::CONNECTION_BUFFER_BYTES_MAX;
+use crate::limits::{CONNECTION_BUFFER_BYTES_MAX, HELD_EVENT_BYTES_MAX};
 use crate::moment::Moment;
+use crate::sse::Events;
 use crate::upstream::{AttemptError, Progress};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -67,6 +70,30 @@ impl Patience {
     }
 }
 
+/// The beginning of an event stream.
+struct Beginning {
+    extent: Extent,
+    framing: Framing,
+    events: Events,
+}
+
+impl Beginning {
+    /// Whether nothing is to be waited for any more, with these octets of the answer's body.
+    fn is_over_with(&mut self, bytes: &[u8]) -> bool {
+        let Self { extent, framing, events } = self;
+        let mut is_whole = false;
+        let mut see = |data: &[u8]| is_whole |= events.feed(data).filter(|end| end.is_event).count() > 0;
+        let came_to = match extent {
+            Extent::Chunked => framing.feed_body_seeing(bytes, see).came_to,
+            Extent::Length(_) | Extent::UntilClose => {
+                see(bytes);
+                CameTo::More
+            }
+        };
+        is_whole || came_to != CameTo::More
+    }
+}
+
 /// What ended the waiting.
 enum Came {
     Head(Answered),
@@ -103,6 +130,41 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Asking<'_, C> {
         }
     }
 
+    /// Reads on until the first event of a stream is whole, for at most `hold`: until then nothing is promised to the
+    /// client, and a region that breaks off has failed like one that never answered. What was read stays in the answer.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn first_event(&mut self, answered: &Answered, hold: Duration) -> Result<(), Option<AttemptError>> {
+        let mut beginning =
+            Beginning { extent: answered.extent, framing: Framing::of_chunked_body(), events: Events::default() };
+        let mut seen = answered.head_bytes;
+        let wait = std::future::poll_fn(|cx| {
+            loop {
+                let is_long = self.answer.len() - answered.head_bytes > HELD_EVENT_BYTES_MAX;
+                let is_over = beginning.is_over_with(&self.answer[seen..]);
+                seen = self.answer.len();
+                if is_over || is_long {
+                    return Poll::Ready(None);
+                }
+                match poll_append(cx, self.region, &self.front.scratch, self.answer) {
+                    Poll::Ready(Ok(read)) if read > 0 => {}
+                    Poll::Ready(Ok(_)) if answered.extent == Extent::UntilClose => return Poll::Ready(None),
+                    Poll::Ready(_) => return Poll::Ready(Some(Came::Fault(Fault::Cut))),
+                    Poll::Pending => return self.poll_gone(cx).map(|()| Some(Came::Gone)),
+                }
+            }
+        });
+        // Too late to wait any longer is no fault.
+        match tokio::time::timeout(hold, wait).await {
+            Ok(Some(Came::Fault(fault))) => {
+                Err(Some(AttemptError { fault, progress: Progress::Sent, was_reused: false }))
+            }
+            Ok(Some(Came::Gone)) => Err(None),
+            _ => Ok(()),
+        }
+    }
+
     fn failed(&self, fault: Fault) -> AttemptError {
         let progress = if self.written == 0 { Progress::Unsent } else { Progress::Sent };
         AttemptError { fault, progress, was_reused: self.was_reused }
@@ -132,11 +194,15 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Asking<'_, C> {
                 return Poll::Ready(came);
             }
         }
-        // A client that closes wants no answer any more; one that sends the next request may wait for this one.
+        self.poll_gone(cx).map(|()| Came::Gone)
+    }
+
+    /// A client that closes wants no answer any more; one that sends the next request may wait for this one.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.input.len() < READ_AHEAD_BYTES_MAX + self.output.len() {
             match poll_append(cx, self.client, &self.front.scratch, self.input) {
                 Poll::Ready(Ok(read)) if read > 0 => {}
-                Poll::Ready(_) => return Poll::Ready(Came::Gone),
+                Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
         }

@@ -3,6 +3,7 @@
 //! Simple means: nothing in it has to be understood that [`headers`](crate::front::headers) would have to rewrite in the
 //! middle of a line. What is not simple goes the whole way.
 
+use crate::front::events::names_events;
 use crate::front::headers::{is_not_for_clients, is_not_for_regions, is_protected};
 use crate::limits::{ANSWER_HEADER_FIELDS_MAX, HEADER_FIELDS_MAX};
 use http::Method;
@@ -159,6 +160,8 @@ pub struct Answered {
     pub is_kept: bool,
     /// Whether the region says that it has done nothing.
     pub is_unserved: bool,
+    /// Whether it is a stream of events, readable as they are.
+    pub is_event_stream: bool,
 }
 
 /// What the first bytes of an answer are.
@@ -243,7 +246,8 @@ pub fn answer(bytes: &[u8], is_head: bool, remarks: &Remarks<'_>, out: &mut Vec<
     }
     out.extend_from_slice(b"\r\n");
     let is_kept = said.keeps && !said.closes && extent != Extent::UntilClose;
-    Read::Whole(Answered { status, head_bytes, extent, is_kept, is_unserved: said.is_unserved })
+    let is_event_stream = said.is_event_stream && !said.is_coded;
+    Read::Whole(Answered { status, head_bytes, extent, is_kept, is_unserved: said.is_unserved, is_event_stream })
 }
 
 /// What the fields of an answer say.
@@ -257,6 +261,8 @@ struct Said {
     has_date: bool,
     has_id: bool,
     is_unserved: bool,
+    is_event_stream: bool,
+    is_coded: bool,
 }
 
 impl Said {
@@ -300,6 +306,8 @@ impl Said {
                 return is_first;
             }
             "edge-unserved" => self.is_unserved |= value.starts_with(b"1"),
+            "content-type" => self.is_event_stream = names_events(value),
+            "content-encoding" => self.is_coded |= value != b"identity",
             "date" => self.has_date = true,
             "x-request-id" => self.has_id = true,
             _ => {}

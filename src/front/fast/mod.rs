@@ -14,6 +14,7 @@ pub mod rooms;
 use super::attempt::Vigil;
 use super::client::Asker;
 use super::connection::{Connection, Resumed};
+use super::events::Manner;
 use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::guard::{Guard, Talk};
 use super::journey::{Journey, Target};
@@ -79,6 +80,7 @@ struct Errand {
     target: Target,
     pool: Arc<Pool>,
     is_safe: bool,
+    commit_hold: Duration,
     request_id: HeaderValue,
     attempts: u32,
 }
@@ -258,8 +260,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let (hostname, route) = topology.route_by_hostname.get_key_value(host)?;
         let path = text(asked.target)?;
         let path = path.split_once('?').map_or(path, |(path, _)| path);
-        let is_safe = topology.class(hostname, path).is_safe(&asked.method, asked.has_idempotency_key);
-        let (hostname, route) = (hostname.clone(), *route);
+        let class = topology.class(hostname, path);
+        if Manner::of(class).follows() {
+            return None;
+        }
+        let is_safe = class.is_safe(&asked.method, asked.has_idempotency_key);
+        let (commit_hold, hostname, route) = (class.commit_hold, hostname.clone(), *route);
         let (client, decision) = connection.decide(&snapshot, route, &asker, Wish::default());
         let target = Journey::default().first(&snapshot, &decision, front.roll())?;
         let pool = front.upstream.pool(&snapshot, target.endpoint, &hostname);
@@ -270,7 +276,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let request_id = given.unwrap_or_else(|| new_request_id(front));
         let began = front.clock.now();
         self.preface.follow(&snapshot, route, target.region, &hostname, &asker, connection.arrival.is_https);
-        Some(Errand { began, snapshot, hostname, client, target, pool, is_safe, request_id, attempts: 0 })
+        let attempts = 0;
+        Some(Errand { began, snapshot, hostname, client, target, pool, is_safe, commit_hold, request_id, attempts })
     }
 
     /// One attempt, up to the head of the answer, which is in the reply's room then as the client is to read it. `Err(None)`:
@@ -327,6 +334,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             began: errand.began,
         };
         let mut answered = asking.run(&mut self.patience).await?;
+        if answered.is_event_stream && !errand.commit_hold.is_zero() {
+            Box::pin(asking.first_event(&answered, errand.commit_hold)).await?;
+        }
         // An answer to a request that is not all sent: the rest of it would be in the way of the next.
         answered.is_kept &= asking.written == self.rooms.output.len();
         Ok((stream, answered))

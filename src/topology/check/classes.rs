@@ -5,9 +5,13 @@ use crate::limits::CLASSES_MAX;
 use crate::names::Hostname;
 use crate::topology::mistake::Mistake;
 use crate::topology::read::{nearest, quoted};
-use crate::topology::{Class, Dialect, RouteIndex};
+use crate::topology::{Class, Dialect, RouteIndex, StreamEnd};
 use http::Method;
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// How long the head of an event stream waits for its first event: hardly noticed, and longer than most deaths take.
+const COMMIT_HOLD: Duration = Duration::from_millis(250);
 
 impl Proof<'_> {
     /// The classes as written, then the one that takes everything.
@@ -35,6 +39,9 @@ impl Proof<'_> {
                     None => safe_methods(),
                 },
                 idempotency_key: class.idempotency_key.as_ref().is_some_and(|honoured| honoured.value),
+                commit_hold: class.commit_hold.as_ref().map_or(COMMIT_HOLD, |hold| hold.value),
+                keep_alive: class.keep_alive.as_ref().map(|pause| pause.value).filter(|pause| !pause.is_zero()),
+                stream_end: class.stream_end.as_ref().map_or_else(StreamEnd::default, |end| end.value),
             });
         }
         classes.push(Class {
@@ -43,6 +50,9 @@ impl Proof<'_> {
             dialect: Dialect::Plain,
             safe: safe_methods(),
             idempotency_key: false,
+            commit_hold: COMMIT_HOLD,
+            keep_alive: None,
+            stream_end: StreamEnd::Any,
         });
         classes
     }
