@@ -86,10 +86,9 @@ impl<'a> Exchange<'a> {
         let (mut parts, body) = request.into_parts();
         let resumed = connection.take_resumed();
         let began = resumed.as_ref().map_or(began, |resumed| resumed.began);
-        let request_id = match &resumed {
-            Some(resumed) => resumed.request_id.clone(),
-            None => headers::given_request_id(&parts.headers).unwrap_or_else(|| new_request_id(front)),
-        };
+        let known = resumed.as_ref().map(|resumed| resumed.request_id.clone());
+        let known = known.or_else(|| headers::given_request_id(&parts.headers));
+        let request_id = known.unwrap_or_else(|| new_request_id(front));
         let understood = match violation {
             Some(violation) => Err(complaint_about(violation)),
             None => understand(&snapshot, &parts),
@@ -112,10 +111,7 @@ impl<'a> Exchange<'a> {
         let (client, decision) = connection.decide(&snapshot, route, &asker, terms.ties.wish(&snapshot));
         let offer = (terms.protocol == Protocol::WebSocket).then(|| Offer::of(&mut parts)).flatten();
         let introduction = connection.introduce(&snapshot, asker, &hostname, parts.version);
-        let mut body = Source::new(body, front.clock, &front.counters, front.replay_bytes_max);
-        if terms.protocol == Protocol::Grpc {
-            body = body.at_leisure(snapshot.topology.forward.stream_idle_timeout);
-        }
+        let body = source(connection, &snapshot, &terms, body);
         let resumed = resumed.unwrap_or_else(|| Resumed::nothing(began, &request_id, &snapshot.topology.forward));
         let Resumed { journey, failover, attempts, error, is_over, .. } = resumed;
         let first = match error {
@@ -378,6 +374,17 @@ impl<'a> Exchange<'a> {
             generation: self.snapshot.generation,
         });
         tracing::debug!(hostname = %self.hostname, client = %self.client.prefix, generation = self.snapshot.generation, attempt = self.attempts, version = ?self.version, "{} {}", self.method, status.as_u16());
+    }
+}
+
+/// The request's body. What is said in a call comes when there is something to say, and not at any rate.
+fn source(connection: &Connection, snapshot: &Snapshot, terms: &Terms, body: Incoming) -> Source {
+    let front = &connection.front;
+    let body = Source::new(body, front.clock, &front.counters, front.replay_bytes_max);
+    if terms.protocol == Protocol::Grpc {
+        body.at_leisure(snapshot.topology.forward.stream_idle_timeout)
+    } else {
+        body
     }
 }
 

@@ -32,7 +32,7 @@ use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -129,9 +129,10 @@ impl Tunnel {
         let open = Open::new(&self.front);
         let mut both = Both::new(&self.front, client, region);
         let moved = Arc::clone(&both.moved);
+        let lease = Lease { front: &self.front, endpoint: self.endpoint, idle_max: self.idle_max };
         let end = tokio::select! {
             end = both.carry() => end,
-            farewell = self.reason_to_leave(&moved) => End::Left(farewell),
+            farewell = lease.is_over(&moved) => End::Left(farewell),
         };
         tracing::debug!(?end, "a WebSocket ends");
         let counters = &self.front.counters.door.websockets;
@@ -156,8 +157,24 @@ impl Tunnel {
         drop((both, self.answer, self.busy, open, self.alive));
     }
 
+    /// The region broke off what it had begun.
+    fn blame(&self) {
+        DoorCounters::count(&self.front.counters.door.cut);
+        self.load.failed();
+        self.front.tell(Event::Failed { endpoint: self.endpoint, fault: Fault::Cut, prefix: self.prefix });
+    }
+}
+
+/// How long a WebSocket may live.
+struct Lease<'a> {
+    front: &'a Front,
+    endpoint: EndpointId,
+    idle_max: Duration,
+}
+
+impl Lease<'_> {
     /// Comes back when it must end although both sides are well.
-    async fn reason_to_leave(&self, moved: &Mutex<Moment>) -> Farewell {
+    async fn is_over(&self, moved: &Mutex<Moment>) -> Farewell {
         let mut node_leaves = self.front.farewell.clone();
         tokio::select! {
             () = self.silence(moved) => Farewell::Idle,
@@ -192,13 +209,6 @@ impl Tunnel {
                 return pending().await;
             }
         }
-    }
-
-    /// The region broke off what it had begun.
-    fn blame(&self) {
-        DoorCounters::count(&self.front.counters.door.cut);
-        self.load.failed();
-        self.front.tell(Event::Failed { endpoint: self.endpoint, fault: Fault::Cut, prefix: self.prefix });
     }
 }
 
@@ -304,13 +314,16 @@ impl<'a> Both<'a> {
         if !self.down.frames.is_between_frames() || !self.down.held.is_empty() {
             return false;
         }
+        let frame = farewell.frame(None);
+        let mut is_told = false;
         let parting = async {
-            let is_told = self.down.say(&farewell.frame(None)).await.is_ok();
+            is_told = self.down.say(&frame).await.is_ok();
             self.up.hear_out().await;
-            is_told
         };
-        let is_told = timeout(WEBSOCKET_CLOSING_MAX, parting).await.unwrap_or(true);
-        self.down.shut().await;
+        let _ = timeout(WEBSOCKET_CLOSING_MAX, parting).await;
+        if is_told {
+            self.down.shut().await;
+        }
         is_told
     }
 
