@@ -381,11 +381,7 @@ impl<'a> Exchange<'a> {
 fn source(connection: &Connection, snapshot: &Snapshot, terms: &Terms, body: Incoming) -> Source {
     let front = &connection.front;
     let body = Source::new(body, front.clock, &front.counters, front.replay_bytes_max);
-    if terms.protocol == Protocol::Grpc {
-        body.at_leisure(snapshot.topology.forward.stream_idle_timeout)
-    } else {
-        body
-    }
+    if terms.protocol == Protocol::Grpc { body.at_leisure(snapshot.topology.forward.stream_idle_timeout) } else { body }
 }
 
 /// Whether a region says that it has done nothing and somebody else should.

@@ -291,7 +291,8 @@ impl Asked {
             value.is_some_and(|value| value.to_ascii_lowercase().contains(wanted))
         };
         let key = request.headers().get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
-        let is_stream = request.extensions().get::<Protocol>().is_some_and(|protocol| protocol.as_ref() == b"websocket");
+        let is_stream =
+            request.extensions().get::<Protocol>().is_some_and(|protocol| protocol.as_ref() == b"websocket");
         let is_upgrade = says(header::CONNECTION, "upgrade") && says(header::UPGRADE, "websocket");
         let accept = match key.filter(|_| is_upgrade) {
             None if !is_stream => return self.wrong(426, "this speaks WebSocket, and that was no handshake"),

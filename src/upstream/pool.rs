@@ -157,13 +157,14 @@ impl Pool {
         if needs == Needs::WebSocket {
             return self.open_for_websocket(addresses, timeout, load).await;
         }
-        if needs == Needs::Http2 && !self.can_speak_http2() {
+        // What said by TLS that it speaks HTTP/1.1 is asked again: it may have learnt.
+        if needs == Needs::Http2 && self.is_plain() {
             return Err(Fault::Unsuited);
         }
         let until = self.clock.now() + timeout;
         let mut turn = None;
         // Until we know what is spoken one goes ahead: otherwise all who come first would dial a connection each.
-        if (self.speaks_http2.load(Relaxed) || self.may_speak_http2.load(Relaxed)) {
+        if self.speaks_http2.load(Relaxed) || self.may_speak_http2.load(Relaxed) {
             let waited = tokio::time::timeout(timeout, self.dialling.lock()).await;
             turn = Some(waited.map_err(|_| Fault::ConnectTimeout)?);
             if let Some(lease) = self.idle(self.clock.now(), needs) {
@@ -213,6 +214,9 @@ impl Pool {
             // What speaks nothing but HTTP/2 ends a handshake that does not offer it.
             dialled = dial::dial_for_websocket(&self.way, addresses, false, until.since(self.clock.now())).await;
         }
+        if dialled.as_ref().is_err_and(|fault| *fault == Fault::Unsuited) {
+            self.takes_websockets_by_http2.store(false, Relaxed);
+        }
         let kind = match dialled? {
             Dialled::Http1(sender, wire) => Kind::Http1(Exclusive { sender, wire }),
             Dialled::Http2(sender, line) => {
@@ -227,11 +231,6 @@ impl Pool {
     fn has_announced_websockets(&self) -> bool {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.iter().any(|connection| connection.line.takes_websockets())
-    }
-
-    /// Whether HTTP/2 is spoken, or nobody knows yet. What once said no by TLS is asked again: it may have learnt.
-    fn can_speak_http2(&self) -> bool {
-        !matches!(self.way, Way::Plain)
     }
 
     /// What requests call the endpoint: their `Host` or `:authority`.
