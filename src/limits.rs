@@ -66,7 +66,9 @@ pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
 
 /// What a probe reads of an answer, octets.
 pub const PROBE_BODY_BYTES_MAX: usize = 64 << 10;
-/// Probes of one endpoint under way at once: overlapping probes while in doubt, and no more.
+/// What a probe reads of a stream of events, octets; one event is at most [`PROBE_BODY_BYTES_MAX`].
+pub const PROBE_STREAM_BYTES_MAX: usize = 1 << 20;
+/// Probes of one kind of one endpoint under way at once: overlapping probes while in doubt, and no more.
 pub const PROBES_IN_FLIGHT_MAX: usize = 8;
 
 /// What the admin listener reads of a request, octets.
@@ -86,6 +88,8 @@ pub const SITES_MAX: usize = 256;
 pub const REGIONS_MAX: usize = 1_024;
 /// Most endpoints of a region: with [`REGIONS_MAX`] regions they still fit an index of 16 bits.
 pub const ENDPOINTS_PER_REGION_MAX: usize = 32;
+/// Most networks that one region calls out from.
+pub const NAT_IPS_PER_REGION_MAX: usize = 256;
 /// Most written hostnames: with the regional ones they fit an index of 16 bits.
 pub const HOSTNAMES_MAX: usize = 1_024;
 /// Most classes: each request walks them in order.
@@ -100,5 +104,7 @@ pub const DURATION_MAX: Duration = Duration::from_secs(86_400);
 pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Largest file of certificate authorities, octets. All public ones together take 250 KiB.
 pub const TRUST_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Largest file with what a probe says in `Authorization`, octets: as long as a header line may be.
+pub const AUTHORIZATION_FILE_BYTES_MAX: u64 = 8 << 10;
 /// Largest country or city database, octets. The largest city databases take 150 MiB.
 pub const GEO_DATABASE_BYTES_MAX: u64 = 1 << 30;

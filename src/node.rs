@@ -4,12 +4,14 @@
 //! that a request never changes core. The control plane is one small runtime of its own. They meet in the snapshot
 //! pointer, in counters and in bounded channels only.
 
+mod nat;
 mod sockets;
 
 use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::front::Front;
 use crate::front::server::{Door, accept};
+use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
 use crate::limits::{
     CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX, STREAM_BUFFER_BYTES_MAX, WEBSOCKET_FAREWELL,
@@ -202,11 +204,23 @@ impl Node {
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
         let seed = u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked");
-        let common =
-            Common { clock, published: published.clone(), events, counters: counters.clone(), failures, seed, secret };
+        let services = Arc::new(ArcSwap::from_pointee(Services::default()));
+        let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
+        nat.follow(&published.load_full(), clock);
+        let common = Common {
+            clock,
+            published: published.clone(),
+            events,
+            counters: counters.clone(),
+            failures,
+            seed,
+            secret,
+            services,
+        };
 
         let desk = (drains, token, is_ready, reload.clone(), started);
-        let runtime = common.start_control((control, facts), desk, admin, (options.config, asked), &control_ends)?;
+        let runtime =
+            common.start_control((control, facts), desk, (admin, nat), (options.config, asked), &control_ends)?;
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = common.start_workers(workers, tls.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -319,6 +333,7 @@ struct Common {
     failures: mpsc::Sender<Failed>,
     seed: u64,
     secret: Arc<ArcSwap<Secret>>,
+    services: Arc<ArcSwap<Services>>,
 }
 
 /// What the admin address gets besides.
@@ -329,7 +344,7 @@ impl Common {
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
         (drains, token, ready, reload, started): Desk,
-        admin: Vec<TcpListener>,
+        (admin, nat): (Vec<TcpListener>, nat::Keeper),
         (config, asked): (PathBuf, mpsc::Receiver<()>),
         ending: &watch::Receiver<bool>,
     ) -> Result<Runtime, StartError> {
@@ -355,6 +370,7 @@ impl Common {
             ready,
             reload,
             started,
+            nat_ips: nat.document(),
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());
@@ -363,6 +379,7 @@ impl Common {
         spawn("probing", Box::pin(probe::run(published.clone(), events.clone(), clock, dice, ends())));
         spawn("the resolver", Box::pin(resolve::run(published.clone(), events.clone(), clock, ends())));
         spawn("reload", Box::pin(reload::run(config, published.clone(), events.clone(), asked, ends())));
+        spawn("the NAT addresses", Box::pin(nat.run(published.clone(), clock, ends())));
         spawn("the admin address", Box::pin(admin::run(admin, listeners, ends())));
         Ok(runtime)
     }
@@ -403,6 +420,7 @@ impl Common {
                 upstream: Upstream::new(self.clock),
                 counters: self.counters.worker(number),
                 secret: Arc::clone(&self.secret),
+                services: Arc::clone(&self.services),
                 replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
                 rooms: Mutex::default(),
                 scratch: Mutex::new(vec![0; STREAM_BUFFER_BYTES_MAX]),

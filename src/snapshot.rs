@@ -4,7 +4,7 @@
 //! attempt loads it exactly once.
 
 use crate::geo::database::Locator;
-use crate::health::verdict::Pace;
+use crate::health::opinion::Shown;
 use crate::health::{Reason, Standing};
 use crate::load::Load;
 use crate::moment::{Moment, mix};
@@ -69,8 +69,8 @@ pub struct EndpointState {
     pub reason: Reason,
     /// Since when.
     pub since: Moment,
-    /// How quickly it should be probed.
-    pub pace: Pace,
+    /// What each of its probes says, and how quickly it should ask: in the order of `Region::probes`.
+    pub probes: Vec<Shown>,
     /// How much of its share it gets, percent.
     pub share_percent: u8,
     /// How long a probe takes.

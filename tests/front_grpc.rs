@@ -99,7 +99,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, bo
 
 fn message(text: &str) -> Bytes {
     let length = u32::try_from(text.len()).expect("short").to_be_bytes();
-    Bytes::from([&[0], &length[..], text.as_bytes()].concat())
+    Bytes::from([&[0][..], &length, text.as_bytes()].concat())
 }
 
 fn fields(all: &[(&'static str, &'static str)]) -> HeaderMap {

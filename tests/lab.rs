@@ -564,7 +564,7 @@ fn what_cannot_be_is_told() {
 
 fn message(text: &str) -> Bytes {
     let length = u32::try_from(text.len()).expect("short").to_be_bytes();
-    Bytes::from([&[0], &length[..], text.as_bytes()].concat())
+    Bytes::from([&[0][..], &length, text.as_bytes()].concat())
 }
 
 fn call(path: &str, said: &str) -> Request<Outgoing> {

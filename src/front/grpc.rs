@@ -59,7 +59,7 @@ impl Status {
     }
 
     fn value(self) -> HeaderValue {
-        HeaderValue::from(self as u8)
+        HeaderValue::from(self as u16)
     }
 }
 

@@ -15,7 +15,11 @@ pub mod client;
 pub mod headers;
 pub mod terms;
 pub mod reply;
+<<<<<<< HEAD
 pub mod admission;
+=======
+pub mod services;
+>>>>>>> main
 pub mod failover;
 pub mod replay;
 pub mod call;
@@ -38,6 +42,7 @@ use crate::snapshot::Published;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use fast::rooms::Rooms;
+use services::Services;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 
@@ -55,6 +60,8 @@ pub struct Front {
     pub events: mpsc::Sender<Event>,
     /// Ways to endpoints, this worker's own.
     pub upstream: Upstream,
+    /// What this node itself serves.
+    pub services: Arc<ArcSwap<Services>>,
     /// What this worker counts.
     pub counters: Arc<WorkerCounters>,
     /// What the fleet's nodes know, for what they seal.

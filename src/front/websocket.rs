@@ -130,10 +130,10 @@ impl Farewell {
         let payload: Vec<u8> = code.to_be_bytes().into_iter().chain(reason.bytes()).collect();
         let length = u8::try_from(payload.len()).expect("our reasons are short");
         match mask {
-            None => [&[FINAL | CLOSE, length], payload.as_slice()].concat(),
+            None => [&[FINAL | CLOSE, length][..], &payload].concat(),
             Some(mask) => {
                 let masked: Vec<u8> = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
-                [&[FINAL | CLOSE, MASKED | length], mask.as_slice(), &masked].concat()
+                [&[FINAL | CLOSE, MASKED | length][..], &mask, &masked].concat()
             }
         }
     }

@@ -277,7 +277,7 @@ impl Asked {
             Said::Wrong(status, why) => (VecDeque::new(), Duration::ZERO, status, why),
         };
         let mut trailers = HeaderMap::new();
-        trailers.insert("grpc-status", HeaderValue::from(status));
+        trailers.insert("grpc-status", HeaderValue::from(u16::from(status)));
         trailers.insert("grpc-message", HeaderValue::from_static(why));
         let mut reply = self.reply(StatusCode::OK, "application/grpc", Source::Done);
         *reply.body_mut() = self.body(Source::Events { left, pace }).with_trailers(trailers);

@@ -50,7 +50,7 @@ fn only_message(body: &[u8]) -> Option<&[u8]> {
 
 fn framed(message: &[u8]) -> Bytes {
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
-    Bytes::from([&[0], &length[..], message].concat())
+    Bytes::from([&[0][..], &length, message].concat())
 }
 
 #[cfg(test)]

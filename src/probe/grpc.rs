@@ -63,7 +63,7 @@ pub fn question(service: &str) -> Vec<u8> {
         message.extend_from_slice(service.as_bytes());
     }
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
-    [&[0], &length[..], &message].concat()
+    [&[0][..], &length, &message].concat()
 }
 
 /// Whether an answer's body is one message that says that the service serves.

@@ -4,7 +4,11 @@
 //! Labels are names from the file and nothing else: no client, path or hostname, so their number is bounded by the file.
 //! The text is valid in the plain format (version 0.0.4) and, where asked for, in OpenMetrics 1.0.
 
+<<<<<<< HEAD
 use super::view::{EndpointView, Overview, RegionView, WebsocketTotals};
+=======
+use super::view::{EndpointView, Overview, ProbeView, RegionView};
+>>>>>>> main
 use std::fmt::{Display, Write};
 
 /// In which dialect metrics are written.
@@ -43,6 +47,7 @@ pub fn render(node: &Overview, is_ready: bool, format: Format) -> String {
     page.doors(node);
     page.regions(&node.regions);
     page.endpoints(&node.regions);
+    page.probes(&node.regions);
     if format == Format::OpenMetrics {
         page.text.push_str("# EOF\n");
     }
@@ -199,6 +204,44 @@ impl Page {
             endpoint.requests
         });
         self.each_endpoint(regions, "failures", "counter", "Attempts failed.", |endpoint| endpoint.failures);
+    }
+
+    fn probes(&mut self, regions: &[RegionView]) {
+        self.each_probe(regions, "passes", "1 if the probe of this kind calls the endpoint up.", |probe| {
+            Some(f64::from(u8::from(probe.standing == "up")))
+        });
+        let seconds = |ms: Option<f64>| ms.map(|ms| (ms * 100.0).round() / 100_000.0);
+        self.each_probe(regions, "first_event_seconds", "From a probe's request to the first event.", |probe| {
+            seconds(probe.first_event_ms)
+        });
+        self.each_probe(regions, "first_event_smoothed_seconds", "The same, smoothed.", |probe| {
+            seconds(probe.first_event_smoothed_ms)
+        });
+        self.each_probe(regions, "gap_seconds", "The largest time between two events of a probe's stream.", |probe| {
+            seconds(probe.gap_ms)
+        });
+        self.each_probe(regions, "gap_smoothed_seconds", "The same, smoothed.", |probe| seconds(probe.gap_smoothed_ms));
+    }
+
+    fn each_probe(
+        &mut self,
+        regions: &[RegionView],
+        what: &str,
+        help: &str,
+        value: impl Fn(&ProbeView) -> Option<f64>,
+    ) {
+        let name = format!("anyfront_probe_{what}");
+        self.head(&name, "gauge", help);
+        for region in regions {
+            for endpoint in &region.endpoints {
+                for probe in &endpoint.probes {
+                    if let Some(value) = value(probe) {
+                        let labels = [("region", &*region.name), ("endpoint", &endpoint.name), ("probe", &probe.kind)];
+                        self.sample(&name, &labels, value);
+                    }
+                }
+            }
+        }
     }
 
     fn each_endpoint(

@@ -3,6 +3,7 @@
 //! Everything is a name or an age; nothing here is an index or a clock of one process.
 
 use crate::counters::{Counters, Recent};
+use crate::health::opinion::Shown;
 use crate::moment::{Moment, rfc3339};
 use crate::snapshot::{Drained, EndpointState, Override, Snapshot};
 use crate::topology::{EndpointIndex, Region, RegionIndex, Route, Steering};
@@ -162,6 +163,28 @@ pub struct EndpointView {
     pub requests: u64,
     /// Attempts failed.
     pub failures: u64,
+    /// What each of its probes says.
+    #[serde(default)]
+    pub probes: Vec<ProbeView>,
+}
+
+/// What a probe says of an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProbeView {
+    /// `http`, `tcp`, `token` or `mcp`.
+    pub kind: String,
+    /// `up`, `unknown` or `down`.
+    pub standing: String,
+    /// How it failed last, until that is forgiven.
+    pub fault: Option<String>,
+    /// From its request to the first event, if it opens streams.
+    pub first_event_ms: Option<f64>,
+    /// The same, smoothed.
+    pub first_event_smoothed_ms: Option<f64>,
+    /// The largest time between two events of the last stream.
+    pub gap_ms: Option<f64>,
+    /// The same, smoothed.
+    pub gap_smoothed_ms: Option<f64>,
 }
 
 /// A hostname and who serves it.
@@ -327,6 +350,22 @@ impl EndpointView {
             in_flight: state.load.in_flight(),
             requests: state.load.requests(),
             failures: state.load.failures(),
+            probes: state.probes.iter().map(ProbeView::of).collect(),
+        }
+    }
+}
+
+impl ProbeView {
+    fn of(said: &Shown) -> Self {
+        let (first, gap) = (said.first_event, said.gap);
+        Self {
+            kind: said.kind.to_owned(),
+            standing: said.standing.as_str().to_owned(),
+            fault: said.fault.map(|fault| fault.to_string()),
+            first_event_ms: first.map(|first| milliseconds(first.last)),
+            first_event_smoothed_ms: first.map(|first| milliseconds(first.smoothed)),
+            gap_ms: gap.map(|gap| milliseconds(gap.last)),
+            gap_smoothed_ms: gap.map(|gap| milliseconds(gap.smoothed)),
         }
     }
 }

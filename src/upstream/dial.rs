@@ -253,13 +253,12 @@ where
         .await
         .map_err(|_| Fault::Protocol)?;
     // The announcement comes with the first frame, and hyper tells nobody when.
-    let announced = async {
-        while !connection.is_extended_connect_protocol_enabled() {
-            tokio::time::sleep(ANNOUNCEMENT_LOOK).await;
+    for _ in 0..announcement_max.as_millis() / ANNOUNCEMENT_LOOK.as_millis() {
+        if connection.is_extended_connect_protocol_enabled() {
+            line.takes_websockets.store(true, Relaxed);
+            break;
         }
-    };
-    if !announcement_max.is_zero() && tokio::time::timeout(announcement_max, announced).await.is_ok() {
-        line.takes_websockets.store(true, Relaxed);
+        tokio::time::sleep(ANNOUNCEMENT_LOOK).await;
     }
     let told = Arc::clone(&line);
     crew.execute(async move {

@@ -2,8 +2,9 @@
 
 use super::{At, Proof};
 use crate::geo::database::facts_of;
-use crate::limits::{GEO_DATABASE_BYTES_MAX, TRUST_FILE_BYTES_MAX};
+use crate::limits::{AUTHORIZATION_FILE_BYTES_MAX, GEO_DATABASE_BYTES_MAX, TRUST_FILE_BYTES_MAX};
 use crate::topology::read::quoted;
+use http::HeaderValue;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use std::path::PathBuf;
@@ -44,6 +45,27 @@ impl Proof<'_> {
             }
         }
         certificates
+    }
+
+    /// The value of `Authorization` in a file; its mistakes are told if `is_told`.
+    pub(super) fn authorization(&mut self, written: &At<String>, is_told: bool) -> Option<HeaderValue> {
+        let before = self.mistakes.len();
+        let bytes = self.bytes("authorization_file", written, AUTHORIZATION_FILE_BYTES_MAX);
+        let text = bytes.as_deref().map(|bytes| bytes.trim_ascii());
+        let mut value = text.filter(|text| !text.is_empty()).and_then(|text| HeaderValue::from_bytes(text).ok());
+        match &mut value {
+            Some(value) => value.set_sensitive(true),
+            None if text.is_some() => {
+                let title = format!("authorization_file {} has no value for a header", quoted(&written.value));
+                let help = "write one line into it, such as \"Bearer …\"";
+                self.error(&written.span, title, "empty, or with characters that no header may have", help);
+            }
+            None => {}
+        }
+        if !is_told {
+            self.mistakes.truncate(before);
+        }
+        value
     }
 
     /// What is in a file; a plain one, no longer than `bytes_max`, so that no pipe or device holds us up.
