@@ -100,7 +100,8 @@ fn control(criterion: &mut Criterion) {
             bench.iter(|| {
                 now = now + Duration::from_millis(1);
                 at = (at + 1) % ids.len();
-                control.apply(now, Event::Probed { endpoint: ids[at], probe: 0, result: Ok(Duration::from_millis(20)) });
+                control
+                    .apply(now, Event::Probed { endpoint: ids[at], probe: 0, result: Ok(Duration::from_millis(20)) });
                 control.advance(now, Duration::ZERO)
             });
         });

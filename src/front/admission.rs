@@ -85,7 +85,8 @@ pub fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
 }
 
 /// Whether a head is larger than may be, measured as it would be written in HTTP/1.1. There the guard has measured it.
-fn is_too_large(parts: &Parts) -> bool {
+#[must_use]
+pub fn is_too_large(parts: &Parts) -> bool {
     if parts.version != Version::HTTP_2 {
         return false;
     }

@@ -220,12 +220,8 @@ pub fn error_token(fault: Fault) -> &'static str {
         Fault::Reset => "connection_terminated",
         Fault::Cut => "http_response_incomplete",
         Fault::Protocol => "http_protocol_error",
-<<<<<<< HEAD
-        Fault::Silent => "http_response_timeout",
-        Fault::Unsuited => "proxy_configuration_error",
-=======
         Fault::Silent | Fault::Stalled => "http_response_timeout",
->>>>>>> main
+        Fault::Unsuited => "proxy_configuration_error",
         Fault::Status(_) | Fault::Body | Fault::Unserved => "destination_unavailable",
     }
 }

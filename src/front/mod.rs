@@ -15,11 +15,8 @@ pub mod client;
 pub mod headers;
 pub mod terms;
 pub mod reply;
-<<<<<<< HEAD
 pub mod admission;
-=======
 pub mod services;
->>>>>>> main
 pub mod failover;
 pub mod replay;
 pub mod call;

@@ -2,11 +2,7 @@
 //!
 //! What is common to all kinds is here; each kind has a file of its own, which says what to send and what must come back.
 
-<<<<<<< HEAD
-use super::grpc;
-=======
-use super::{http, mcp, token};
->>>>>>> main
+use super::{grpc, http, mcp, token};
 use crate::health::Fault;
 use crate::health::opinion::Flowed;
 use crate::moment::Clock;
@@ -71,24 +67,6 @@ impl Question {
         }
     }
 
-<<<<<<< HEAD
-    /// Asks, and says how long the answer took.
-    ///
-    /// # Errors
-    /// What was wrong; [`Fault::Silent`] if the whole took longer than the probe's timeout.
-    pub async fn ask(&self, clock: Clock) -> Result<Duration, Fault> {
-        tokio::time::timeout(self.probe.timeout, self.try_ask(clock)).await.unwrap_or(Err(Fault::Silent))
-    }
-
-    async fn try_ask(&self, clock: Clock) -> Result<Duration, Fault> {
-        let began = clock.now();
-        let (path, expect_status) = match &self.probe.kind {
-            ProbeKind::Http { path, expect_status, .. } => (path, expect_status),
-            ProbeKind::Grpc { service } => return self.ask_grpc(clock, service).await,
-            ProbeKind::Tcp => {
-                dial::connect(&self.way, &self.addresses, self.probe.timeout).await?;
-                return Ok(clock.now().since(began));
-=======
     /// Asks. [`Fault::Silent`] is what came if the whole took longer than the probe's timeout.
     pub async fn ask(&self, clock: Clock) -> Answered {
         let kind = &self.probe.kind;
@@ -99,33 +77,13 @@ impl Question {
                 ProbeKind::Http { .. } => http::ask(self, kind, clock).await,
                 ProbeKind::Token { .. } => token::ask(self, kind, clock, &mut flowed).await,
                 ProbeKind::Mcp { .. } => mcp::ask(self, kind, clock).await,
->>>>>>> main
+                ProbeKind::Grpc { service } => grpc::ask(self, service, clock).await,
             }
         };
         let result = tokio::time::timeout(self.probe.timeout, asked).await.unwrap_or(Err(Fault::Silent));
         Answered { result, flowed }
     }
 
-<<<<<<< HEAD
-    async fn ask_grpc(&self, clock: Clock, service: &str) -> Result<Duration, Fault> {
-        let dialled = dial::dial(&self.way, &self.addresses, false, self.probe.timeout).await?;
-        let Dialled::Http2(mut sender, _) = dialled else { return Err(Fault::Protocol) };
-        let connected = clock.now();
-        grpc::ask(&mut sender, self.uri(grpc::PATH)?, service).await?;
-        Ok(clock.now().since(connected))
-    }
-
-    /// What HTTP/2 calls a path at this endpoint.
-    fn uri(&self, path: &str) -> Result<Uri, Fault> {
-        let scheme = if matches!(self.way, Way::Tls { .. }) { "https" } else { "http" };
-        let uri = Uri::builder().scheme(scheme).authority(self.authority.as_str()).path_and_query(path).build();
-        uri.map_err(|_| Fault::Protocol)
-    }
-
-    async fn send(&self, dialled: Dialled, path: &str) -> Result<http::Response<Incoming>, Fault> {
-        let request =
-            Request::get(path).header(header::USER_AGENT, concat!("anyfront-probe/", env!("CARGO_PKG_VERSION")));
-=======
     /// From the first packet to the last byte that matters.
     pub(super) fn timeout(&self) -> Duration {
         self.probe.timeout
@@ -159,7 +117,6 @@ impl Question {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.headers_mut() = fields;
->>>>>>> main
         match dialled {
             Dialled::Http1(mut sender, _) => {
                 let host = HeaderValue::from_str(&self.authority).map_err(|_| Fault::Protocol)?;
@@ -167,18 +124,12 @@ impl Question {
                 *request.uri_mut() = path.parse().map_err(|_| Fault::Protocol)?;
                 sender.send_request(request).await
             }
-<<<<<<< HEAD
             Dialled::Http2(mut sender, _) => {
-                let request = request.uri(self.uri(path)?).version(Version::HTTP_2).body(Outgoing::Empty);
-                sender.send_request(request.map_err(|_| Fault::Protocol)?).await
-=======
-            Dialled::Http2(mut sender) => {
-                let scheme = if matches!(self.way, Way::Plain) { "http" } else { "https" };
+                let scheme = if matches!(self.way, Way::Tls { .. }) { "https" } else { "http" };
                 let uri = Uri::builder().scheme(scheme).authority(self.authority.as_str()).path_and_query(path).build();
                 *request.uri_mut() = uri.map_err(|_| Fault::Protocol)?;
                 *request.version_mut() = Version::HTTP_2;
                 sender.send_request(request).await
->>>>>>> main
             }
         }
         .map_err(|error| if error.is_parse() { Fault::Protocol } else { Fault::Reset })

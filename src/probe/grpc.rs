@@ -3,17 +3,19 @@
 //! The two messages are small enough to be written by hand: the question is field 1, a string; the answer is field 1, a
 //! number, of which 1 means that the service serves. Everything else in an answer is skipped, as Protocol Buffers want it.
 
+use super::check::Question;
 use crate::health::Fault;
 use crate::limits::PROBE_BODY_BYTES_MAX;
-use crate::upstream::body::{Outgoing, OutgoingError};
+use crate::moment::Clock;
+use crate::upstream::dial::Dialled;
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, Request, Version, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::client::conn::http2::SendRequest;
+use std::time::Duration;
 
 /// What is asked.
-pub const PATH: &str = "/grpc.health.v1.Health/Check";
+const PATH: &str = "/grpc.health.v1.Health/Check";
 /// Octets before every message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
 /// The key of field 1 as octets with a length.
@@ -23,29 +25,25 @@ const NUMBER_1: u64 = 1 << 3;
 /// The service serves.
 const SERVING: u64 = 1;
 
-/// Asks whether `service` serves; empty: the endpoint as a whole.
-///
-/// # Errors
-/// [`Fault::Status`] if the HTTP status is not 200, [`Fault::Body`] if the call did not end well or the service does not
-/// serve, otherwise what stood in the way.
-pub async fn ask(sender: &mut SendRequest<Outgoing>, uri: http::Uri, service: &str) -> Result<(), Fault> {
-    let body = Full::new(Bytes::from(question(service))).map_err(|never| -> OutgoingError { match never {} });
-    let request = Request::post(uri)
-        .version(Version::HTTP_2)
-        .header(header::CONTENT_TYPE, "application/grpc")
-        .header(header::TE, "trailers")
-        .header(header::USER_AGENT, concat!("anyfront-probe/", env!("CARGO_PKG_VERSION")))
-        .body(Outgoing::Stream(Box::pin(body)))
-        .map_err(|_| Fault::Protocol)?;
-    let answer = sender.send_request(request).await;
-    let answer = answer.map_err(|error| if error.is_parse() { Fault::Protocol } else { Fault::Reset })?;
-    if answer.status() != http::StatusCode::OK {
+/// Asks whether `service` serves (empty: the endpoint as a whole), and says how long the answer took.
+pub(super) async fn ask(asking: &Question, service: &str, clock: Clock) -> Result<Duration, Fault> {
+    let dialled = asking.dial(asking.timeout()).await?;
+    if !matches!(dialled, Dialled::Http2(..)) {
+        return Err(Fault::Protocol);
+    }
+    let connected = clock.now();
+    let mut fields = HeaderMap::new();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    fields.insert(header::TE, HeaderValue::from_static("trailers"));
+    let answer = asking.send(dialled, (Method::POST, PATH), fields, Bytes::from(question(service))).await?;
+    if answer.status() != StatusCode::OK {
         return Err(Fault::Status(answer.status().as_u16()));
     }
-    judge(answer).await
+    judge(answer).await?;
+    Ok(clock.now().since(connected))
 }
 
-async fn judge(answer: http::Response<Incoming>) -> Result<(), Fault> {
+async fn judge(answer: Response<Incoming>) -> Result<(), Fault> {
     let (head, body) = answer.into_parts();
     let collected = Limited::new(body, PROBE_BODY_BYTES_MAX).collect().await.map_err(|_| Fault::Body)?;
     let said_ok = |fields: &HeaderMap| fields.get("grpc-status").is_some_and(|status| status == "0");
@@ -54,8 +52,7 @@ async fn judge(answer: http::Response<Incoming>) -> Result<(), Fault> {
 }
 
 /// The question, with what stands before a message.
-#[must_use]
-pub fn question(service: &str) -> Vec<u8> {
+fn question(service: &str) -> Vec<u8> {
     let mut message = Vec::new();
     if !service.is_empty() {
         message.push(STRING_1);
@@ -67,8 +64,7 @@ pub fn question(service: &str) -> Vec<u8> {
 }
 
 /// Whether an answer's body is one message that says that the service serves.
-#[must_use]
-pub fn serves(body: &[u8]) -> bool {
+fn serves(body: &[u8]) -> bool {
     let Some((prefix, mut message)) = body.split_at_checked(PREFIX_BYTES) else { return false };
     let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
     if prefix[0] != 0 || message.len() != length {

@@ -1,14 +1,11 @@
 //! ASKS HOW ENDPOINTS ARE: what is due is decided by a machine, asked by a shell, on traffic's own path.
 
 pub mod check;
-<<<<<<< HEAD
-pub mod grpc;
-=======
 pub mod flow;
+mod grpc;
 mod http;
 mod mcp;
 mod token;
->>>>>>> main
 pub mod schedule;
 
 use crate::control::Event;

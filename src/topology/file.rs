@@ -95,12 +95,9 @@ table! {
 table! {
     /// How endpoints are probed: on the way that traffic goes, TLS as the endpoint's URL says.
     Probe "[probe]" {
-<<<<<<< HEAD
-        /// `http` sends a GET and judges the answer; `tcp` only opens a connection; `grpc` asks gRPC's health service.
-=======
         /// `http` sends a GET and judges the answer; `tcp` only opens a connection; `token` opens a tiny stream of a
-        /// model and watches it flow; `mcp` makes a call that every MCP server answers and that changes nothing.
->>>>>>> main
+        /// model and watches it flow; `mcp` makes a call that every MCP server answers and that changes nothing; `grpc`
+        /// asks gRPC's health service.
         kind: May<Kind> = "http",
         /// Path and query of what is asked. It should go through everything a request goes through. For `token`
         /// "/v1/chat/completions", for `mcp` "/mcp".
@@ -128,10 +125,8 @@ table! {
         expect_body: May<String> = "",
         /// A value that the body must have, if it must be JSON.
         expect_json: May<ExpectJson>,
-<<<<<<< HEAD
         /// Which service `grpc` asks for. Empty: the whole endpoint, which every health service knows.
         service: May<String> = "",
-=======
         /// For `token`: which model. One that costs nothing, such as an echo; there is no default that could be right.
         model: May<String>,
         /// For `token`: so many events must come at least, before `data: [DONE]`. Three: one alone has no gap.
@@ -146,7 +141,6 @@ table! {
         /// Further probes of the same endpoints, each complete in itself, at most one of a kind: `[[probe.also]]`. An
         /// endpoint is up only if every probe passes. A region that has its own replaces all of them.
         also: May<Also>,
->>>>>>> main
     }
 }
 

@@ -357,6 +357,7 @@ impl ProbeKind {
             Self::Http { .. } => "http",
             Self::Token { .. } => "token",
             Self::Mcp { .. } => "mcp",
+            Self::Grpc { .. } => "grpc",
         }
     }
 

@@ -9,7 +9,6 @@ use crate::names::{Hostname, Label};
 use http::Method;
 use ipnet::IpNet;
 use serde_json::{Value as Json, json};
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -392,28 +391,12 @@ pub enum Kind {
     Tcp,
     /// Sends a GET.
     Http,
-<<<<<<< HEAD
-    /// Asks gRPC's health service.
-    Grpc,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "\"tcp\"",
-            Self::Http => "\"http\"",
-            Self::Grpc => "\"grpc\"",
-        })
-    }
-}
-
-words!("\"http\", \"tcp\" or \"grpc\"": Kind {
-    "http" => Self::Http, "tcp" => Self::Tcp, "grpc" => Self::Grpc
-=======
     /// Opens a stream of a model.
     Token,
     /// Calls an MCP server.
     Mcp,
+    /// Asks gRPC's health service.
+    Grpc,
 }
 
 impl Kind {
@@ -425,21 +408,22 @@ impl Kind {
             Self::Http => "http",
             Self::Token => "token",
             Self::Mcp => "mcp",
+            Self::Grpc => "grpc",
         }
     }
 }
 
-words!("\"http\", \"tcp\", \"token\" or \"mcp\"": Kind {
+words!("\"http\", \"tcp\", \"token\", \"mcp\" or \"grpc\"": Kind {
     "http" => Self::Http,
     "tcp" => Self::Tcp,
     "token" => Self::Token,
     "mcp" => Self::Mcp,
+    "grpc" => Self::Grpc,
 });
 words!("\"planned\", \"active\" or \"retiring\"": NatState {
     "planned" => Self::Planned,
     "active" => Self::Active,
     "retiring" => Self::Retiring,
->>>>>>> main
 });
 words!("\"endpoint\" or \"client\"": HostFrom { "endpoint" => Self::Endpoint, "client" => Self::Client });
 words!("\"try-nearest\" or \"refuse\"": AllDown { "try-nearest" => Self::TryNearest, "refuse" => Self::Refuse });

@@ -286,18 +286,6 @@ impl Proof<'_> {
                 "write such as [\"200-299\"], or leave the key out",
             );
         }
-<<<<<<< HEAD
-        if kind != Kind::Http {
-            let keys = [
-                ("path", told.path.as_ref().map(|key| &key.span)),
-                ("expect_status", told.expect_status.as_ref().map(|key| &key.span)),
-                ("expect_body", told.expect_body.as_ref().map(|key| &key.span)),
-                ("expect_json", told.expect_json.as_ref().map(|key| &key.span)),
-            ];
-            for (key, span) in keys.into_iter().filter_map(|(key, span)| Some((key, span?))) {
-                let title = format!("{key} has no effect on a probe of kind {kind}");
-                self.error(span, title, "never looked at", format!("remove {key}, or make it kind = \"http\""));
-=======
     }
 
     /// What a stream needs.
@@ -315,19 +303,14 @@ impl Proof<'_> {
             if let Some(At { span, .. }) = written.as_ref().filter(|_| *limit > probe.timeout) {
                 let title = format!("{key} {limit:?} is longer than the probe's timeout {:?}", probe.timeout);
                 self.error(span, title, "never reached", format!("make timeout longer than {key}"));
->>>>>>> main
             }
-        }
-        if let Some(At { span, .. }) = told.service.as_ref().filter(|_| kind != Kind::Grpc) {
-            let title = format!("service has no effect on a probe of kind {kind}");
-            self.error(span, title, "never looked at", "remove service, or make it kind = \"grpc\"");
         }
     }
 
     /// Keys that mean nothing for a kind.
     fn idle_keys(&mut self, told: &file::Probe, kind: Kind) {
-        use Kind::{Http, Mcp, Token};
-        let keys: [(&str, Option<&Range<usize>>, &[Kind]); 9] = [
+        use Kind::{Grpc, Http, Mcp, Token};
+        let keys: [(&str, Option<&Range<usize>>, &[Kind]); 10] = [
             ("path", told.path.as_ref().map(|key| &key.span), &[Http, Token, Mcp]),
             ("expect_status", told.expect_status.as_ref().map(|key| &key.span), &[Http]),
             ("expect_body", told.expect_body.as_ref().map(|key| &key.span), &[Http]),
@@ -336,6 +319,7 @@ impl Proof<'_> {
             ("events", told.events.as_ref().map(|key| &key.span), &[Token]),
             ("first_event", told.first_event.as_ref().map(|key| &key.span), &[Token]),
             ("gap", told.gap.as_ref().map(|key| &key.span), &[Token]),
+            ("service", told.service.as_ref().map(|key| &key.span), &[Grpc]),
             ("authorization_file", told.authorization_file.as_ref().map(|key| &key.span), &[Token, Mcp]),
         ];
         for (key, span, fits) in keys.into_iter().filter(|(.., fits)| !fits.contains(&kind)) {
