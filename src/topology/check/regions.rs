@@ -334,7 +334,7 @@ impl Proof<'_> {
 /// How long a probe of that kind may take unless it is said, milliseconds.
 fn timeout_ms(kind: Kind) -> u64 {
     match kind {
-        Kind::Http | Kind::Tcp => 1_500,
+        Kind::Http | Kind::Tcp | Kind::Grpc => 1_500,
         Kind::Token => 10_000,
         Kind::Mcp => 3_000,
     }
