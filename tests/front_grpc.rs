@@ -368,7 +368,7 @@ fn the_callers_time_is_kept_and_what_is_left_is_passed_on() {
         assert!(unit == "u" && (1..=900_000).contains(&left) && digits.len() <= 8, "{left}{unit}");
         // And after it.
         let outcome = call(&mut sender, request("gw.test", "Hold", &[("grpc-timeout", "300m")])).await;
-        assert_eq!((outcome.status(), outcome.body), ("4", message("one").to_vec()));
+        assert_eq!((outcome.status(), outcome.body.as_slice()), ("4", &*message("one")));
         // Time that is long enough changes nothing.
         let outcome = call(&mut sender, request("gw.test", "Say", &[("grpc-timeout", "99999999H")])).await;
         assert_eq!(outcome.status(), "0");
