@@ -3,7 +3,7 @@
 SHELL = /bin/sh
 CARGO ?= cargo
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS = regions_toml hostname authority target steer geo_file geo_list proxy_header http2_frames
+FUZZ_TARGETS = regions_toml hostname authority target steer geo_file geo_list proxy_header http2_frames websocket
 
 # What tests run besides Rust: Debian's packages, and the programs by which they are known.
 TEST_PACKAGES = curl bsdutils

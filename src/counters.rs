@@ -42,6 +42,25 @@ pub struct DoorCounters {
     pub dropped_events: AtomicU64,
     /// Octets kept for possible repetition, now.
     pub replay_bytes: AtomicU64,
+    /// WebSockets.
+    pub websockets: Websockets,
+}
+
+/// WebSockets, and how they ended.
+#[derive(Debug, Default)]
+pub struct Websockets {
+    /// Open now.
+    pub open: AtomicU64,
+    /// Ended because both sides, or one of them in order, had closed.
+    pub closed: AtomicU64,
+    /// Ended because the client was gone.
+    pub client_lost: AtomicU64,
+    /// Ended because the region was gone.
+    pub region_lost: AtomicU64,
+    /// Closed by us: nothing had passed for too long.
+    pub idle: AtomicU64,
+    /// Closed by us: the node stops, or an operator has taken the endpoint away.
+    pub going_away: AtomicU64,
 }
 
 impl DoorCounters {

@@ -110,6 +110,12 @@ pub const NARROW_WINDOW_BYTES: i64 = 1 << 10;
 /// turn before the client hears of the first.
 pub const STREAMS_WATCHED_MAX: usize = 4 * STREAMS_PER_CONNECTION_MAX as usize;
 
+/// How long both ends of a WebSocket have for the closing handshake: a round trip around the earth and time to spare.
+pub const WEBSOCKET_CLOSING_MAX: Duration = Duration::from_secs(2);
+/// WebSockets that are still open so long before the end of the grace period are told to close: long enough for all of them
+/// to do so.
+pub const WEBSOCKET_FAREWELL: Duration = Duration::from_secs(3);
+
 /// Idle connections kept to one endpoint by one worker.
 pub const POOL_IDLE_MAX: usize = 1_024;
 /// How long an idle connection to an endpoint is kept: below what common gateways keep.

@@ -18,7 +18,9 @@ use crate::front::recall::Recall;
 use crate::front::server::{Door, accept};
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
-use crate::limits::{CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX, STREAM_BUFFER_BYTES_MAX};
+use crate::limits::{
+    CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX, STREAM_BUFFER_BYTES_MAX, WEBSOCKET_FAREWELL,
+};
 use crate::moment::{Clock, Dice, Moment, mix};
 use crate::names::Label;
 use crate::probe;
@@ -407,6 +409,7 @@ impl Common {
         let share = |all: u64| (all / count).max(1);
         let (budgets, recall) = (Arc::<Budgets>::default(), Arc::<Recall>::default());
         let start = |(number, listeners): (usize, Vec<Bound>)| {
+            let (farewell, is_farewell) = watch::channel(false);
             let front = Arc::new(Front {
                 clock: self.clock,
                 published: self.published.clone(),
@@ -420,6 +423,7 @@ impl Common {
                 replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
                 rooms: Mutex::default(),
                 scratch: Mutex::new(vec![0; STREAM_BUFFER_BYTES_MAX]),
+                farewell: is_farewell,
                 dice: Mutex::new(Dice::seeded(mix(self.seed ^ number as u64))),
             });
             let worker = Worker {
@@ -428,6 +432,7 @@ impl Common {
                 tls: identity.map(|identity| Reception { identity: Arc::clone(identity), queue: Arc::default() }),
                 connections_max: u32::try_from(share(u64::from(CONNECTIONS_MAX))).expect("a share of it"),
                 grace,
+                farewell,
                 ending: ending.clone(),
                 failures: self.failures.clone(),
             };
@@ -451,6 +456,7 @@ struct Worker {
     tls: Option<Reception>,
     connections_max: u32,
     grace: Duration,
+    farewell: watch::Sender<bool>,
     ending: watch::Receiver<bool>,
     failures: mpsc::Sender<Failed>,
 }
@@ -478,7 +484,13 @@ impl Worker {
         }
         requested(&mut self.ending).await;
         while doors.join_next().await.is_some() {}
-        if tokio::time::timeout(self.grace, all_gone.recv()).await.is_err() {
+        // A WebSocket has no end of its own: it goes on as long as it may, and then has time to close.
+        let closing = WEBSOCKET_FAREWELL.min(self.grace / 2);
+        if tokio::time::timeout(self.grace - closing, all_gone.recv()).await.is_ok() {
+            return;
+        }
+        self.farewell.send_replace(true);
+        if tokio::time::timeout(closing, all_gone.recv()).await.is_err() {
             tracing::warn!("the grace period is over: cutting what still runs");
         }
     }

@@ -174,6 +174,7 @@ fn absent_keys_have_the_documented_defaults() {
     );
     assert_eq!((forward.retry_percent, forward.retry_floor), (10, 3));
     assert_eq!((forward.stream_idle_timeout, forward.slow_start), (seconds(600), seconds(60)));
+    assert_eq!(forward.websocket_idle_timeout, seconds(300));
     assert!(forward.trusted_proxies.is_empty() && forward.trust.is_empty());
     let probe = &topology.regions[0].probe;
     assert_eq!(

@@ -20,6 +20,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// Nothing here takes this long unless it hangs.
 const BOUND: Duration = Duration::from_secs(10);
@@ -557,4 +560,58 @@ fn what_cannot_be_is_told() {
     let world = plain();
     let nobody = world.fault(&aim("mars"), Fault::Cut).expect_err("no such region").to_string();
     assert!(nobody.contains("region:mars") && nobody.contains("orf"), "{nobody}");
+}
+
+fn message(text: &str) -> Bytes {
+    let length = u32::try_from(text.len()).expect("short").to_be_bytes();
+    Bytes::from([&[0][..], &length, text.as_bytes()].concat())
+}
+
+fn call(path: &str, said: &str) -> Request<Outgoing> {
+    let mut call = request(Method::POST, path, outgoing(vec![Frame::data(message(said))]));
+    call.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+    call.headers_mut().insert("te", HeaderValue::from_static("trailers"));
+    call
+}
+
+#[tokio::test]
+async fn it_serves_grpc_calls_and_breaks_them_off_when_told_to() {
+    let world = secure();
+    let mut connection = dialled(&world, "sin", false).await.expect("a connection");
+    for (path, said, messages, status) in [
+        ("/anyfront.lab.Echo/Say", "hello", vec![message("hello")], "0"),
+        ("/anyfront.lab.Echo/Count", "3", ["1", "2", "3"].map(message).to_vec(), "0"),
+        ("/grpc.health.v1.Health/Check", "", vec![Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1])], "0"),
+        ("/anyfront.lab.Echo/Sing", "la", vec![], "12"),
+    ] {
+        let answer = send(&mut connection, call(path, said)).await;
+        let collected = timeout(BOUND, answer.into_body().collect()).await.expect("no hanging").expect("a body");
+        let told = collected.trailers().and_then(|trailers| trailers.get("grpc-status")).cloned();
+        assert_eq!(told, Some(HeaderValue::from_static(status)), "{path}");
+        assert_eq!(collected.to_bytes(), messages.concat(), "{path}");
+    }
+    let answer = send(&mut connection, call("/anyfront.lab.Echo/Count", "100000")).await;
+    let mut body = answer.into_body();
+    for _ in 0..3 {
+        timeout(BOUND, body.frame()).await.expect("no hanging").expect("a frame").expect("a good one");
+    }
+    world.fault(&aim("endpoint:sin/a"), Fault::Cut).expect("it breaks");
+    assert!(timeout(BOUND, body.collect()).await.expect("no hanging").is_err(), "cut");
+}
+
+#[tokio::test]
+async fn a_websocket_opens_on_a_stream_too() {
+    let world = secure();
+    let Dialled::Http2(mut sender, _) = dialled(&world, "syd", false).await.expect("a connection") else {
+        panic!("HTTP/2 is spoken")
+    };
+    let mut open = request(Method::CONNECT, "https://lab/ws", Outgoing::Empty);
+    open.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+    let mut answer = timeout(BOUND, sender.send_request(open)).await.expect("no hanging").expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let stream = hyper_util::rt::TokioIo::new(hyper::upgrade::on(&mut answer).await.expect("it opens"));
+    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+    socket.send(Message::text("hello")).await.expect("sent");
+    let said = timeout(BOUND, socket.next()).await.expect("no hanging").expect("a message").expect("a good one");
+    assert_eq!(said, Message::text("hello"));
 }

@@ -67,7 +67,7 @@ async fn a_client_of_http2_sees_no_outage_and_no_clean_end_of_what_was_cut() {
         name: ServerName::try_from(name.as_str().to_owned()).expect("a name"),
     };
     let dialled = dial(&way, &[fleet.node().https[0]], false, BOUND).await.expect("a connection");
-    let Dialled::Http2(sender) = dialled else { panic!("HTTP/2 is offered") };
+    let Dialled::Http2(sender, _line) = dialled else { panic!("HTTP/2 is offered") };
     let ask = |path: &str| {
         let mut sender = sender.clone();
         let request = Request::get(format!("https://{}{path}", hostname("us")))

@@ -66,6 +66,7 @@ const MACHINES: &[&str] = &[
     "src/front/follow.rs",
     "src/front/frames.rs",
     "src/front/framing.rs",
+    "src/front/grpc.rs",
     "src/front/headers.rs",
     "src/front/journey.rs",
     "src/front/proxy.rs",
@@ -76,6 +77,7 @@ const MACHINES: &[&str] = &[
     "src/front/strict.rs",
     "src/front/terms.rs",
     "src/front/unserved.rs",
+    "src/front/websocket.rs",
     "src/geo/build.rs",
     "src/geo/countries.rs",
     "src/geo/overrides.rs",
@@ -127,7 +129,10 @@ const FILE_LINES_MAX: usize = 500;
 /// Most lines of a function.
 const FUNCTION_LINES_MAX: usize = 70;
 /// Files that outgrew [`FILE_LINES_MAX`]: how long they may be, and why. Shrink a file and its number must follow.
-const LONG_FILES: &[(&str, usize, &str)] = &[];
+const LONG_FILES: &[(&str, usize, &str)] = &[
+    ("src/node.rs", 510, "starting and stopping are one order of steps; its parts want to become files of src/node/"),
+    ("src/topology/mod.rs", 509, "every type of a topology; probes want a file of their own"),
+];
 /// Functions that outgrew [`FUNCTION_LINES_MAX`], as `file::function`.
 const LONG_FUNCTIONS: &[(&str, usize, &str)] = &[];
 /// How far below its number something long may be before the number must follow.

@@ -8,6 +8,7 @@ mod common;
 
 use anyfront::front::frames::Frames;
 use anyfront::front::proxy;
+use anyfront::front::websocket;
 use anyfront::geo::build::{List, build};
 use anyfront::geo::database::Locator;
 use anyfront::geo::place::{Coordinates, Place};
@@ -29,7 +30,7 @@ use std::time::Duration;
 pub type NamedTarget = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [NamedTarget; 9] = [
+pub const TARGETS: [NamedTarget; 10] = [
     ("regions_toml", regions_toml),
     ("hostname", hostname),
     ("authority", authority),
@@ -39,6 +40,7 @@ pub const TARGETS: [NamedTarget; 9] = [
     ("geo_list", geo_list),
     ("proxy_header", proxy_header),
     ("http2_frames", http2_frames),
+    ("websocket", websocket),
 ];
 
 /// A configuration: told what is wrong with it, at places that exist; or a topology that steering can use.
@@ -199,6 +201,30 @@ pub fn http2_frames(data: &[u8]) {
     ended.sort_unstable();
     ended.dedup();
     assert_eq!(ended.len(), all, "a stream ended twice");
+}
+
+/// Frames of a WebSocket: the boundaries are where they are however the octets come, and a Close stays a Close.
+pub fn websocket(data: &[u8]) {
+    let Some((piece, data)) = data.split_first() else { return };
+    let boundaries = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let (mut frames, mut at, mut found) = (websocket::Frames::default(), 0, Vec::new());
+        for octets in pieces {
+            let mut rest = octets;
+            while !rest.is_empty() {
+                let passed = frames.step(rest);
+                assert!(passed > 0 && passed <= rest.len(), "it goes on");
+                at += passed;
+                rest = &rest[passed..];
+                if frames.is_between_frames() {
+                    found.push((at, frames.has_closed()));
+                }
+            }
+        }
+        assert!(found.is_sorted_by_key(|(at, has_closed)| (*at, *has_closed)));
+        found
+    };
+    let whole = boundaries(&mut std::iter::once(data));
+    assert_eq!(boundaries(&mut data.chunks(usize::from(*piece).max(1))), whole);
 }
 
 /// A file that is there as long as this is.

@@ -1,6 +1,5 @@
 //! One attempt: a connection, the request on it, the head of the answer.
 
-use super::Front;
 use super::budget::{Budget, Occasion};
 use super::events::is_event_stream;
 use super::failover::allowance;
@@ -9,6 +8,7 @@ use super::journey::Target;
 use super::patience::Patience;
 use super::replay::Source;
 use super::terms::{Protocol, Terms};
+use super::{Front, grpc, websocket};
 use crate::counters::DoorCounters;
 use crate::health::{Fault, Reason, Standing};
 use crate::limits::HELD_EVENT_BYTES_MAX;
@@ -24,7 +24,7 @@ use crate::upstream::pool::{Answer, Lease};
 use crate::upstream::{AttemptError, Needs, Progress};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 use std::collections::VecDeque;
@@ -62,6 +62,8 @@ pub struct Sending<'a> {
     pub terms: &'a Terms,
     /// Whether it needs a new connection.
     pub is_fresh: bool,
+    /// When the client's own time is up.
+    pub deadline: Option<Moment>,
     /// How long it may take, if its client is impatient.
     pub limit: Option<Limit>,
 }
@@ -88,11 +90,17 @@ impl Sending<'_> {
         let unsent = |fault| AttemptError { fault, progress: Progress::Unsent, was_reused: false };
         let state = self.snapshot.endpoint(self.endpoint);
         let in_flight = InFlight::at(&state.load);
-        let needs = if self.is_websocket() { Needs::Upgrade } else { Needs::Any };
+        let needs = match self.terms.protocol {
+            Protocol::Http => Needs::Any,
+            Protocol::WebSocket => Needs::WebSocket,
+            Protocol::Grpc => Needs::Http2,
+        };
         let connecting = self.front.upstream.connect(self.snapshot, self.endpoint, self.hostname, needs, self.is_fresh);
         let lease = self.in_time(connecting).await.unwrap_or(Err(Fault::Late)).map_err(unsent)?;
         let was_reused = lease.was_idle();
-        let request = self.request(&lease).ok_or_else(|| unsent(Fault::Protocol))?;
+        let (is_http2, request) = (lease.is_http2(), self.request(&lease));
+        let request = request.ok_or_else(|| unsent(Fault::Protocol))?;
+        let key = request.headers().get(header::SEC_WEBSOCKET_KEY).filter(|_| !is_http2).cloned();
         let mut answer = pin!(lease.send(request, in_flight, self.terms.is_safe));
         let silent = |fault| Err(AttemptError { fault, progress: Progress::Sent, was_reused });
         let answering = async {
@@ -102,7 +110,7 @@ impl Sending<'_> {
             }
         };
         let result = self.in_time(answering).await.unwrap_or_else(|| silent(Fault::Late));
-        let answer = result.and_then(|answer| self.unless_it_switches(answer))?;
+        let answer = result.and_then(|answer| self.as_switched(answer, is_http2, key))?;
         let hold = self.commit_hold();
         if hold.is_zero() || !is_event_stream(answer.headers()) {
             return Ok(answer);
@@ -168,10 +176,31 @@ impl Sending<'_> {
         }
     }
 
-    /// A region that changes the protocol although nobody asked it to is not answering: what follows is no HTTP.
-    fn unless_it_switches(&self, answer: Response<Answer>) -> Result<Response<Answer>, AttemptError> {
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS && !self.is_websocket() {
+    /// From here on 101 says that a WebSocket is open, however the region says it: 101 itself, with a good answer to the
+    /// key if it is one of ours, or 200 on a stream (RFC 8441 §5). A region that changes the protocol although nobody asked
+    /// it to, or says that it is well where only 101 opens, is not answering: to a client on HTTP/2 that would mean open.
+    fn as_switched(
+        &self,
+        mut answer: Response<Answer>,
+        is_http2: bool,
+        key: Option<HeaderValue>,
+    ) -> Result<Response<Answer>, AttemptError> {
+        let status = answer.status();
+        let is_stream = self.parts.method == Method::CONNECT;
+        let is_good = match (self.is_websocket(), is_http2) {
+            (false, _) => status != StatusCode::SWITCHING_PROTOCOLS,
+            (true, true) => status == StatusCode::OK || !status.is_success(),
+            (true, false) if status == StatusCode::SWITCHING_PROTOCOLS && is_stream => {
+                let accept = answer.headers().get(header::SEC_WEBSOCKET_ACCEPT);
+                accept.is_some_and(|accept| key.is_some_and(|key| *accept == websocket::accept(&key)))
+            }
+            (true, false) => !(is_stream && status.is_success()),
+        };
+        if !is_good {
             return Err(AttemptError { fault: Fault::Protocol, progress: Progress::Sent, was_reused: false });
+        }
+        if self.is_websocket() && is_http2 && status == StatusCode::OK {
+            *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         }
         Ok(answer)
     }
@@ -181,8 +210,15 @@ impl Sending<'_> {
         let path = self.parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let mut request = Request::new(self.body.reader());
         *request.method_mut() = self.parts.method.clone();
-        *request.headers_mut() =
-            toward_region(&self.parts.headers, self.introduction, self.request_id, self.is_websocket());
+        let upgrades = self.is_websocket() && !lease.is_http2();
+        *request.headers_mut() = toward_region(&self.parts.headers, self.introduction, self.request_id, upgrades);
+        if self.is_websocket() {
+            self.open_websocket(&mut request, lease.is_http2());
+        }
+        if let Some(deadline) = self.deadline {
+            let left = deadline.since(self.front.clock.now());
+            request.headers_mut().insert(grpc::TIMEOUT, grpc::timeout_value(left));
+        }
         if lease.is_http2() {
             let endpoint = self.snapshot.topology.endpoint(self.endpoint);
             let scheme = if endpoint.tls { "https" } else { "http" };
@@ -207,6 +243,22 @@ impl Sending<'_> {
             }
         }
         Some(request)
+    }
+}
+
+impl Sending<'_> {
+    /// Asks for a WebSocket in the way that the region's version of HTTP has for it. On a stream there is no key
+    /// (RFC 8441 §5); a client on a stream has none, so it is ours then.
+    fn open_websocket(&self, request: &mut Request<Outgoing>, is_http2: bool) {
+        if is_http2 {
+            *request.method_mut() = Method::CONNECT;
+            request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+            request.headers_mut().remove(header::SEC_WEBSOCKET_KEY);
+        } else if self.parts.method == Method::CONNECT {
+            *request.method_mut() = Method::GET;
+            let key = websocket::key([self.front.roll(), self.front.roll()]);
+            request.headers_mut().insert(header::SEC_WEBSOCKET_KEY, key);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::guard::Talk;
 use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, full_regions};
 use super::lifetime::Lifetime;
+use super::streams::Streams;
 use crate::moment::Moment;
 use crate::names::Hostname;
 use crate::snapshot::Snapshot;
@@ -33,6 +34,8 @@ pub struct Connection {
     pub lifetime: Lifetime,
     /// Held by everything that the end of the node has to wait for.
     pub alive: mpsc::Sender<()>,
+    /// What runs its streams, by HTTP/2.
+    pub streams: Streams,
     memory: Mutex<Memory>,
     resumed: Mutex<Option<Resumed>>,
 }
@@ -94,7 +97,16 @@ impl Connection {
         lifetime: Lifetime,
         alive: mpsc::Sender<()>,
     ) -> Self {
-        Self { front, arrival, talk, lifetime, alive, memory: Mutex::default(), resumed: Mutex::default() }
+        Self {
+            front,
+            arrival,
+            talk,
+            lifetime,
+            alive,
+            streams: Streams::default(),
+            memory: Mutex::default(),
+            resumed: Mutex::default(),
+        }
     }
 
     /// Has the next request go on where the fast path stopped.

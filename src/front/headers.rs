@@ -7,7 +7,9 @@ use super::unserved::Unserved;
 use crate::health::Fault;
 use crate::names::{Hostname, Label};
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
 use http::{Method, Version};
+use hyper::ext::Protocol;
 use std::fmt::Write;
 
 /// Which region answered.
@@ -101,13 +103,13 @@ impl Introduction {
 }
 
 /// Makes of a client's headers those for a region (RFC 9110 §7.6). `Host` and the attempt's number are not among them.
-/// `is_websocket`: the connection becomes a WebSocket, if the region agrees.
+/// `upgrades`: the connection becomes a WebSocket, if the region agrees.
 #[must_use]
 pub fn toward_region(
     given: &HeaderMap,
     introduction: &Introduction,
     request_id: &HeaderValue,
-    is_websocket: bool,
+    upgrades: bool,
 ) -> HeaderMap {
     let named = named_by_connection(given);
     let mut headers = HeaderMap::with_capacity(given.len() + FIELDS_GAINED);
@@ -119,7 +121,7 @@ pub fn toward_region(
     if has_token(given, &header::TE, "trailers") {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    if is_websocket {
+    if upgrades {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
@@ -253,6 +255,7 @@ pub fn error_token(fault: Fault) -> &'static str {
         Fault::Cut => "http_response_incomplete",
         Fault::Protocol => "http_protocol_error",
         Fault::Silent | Fault::Late | Fault::Stalled => "http_response_timeout",
+        Fault::Unsuited => "proxy_configuration_error",
         Fault::Status(_) | Fault::Body | Fault::Unserved => "destination_unavailable",
     }
 }
@@ -292,14 +295,27 @@ pub fn is_loop(headers: &HeaderMap, zone: &Hostname) -> bool {
     })
 }
 
-/// Whether a client wants its connection to become a WebSocket (RFC 6455 §4.1).
+/// Whether a client wants its connection (RFC 6455 §4.1) or its stream (RFC 8441 §4) to become a WebSocket.
 #[must_use]
-pub fn wants_websocket(method: &Method, version: Version, headers: &HeaderMap) -> bool {
-    method == Method::GET
-        && version == Version::HTTP_11
-        && headers.contains_key(header::UPGRADE)
-        && has_token(headers, &header::UPGRADE, "websocket")
-        && has_token(headers, &header::CONNECTION, "upgrade")
+pub fn wants_websocket(parts: &Parts) -> bool {
+    let headers = &parts.headers;
+    match parts.version {
+        Version::HTTP_2 => is_connect_to_websocket(parts),
+        Version::HTTP_11 => {
+            parts.method == Method::GET
+                && headers.contains_key(header::UPGRADE)
+                && has_token(headers, &header::UPGRADE, "websocket")
+                && has_token(headers, &header::CONNECTION, "upgrade")
+        }
+        _ => false,
+    }
+}
+
+/// Whether a request is the one CONNECT that is carried.
+#[must_use]
+pub fn is_connect_to_websocket(parts: &Parts) -> bool {
+    let protocol = parts.extensions.get::<Protocol>();
+    parts.method == Method::CONNECT && protocol.is_some_and(|protocol| protocol.as_ref() == b"websocket")
 }
 
 /// Fields that are never handed to a region as they come: hop-by-hop ones (RFC 9110 §7.6.1), those that only we may say,

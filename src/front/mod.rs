@@ -15,6 +15,9 @@ pub mod frames;
 pub mod framed;
 pub mod arrival;
 pub mod handshake;
+pub mod grpc;
+pub mod websocket;
+pub mod streams;
 pub mod client;
 pub mod headers;
 pub mod strict;
@@ -29,6 +32,7 @@ pub mod services;
 pub mod failover;
 pub mod affinity;
 pub mod replay;
+pub mod call;
 pub mod flushed;
 pub mod events;
 pub mod stream;
@@ -55,7 +59,7 @@ use recall::Recall;
 use services::Services;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// Rooms kept by one worker: as many exchanges as begin in one turn of its loop, and little memory.
 const ROOMS_KEPT_MAX: usize = 64;
@@ -90,6 +94,8 @@ pub struct Front {
     pub scratch: Mutex<Vec<u8>>,
     /// Rooms that exchanges on the fast path have left, for the next ones.
     pub rooms: Mutex<Vec<Rooms>>,
+    /// Turns true when WebSockets must come to their end, because the node soon does.
+    pub farewell: watch::Receiver<bool>,
     /// Chance: endpoints to compare, ids, jitter. Never contended: the worker is one thread.
     pub dice: Mutex<Dice>,
 }

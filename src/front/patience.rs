@@ -139,6 +139,7 @@ mod tests {
             connect_timeout: ms(1_000),
             first_byte_timeout: ms(600_000),
             stream_idle_timeout: ms(600_000),
+            websocket_idle_timeout: ms(300_000),
             connection_max_age: None,
             slow_start: ms(0),
             trusted_proxies: Vec::new(),

@@ -4,19 +4,22 @@ use super::Front;
 use super::affinity::{Bond, Here, Unbound};
 use super::connection::Connection;
 use super::framing::Violation;
+use super::grpc;
 use super::headers;
 use super::mcp;
 use super::replay::Source;
 use super::reply::Complaint;
+use super::stream::Reply;
 use super::strict::malformed;
 use super::terms::Terms;
+use crate::counters::DoorCounters;
 use crate::limits::{HEADER_FIELDS_MAX, HEADER_LINE_BYTES_MAX, MCP_CALL_BYTES_MAX, MCP_CALL_WAIT};
 use crate::names::{Hostname, NameError};
 use crate::snapshot::Snapshot;
 use crate::topology::link::LinkTerms;
 use crate::topology::{Class, Dialect, RouteIndex};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use serde_json::Value;
 
@@ -54,14 +57,17 @@ pub fn prepare(
     violation: Option<Violation>,
     parts: &mut Parts,
 ) -> Result<Prepared, Refused> {
-    let plainly = |complaint| Refused { complaint, dialect: Dialect::Plain, is_understood: false, is_call: false };
+    let own = grpc::is_call(parts).then_some(Dialect::Grpc);
+    let plainly =
+        |complaint| Refused { complaint, dialect: own.unwrap_or_default(), is_understood: false, is_call: false };
     if let Some(violation) = violation {
         return Err(plainly(complaint_about(violation)));
     }
     let (route, hostname) = understand(connection, snapshot, parts).map_err(plainly)?;
     let topology = &snapshot.topology;
     let class = topology.class(&hostname, parts.uri.path());
-    let refused = |complaint, is_call| Refused { complaint, dialect: class.dialect, is_understood: true, is_call };
+    let dialect = own.unwrap_or(class.dialect);
+    let refused = |complaint, is_call| Refused { complaint, dialect, is_understood: true, is_call };
     admit(snapshot, parts).map_err(|complaint| refused(complaint, false))?;
     let mut terms = Terms::of(class, parts, &topology.forward);
     let link = link_of(connection, snapshot);
@@ -85,6 +91,34 @@ pub fn prepare(
     Ok(Prepared { route, hostname, terms, bond })
 }
 
+/// The answer to a request that is not carried; where it is for nobody we know, what the node itself serves there.
+pub async fn refusal(
+    front: &Front,
+    refused: Refused,
+    parts: &Parts,
+    body: Incoming,
+    request_id: &HeaderValue,
+) -> Response<Reply> {
+    let Refused { complaint, dialect, is_understood, is_call } = refused;
+    if !is_understood
+        && complaint.status == StatusCode::MISDIRECTED_REQUEST
+        && let Some(own) = of_our_own(front, parts, request_id)
+    {
+        return own;
+    }
+    let call_id = if is_call { call_id_of(body, front).await } else { None };
+    DoorCounters::count(&front.counters.door.refusals);
+    let happened = (complaint.status == StatusCode::LOOP_DETECTED).then_some("anyfront; error=proxy_loop_detected");
+    complaint.to_call(call_id).answer(dialect, request_id, happened, front.roll())
+}
+
+/// What the node itself serves under a name that no region has.
+fn of_our_own(front: &Front, parts: &Parts, request_id: &HeaderValue) -> Option<Response<Reply>> {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str).or(host)?;
+    if is_too_large(parts) { None } else { front.services.load().answer(authority, parts, request_id, front.roll()) }
+}
+
 /// Where a request of `connection` for `hostname` is.
 pub fn here<'a>(
     connection: &Connection,
@@ -102,7 +136,7 @@ pub async fn call_id(body: &Source) -> Option<Value> {
 }
 
 /// The same of a body that nobody has looked at.
-pub async fn call_id_of(body: Incoming, front: &Front) -> Option<Value> {
+async fn call_id_of(body: Incoming, front: &Front) -> Option<Value> {
     call_id(&Source::new(body, front.clock, &front.counters, front.replay_bytes_max)).await
 }
 
@@ -208,7 +242,8 @@ fn is_port(text: &str) -> bool {
 
 /// Whether the request may be carried at all.
 fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
-    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+    let is_refused = matches!(parts.method, Method::CONNECT | Method::TRACE);
+    if is_refused && !headers::is_connect_to_websocket(parts) {
         let message = format!("{} is not carried", parts.method);
         return Err(Complaint::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message));
     }
@@ -231,7 +266,7 @@ fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
 }
 
 /// Whether a head is larger than may be, measured as it would be written in HTTP/1.1. There the guard has measured it.
-pub(super) fn is_too_large(parts: &Parts) -> bool {
+fn is_too_large(parts: &Parts) -> bool {
     if parts.version != Version::HTTP_2 {
         return false;
     }

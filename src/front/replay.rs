@@ -46,6 +46,8 @@ struct Shared {
     failed: Option<OutgoingError>,
     /// Octets read.
     read_bytes: u64,
+    /// Longest silence, for a body that may come at leisure.
+    leisure: Option<Duration>,
     /// Time spent waiting for the client.
     waited: Duration,
     waiting_since: Option<Moment>,
@@ -79,11 +81,22 @@ impl Source {
             ended_at: None,
             failed: None,
             read_bytes: 0,
+            leisure: None,
             waited: Duration::ZERO,
             waiting_since: None,
             reader: 0,
         };
         Self { shared: Some(Arc::new(Mutex::new(shared))) }
+    }
+
+    /// The same body, which need not come at any rate: its messages are sent when there is something to say, with no more
+    /// than `silence_max` between them.
+    #[must_use]
+    pub fn at_leisure(self, silence_max: Duration) -> Self {
+        if let Some(shared) = &self.shared {
+            shared.lock().unwrap_or_else(PoisonError::into_inner).leisure = Some(silence_max);
+        }
+        self
     }
 
     /// Whether there is nothing to send.
@@ -197,6 +210,9 @@ impl Shared {
 
     /// How long the client may still keep us waiting before its average falls below the slowest rate accepted.
     fn patience(&self, now: Moment) -> Duration {
+        if let Some(silence_max) = self.leisure {
+            return silence_max.saturating_sub(self.waiting_since.map_or(Duration::ZERO, |since| now.since(since)));
+        }
         let waited = self.waited + self.waiting_since.map_or(Duration::ZERO, |since| now.since(since));
         let earned = BODY_GRACE + Duration::from_millis(self.read_bytes * 1_000 / BODY_RATE_MIN);
         earned.saturating_sub(waited)

@@ -1,5 +1,6 @@
 //! Answers of our own: errors in the shape that the route's clients expect, and never a redirect.
 
+use super::grpc;
 use super::headers::{PROXY_STATUS, REGION, REQUEST_ID};
 use super::stream::Reply;
 use super::unserved::{Hint, Unserved};
@@ -19,6 +20,9 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const RETRY_AFTER_MIN: Duration = Duration::from_millis(300);
 /// And no later than this: jitter, so that clients do not come back in step.
 const RETRY_AFTER_MAX: Duration = Duration::from_millis(2_000);
+
+/// The word for programs that the client's own time was up.
+pub const DEADLINE: &str = "deadline_exceeded";
 
 /// What we have to say instead of a region.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,11 @@ impl Complaint {
         let new = Self::new;
         match failed {
             None => new(StatusCode::SERVICE_UNAVAILABLE, "no_region", "no region may serve this hostname now"),
+            Some(AttemptError { fault: Fault::Unsuited, .. }) => new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no_http2",
+                "no region that is left speaks HTTP/2, which this needs; nothing was processed",
+            ),
             Some(AttemptError { fault: Fault::Late, progress: Progress::Unsent, .. }) => new(
                 StatusCode::GATEWAY_TIMEOUT,
                 "no_answer",
@@ -83,6 +92,13 @@ impl Complaint {
         }
     }
 
+    /// The client's own time was up after so many attempts.
+    #[must_use]
+    pub fn late(attempts: u32) -> Self {
+        let fate = if attempts == 0 { "nothing was processed" } else { "it may have been processed" };
+        Self::new(StatusCode::GATEWAY_TIMEOUT, DEADLINE, format!("the request's own time is up; {fate}"))
+    }
+
     /// Whether the same request may succeed a little later.
     fn may_help_to_retry(&self) -> bool {
         matches!(self.status.as_u16(), 502..=504)
@@ -98,6 +114,7 @@ impl Complaint {
         roll: u64,
     ) -> Response<Reply> {
         let (content_type, body) = match dialect {
+            Dialect::Grpc => return self.grpc(request_id, happened, roll),
             Dialect::OpenAi => ("application/json", self.openai()),
             Dialect::JsonRpc => ("application/json", self.jsonrpc()),
             Dialect::Plain => ("application/problem+json", self.problem()),
@@ -126,6 +143,34 @@ impl Complaint {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         answer
+    }
+
+    /// Trailers without anything before them: for HTTP that is a head of 200 without a body.
+    fn grpc(&self, request_id: &HeaderValue, happened: Option<&str>, roll: u64) -> Response<Reply> {
+        let mut answer = Response::new(Reply::own(""));
+        let headers = answer.headers_mut();
+        *headers = grpc::ending(self.grpc_status(), &self.message);
+        headers.insert(header::CONTENT_TYPE, grpc::CONTENT_TYPE);
+        headers.insert(REQUEST_ID, request_id.clone());
+        headers.insert(REGION, HeaderValue::from_static("none"));
+        if let Some(happened) = happened.and_then(|text| HeaderValue::from_str(text).ok()) {
+            headers.insert(PROXY_STATUS, happened);
+        }
+        if self.grpc_status() == grpc::Status::Unavailable {
+            // No call is invited again that may have been processed: a negative number says so.
+            let after_ms =
+                if self.is_unprocessed() { HeaderValue::from(retry_after_ms(roll)) } else { HeaderValue::from(-1) };
+            headers.insert(grpc::PUSHBACK, after_ms);
+        }
+        answer
+    }
+
+    fn is_unprocessed(&self) -> bool {
+        matches!(self.code, "no_region" | "no_region_reached" | "no_http2")
+    }
+
+    fn grpc_status(&self) -> grpc::Status {
+        if self.code == DEADLINE { grpc::Status::DeadlineExceeded } else { grpc::Status::of(self.status) }
     }
 
     fn openai(&self) -> Value {

@@ -1,6 +1,7 @@
 //! One request from start to end.
 
 use super::affinity::Bond;
+use super::call::Call;
 use super::client::asker;
 use super::connection::{Connection, Resumed};
 use super::events::EventStream;
@@ -8,13 +9,14 @@ use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason
 use super::framing::Violation;
 use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, Target};
-use super::prepare::{Prepared, Refused, call_id, call_id_of, here, is_too_large, prepare, session_lost};
+use super::prepare::{Prepared, call_id, here, prepare, refusal, session_lost};
 use super::recall::{Key, Who};
 use super::replay::Source;
 use super::reply::{Complaint, invite_later};
 use super::stream::{Carried, Followed, Reply, Silence};
 use super::terms::{Protocol, Terms};
-use super::{Front, attempt, tunnel};
+use super::tunnel::{Offer, Tunnel};
+use super::{attempt, grpc};
 use crate::control::Event;
 use crate::counters::{DoorCounters, Recent};
 use crate::health::Fault;
@@ -22,7 +24,7 @@ use crate::moment::Moment;
 use crate::names::Hostname;
 use crate::snapshot::{EndpointState, Snapshot};
 use crate::steering::Client;
-use crate::topology::{Dialect, RegionIndex};
+use crate::topology::RegionIndex;
 use crate::upstream::body::OutgoingError;
 use crate::upstream::pool::Answer;
 use crate::upstream::{AttemptError, Progress};
@@ -30,7 +32,6 @@ use attempt::Limit;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -65,6 +66,10 @@ struct Exchange<'a> {
     attempts: u32,
     /// What its client is remembered by if it is failed.
     key: Key,
+    /// When the client's own time is up.
+    deadline: Option<Moment>,
+    /// Whether it was up before there was an answer.
+    is_late: bool,
 }
 
 /// What an attempt came to.
@@ -96,22 +101,15 @@ impl<'a> Exchange<'a> {
         let Prepared { route, hostname, mut terms, bond } = match prepare(connection, &snapshot, violation, &mut parts)
         {
             Ok(prepared) => prepared,
-            Err(Refused { complaint, is_understood: false, .. }) => {
-                return turn_away(front, &complaint, &parts, &request_id);
-            }
-            Err(Refused { complaint, dialect, is_call, .. }) => {
-                let call_id = if is_call { call_id_of(body, front).await } else { None };
-                return refuse(front, &complaint.to_call(call_id), dialect, &request_id);
-            }
+            Err(refused) => return refusal(front, refused, &parts, body, &request_id).await,
         };
         let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
         let key = front.recall.key(Who::of(asker.address, &parts, &hostname));
         terms.ties.avoid = terms.is_another_try.then(|| front.recall.region(began, key)).flatten();
         let (client, decision) = connection.decide(&snapshot, route, &asker, terms.ties.wish(&snapshot));
-        let is_websocket = terms.protocol == Protocol::WebSocket;
-        let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
+        let offer = (terms.protocol == Protocol::WebSocket).then(|| Offer::of(&mut parts)).flatten();
         let introduction = connection.introduce(&snapshot, asker, &hostname, parts.version);
-        let body = Source::new(body, front.clock, &front.counters, front.replay_bytes_max);
+        let body = source(connection, &snapshot, &terms, body);
         let resumed = resumed.unwrap_or_else(|| Resumed::nothing(began, &request_id, &snapshot.topology.forward));
         let Resumed { journey, failover, attempts, error, is_over, .. } = resumed;
         let first = match error {
@@ -123,6 +121,8 @@ impl<'a> Exchange<'a> {
         let mut exchange = Exchange {
             connection,
             began,
+            deadline: terms.timeout.map(|timeout| began + timeout),
+            is_late: false,
             snapshot,
             hostname,
             terms,
@@ -137,13 +137,30 @@ impl<'a> Exchange<'a> {
             key,
         };
         let carried = match first {
-            Some(first) => exchange.carry(first, failover, &parts, &body).await,
+            Some(first) => exchange.carry_in_time(first, failover, &parts, &body).await,
             None => Err(error),
         };
         match carried {
-            Ok((target, answer)) => exchange.pass_on(target, answer, upgrade),
+            Ok((target, answer)) => exchange.pass_on(target, answer, offer),
             Err(failed) => exchange.give_up(failed, &body).await,
         }
+    }
+
+    /// The same within the client's own time.
+    async fn carry_in_time(
+        &mut self,
+        first: Target,
+        failover: Failover,
+        parts: &Parts,
+        body: &Source,
+    ) -> Result<(Target, Response<Answer>), Option<AttemptError>> {
+        let Some(deadline) = self.deadline else { return self.carry(first, failover, parts, body).await };
+        let until = self.connection.front.clock.instant(deadline);
+        let carried = Box::pin(tokio::time::timeout_at(until, self.carry(first, failover, parts, body))).await;
+        carried.unwrap_or_else(|_| {
+            self.is_late = true;
+            Err(None)
+        })
     }
 
     /// Attempt after attempt until one is answered or none is left. On the way `self.snapshot` becomes the one of the
@@ -175,6 +192,7 @@ impl<'a> Exchange<'a> {
                 terms: &self.terms,
                 is_fresh,
                 limit: self.limit(target, &failover, body),
+                deadline: self.deadline,
             };
             let result = sending.run().await;
             self.learn_safety(&result, body);
@@ -308,7 +326,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// The region's answer, made ours.
-    fn pass_on(self, target: Target, mut answer: Response<Answer>, upgrade: Option<OnUpgrade>) -> Response<Reply> {
+    fn pass_on(self, target: Target, mut answer: Response<Answer>, offer: Option<Offer>) -> Response<Reply> {
         let front = &self.connection.front;
         let snapshot = &self.snapshot;
         let status = answer.status();
@@ -330,17 +348,28 @@ impl<'a> Exchange<'a> {
         }
         self.remember(Some(target), status);
         let state = snapshot.endpoint(target.endpoint);
-        if let (Some(client), Some(region)) = (upgrade, region_upgrade) {
-            tunnel::switch(&mut parts.headers);
-            self.connection.talk.becomes_tunnel();
-            let idle = snapshot.topology.forward.stream_idle_timeout;
-            tokio::spawn(tunnel::join(client, region, body, idle, self.connection.alive.clone()));
+        parts.version = Version::HTTP_11;
+        if let (Some(offer), Some(region)) = (offer, region_upgrade) {
+            let (client, edge) = offer.accept(&mut parts, self.connection);
+            let tunnel = Tunnel {
+                front: Arc::clone(front),
+                answer: body,
+                edge,
+                endpoint: state.id,
+                load: Arc::clone(&state.load),
+                prefix: self.client.hash(),
+                idle_max: snapshot.topology.forward.websocket_idle_timeout,
+                busy: self.connection.talk.busy(),
+                alive: self.connection.alive.clone(),
+            };
+            tokio::spawn(tunnel.join(client, region));
             return Response::from_parts(parts, Reply::own(""));
         }
-        parts.version = Version::HTTP_11;
         let silence = self.terms.patience.and_then(|patience| patience.silence);
+        // With a length said before, nothing but its octets may follow.
         let is_open_ended = !parts.headers.contains_key(header::CONTENT_LENGTH);
         let events = EventStream::of(&parts.headers, self.terms.stream).filter(|_| is_open_ended);
+        let is_call = self.terms.protocol == Protocol::Grpc && is_open_ended && grpc::speaks(&parts.headers);
         let carried = Carried {
             answer: body,
             front: Arc::clone(front),
@@ -348,6 +377,7 @@ impl<'a> Exchange<'a> {
             load: Arc::clone(&state.load),
             prefix: self.client.hash(),
             ended_by: (self.version == Version::HTTP_10).then(|| Arc::clone(&self.connection.talk)),
+            call: is_call.then(|| Box::new(Call::until(self.deadline))),
             idle_max: silence.unwrap_or(snapshot.topology.forward.stream_idle_timeout),
             silence_means: if silence.is_some() { Fault::Late } else { Fault::Silent },
             fails: (self.key, snapshot.topology.region(target.region).name.clone()),
@@ -379,6 +409,7 @@ impl<'a> Exchange<'a> {
             Some(OutgoingError::Client) => {
                 Complaint::closing(StatusCode::BAD_REQUEST, "body_incomplete", "the request's body ended early")
             }
+            None if self.is_late => Complaint::late(self.attempts),
             None => {
                 DoorCounters::count(&front.counters.door.unserved);
                 if let (Some(AttemptError { progress: Progress::Sent, .. }), Some(last)) =
@@ -419,24 +450,14 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// The answer to a request that no region may have: what the node itself serves there, or the complaint.
-fn turn_away(front: &Front, complaint: &Complaint, parts: &Parts, request_id: &HeaderValue) -> Response<Reply> {
-    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let authority = parts.uri.authority().map(http::uri::Authority::as_str).or(host);
-    let is_elsewhere = complaint.status == StatusCode::MISDIRECTED_REQUEST && !is_too_large(parts);
-    let own = authority
-        .filter(|_| is_elsewhere)
-        .and_then(|authority| front.services.load().answer(authority, parts, request_id, front.roll()));
-    own.unwrap_or_else(|| refuse(front, complaint, Dialect::Plain, request_id))
+/// The request's body. What is said in a call comes when there is something to say, and not at any rate.
+fn source(connection: &Connection, snapshot: &Snapshot, terms: &Terms, body: Incoming) -> Source {
+    let front = &connection.front;
+    let body = Source::new(body, front.clock, &front.counters, front.replay_bytes_max);
+    if terms.protocol == Protocol::Grpc { body.at_leisure(snapshot.topology.forward.stream_idle_timeout) } else { body }
 }
 
 /// Whether no endpoint could be reached, through no fault of this node and not for the client's haste.
 fn reached_nobody(failed: Option<AttemptError>) -> bool {
     failed.is_none_or(|error| error.progress == Progress::Unsent && !matches!(error.fault, Fault::Local | Fault::Late))
-}
-
-fn refuse(front: &Front, complaint: &Complaint, dialect: Dialect, request_id: &HeaderValue) -> Response<Reply> {
-    DoorCounters::count(&front.counters.door.refusals);
-    let happened = (complaint.status == StatusCode::LOOP_DETECTED).then_some("anyfront; error=proxy_loop_detected");
-    complaint.answer(dialect, request_id, happened, front.roll())
 }

@@ -22,7 +22,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use socket2::SockRef;
 use std::convert::Infallible;
@@ -196,10 +196,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let shared = door.connection(arrival, ending);
-    let service = service_fn(|request| serve_http2(Arc::clone(&shared), request));
+    let streams = shared.streams.clone();
+    let service = service_fn(|request| {
+        shared.streams.begin();
+        serve_http2(Arc::clone(&shared), request)
+    });
     let framed = Framed::new(Gathered::new(stream), door.front.clock, Arc::clone(&shared.talk));
     let window = u32::try_from(STREAM_BUFFER_BYTES_MAX).expect("it is small");
-    let serving = http2::Builder::new(TokioExecutor::new())
+    let serving = http2::Builder::new(streams)
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
@@ -208,6 +212,7 @@ where
         .initial_stream_window_size(window)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(STREAM_BUFFER_BYTES_MAX)
+        .enable_connect_protocol()
         .serve_connection(TokioIo::new(framed.clone()), service);
     let mut serving = Box::pin(serving);
     let mut talk_is_over = pin!(shared.talk.is_over());

@@ -5,6 +5,7 @@
 //! left by then, and so have the last words, where there are any.
 
 use super::Front;
+use super::call::Call;
 use super::events::{EventStream, KEEP_ALIVE};
 use super::guard::{Busy, Talk};
 use super::headers::trailers_toward_client;
@@ -54,6 +55,8 @@ pub struct Carried {
     pub prefix: u64,
     /// The client's connection, if only its end tells the end of the answer (HTTP/1.0).
     pub ended_by: Option<Arc<Talk>>,
+    /// What it answers, if that is a gRPC call.
+    pub call: Option<Box<Call>>,
     /// Longest silence inside it.
     pub idle_max: Duration,
     /// What a longer one means: the region's fault, or that its client would not wait.
@@ -131,7 +134,9 @@ impl Followed {
 pub struct Ending {
     fault: Fault,
     /// What the client is told first.
-    words: Option<Bytes>,
+    words: Option<Frame<Bytes>>,
+    /// Whether they say it all, so that no cut has to.
+    is_told: bool,
 }
 
 /// How long a stream has kept us waiting. Time in which the client would not take more does not count.
@@ -218,6 +223,12 @@ impl Carried {
             if self.ending.is_some() {
                 return self.poll_end(cx, talk);
             }
+            if let Some(call) = &mut self.call
+                && call.poll_late(cx, self.front.clock).is_ready()
+            {
+                self.ending = Some(Ending { fault: Fault::Silent, words: Some(Call::late()), is_told: true });
+                continue;
+            }
             if let Some(next) = self.followed.as_mut().and_then(|followed| followed.next.take()) {
                 return Poll::Ready(Some(Ok(next)));
             }
@@ -269,15 +280,22 @@ impl Carried {
             self.load.failed();
             self.front.tell(Event::Failed { endpoint: self.endpoint, fault, prefix: self.prefix });
         }
-        let words = self.followed.as_mut().and_then(|followed| followed.stream.last_words());
-        self.ending = Some(Ending { fault, words });
+        let is_told = self.call.is_some();
+        let words = match &mut self.followed {
+            _ if is_told => Some(Call::lost()),
+            followed => followed.as_mut().and_then(|followed| followed.stream.last_words()).map(Frame::data),
+        };
+        self.ending = Some(Ending { fault, words, is_told });
     }
 
     /// Last words first; then, once they and all before them have left, the cut.
     fn poll_end(&mut self, cx: &mut Context<'_>, talk: Option<&Talk>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let Some(ending) = &mut self.ending else { return Poll::Ready(None) };
         if let Some(words) = ending.words.take() {
-            return Poll::Ready(Some(Ok(Frame::data(words))));
+            return Poll::Ready(Some(Ok(words)));
+        }
+        if ending.is_told {
+            return Poll::Ready(None);
         }
         if let Some(talk) = talk {
             ready!(talk.flushed.poll_since(self.given_at, cx.waker()));

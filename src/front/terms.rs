@@ -1,6 +1,7 @@
 //! On which terms a request is carried: what its class and its own head say, before anybody is asked.
 
 use super::events::Manner;
+use super::grpc;
 use super::headers::{IDEMPOTENCY_KEY, RETRY_COUNT, is_another_try, wants_websocket};
 use super::mcp;
 use super::patience::{Patience, Said};
@@ -20,6 +21,8 @@ pub enum Protocol {
     Http,
     /// The connection is to become a WebSocket (RFC 6455, RFC 8441).
     WebSocket,
+    /// gRPC over HTTP/2.
+    Grpc,
 }
 
 /// The terms of one request.
@@ -45,6 +48,8 @@ pub struct Terms {
     pub body_may_tell: bool,
     /// Whether it names a session of MCP, so that an `initialize` in it begins none.
     pub has_session: bool,
+    /// How long the client waits for all of it, by its own word.
+    pub timeout: Option<Duration>,
 }
 
 /// The regions a request has to do with, by name: every attempt may see a newer snapshot.
@@ -66,21 +71,28 @@ impl Terms {
     /// The terms of a request of `class` with this head.
     #[must_use]
     pub fn of(class: &Class, parts: &Parts, forward: &Forward) -> Self {
-        let is_websocket = wants_websocket(&parts.method, parts.version, &parts.headers);
+        let protocol = match parts {
+            _ if wants_websocket(parts) => Protocol::WebSocket,
+            _ if grpc::is_call(parts) => Protocol::Grpc,
+            _ => Protocol::Http,
+        };
+        // Opening a WebSocket is a GET, also where it is written otherwise: nothing is done until it is open.
+        let method = if protocol == Protocol::WebSocket { &Method::GET } else { &parts.method };
         let is_call = class.is_mcp && parts.method == Method::POST;
-        let is_safe = class.is_safe(&parts.method, parts.headers.contains_key(IDEMPOTENCY_KEY))
+        let is_safe = class.is_safe(method, parts.headers.contains_key(IDEMPOTENCY_KEY))
             || (is_call && mcp::is_safe_by_head(&parts.headers));
         Self {
-            dialect: class.dialect,
+            dialect: if protocol == Protocol::Grpc { Dialect::Grpc } else { class.dialect },
             is_safe,
             stream: Manner::of(class),
             commit_hold: class.commit_hold,
-            protocol: if is_websocket { Protocol::WebSocket } else { Protocol::Http },
+            protocol,
             patience: Said::of(&parts.headers).against(forward),
             is_another_try: parts.headers.get(RETRY_COUNT).is_some_and(|count| is_another_try(count.as_bytes())),
             ties: Ties::default(),
             body_may_tell: is_call && !is_safe && !mcp::is_stateless(&parts.headers),
             has_session: parts.headers.contains_key(mcp::SESSION_ID),
+            timeout: (protocol == Protocol::Grpc).then(|| grpc::timeout(&parts.headers)).flatten(),
         }
     }
 

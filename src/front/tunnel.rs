@@ -1,86 +1,447 @@
-//! A connection that has become something else (RFC 9110 §7.8): bytes both ways, until one side has had enough.
+//! A connection that has become a WebSocket (RFC 9110 §7.8, RFC 8441): octets both ways, until one side has had enough.
 //!
-//! Only after the region itself said 101: before that every byte is HTTP.
+//! Only after the region itself has opened it: before that every byte is HTTP. Nothing is read into the frames but where
+//! they end ([`websocket`](super::websocket)), so that whoever is left behind can be told, and what was cut looks cut:
+//!
+//! ```text
+//! both have closed               --> ends pass as they come
+//! the region is gone             --> the client gets a Close (1014) between frames; inside one it is cut
+//! the client is gone             --> the region is cut at once
+//! idle, node stops, hard drain   --> both get a Close (1001) at their next boundary, a moment to answer it, then the end
+//! ```
 
+use super::connection::Connection;
+use super::fast::rooms::poll_append;
+use super::guard::{Busy, Talk};
+use super::streams::Knife;
+use super::websocket::{Farewell, Frames};
+use super::{Front, websocket};
+use crate::control::Event;
+use crate::counters::{DoorCounters, Websockets};
+use crate::health::Fault;
+use crate::limits::WEBSOCKET_CLOSING_MAX;
+use crate::load::Load;
+use crate::moment::Moment;
+use crate::snapshot::{Drained, EndpointId};
 use crate::upstream::pool::Answer;
-use http::{HeaderMap, HeaderValue, header};
-use hyper::upgrade::OnUpgrade;
+use http::{HeaderValue, StatusCode, Version, header, request, response};
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use std::future::{pending, poll_fn};
 use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-/// What the client must read in the 101.
-pub fn switch(headers: &mut HeaderMap) {
-    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+/// What the client offers to become a WebSocket.
+#[derive(Debug)]
+pub struct Offer {
+    client: OnUpgrade,
+    /// What it wants to have answered.
+    key: Option<HeaderValue>,
+    /// Whether it is a stream of HTTP/2 and no connection.
+    is_stream: bool,
 }
 
-/// Carries bytes between `client` and `region` until both have ended, or nothing has come for `idle`. `answer` keeps the
-/// endpoint's load; `alive` keeps the node from ending before it must.
-pub async fn join(client: OnUpgrade, region: OnUpgrade, answer: Answer, idle: Duration, alive: mpsc::Sender<()>) {
-    let (client, region) = match tokio::try_join!(client, region) {
-        Ok(both) => both,
-        Err(error) => {
-            tracing::debug!(%error, "a tunnel was promised and did not open");
-            return;
+impl Offer {
+    /// Takes it from the client's head.
+    #[must_use]
+    pub fn of(parts: &mut request::Parts) -> Option<Self> {
+        let client = parts.extensions.remove::<OnUpgrade>()?;
+        let key = parts.headers.get(header::SEC_WEBSOCKET_KEY).cloned();
+        Some(Self { client, key, is_stream: parts.version == Version::HTTP_2 })
+    }
+
+    /// Makes of the head with which a region has opened a WebSocket the one that opens it for the client. Must be the last
+    /// that is done before the answer is given.
+    pub fn accept(self, parts: &mut response::Parts, connection: &Connection) -> (OnUpgrade, Edge) {
+        let headers = &mut parts.headers;
+        headers.remove(header::CONTENT_LENGTH);
+        if self.is_stream {
+            parts.status = StatusCode::OK;
+            headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+            return (self.client, Edge::Stream(connection.streams.knife()));
         }
-    };
-    let moved = Arc::new(AtomicU64::new(0));
-    let mut client = Counted { stream: TokioIo::new(client), moved: Arc::clone(&moved) };
-    let mut region = Counted { stream: TokioIo::new(region), moved: Arc::clone(&moved) };
-    let silent = async {
-        let mut seen = moved.load(Relaxed);
+        if let (Some(key), false) = (&self.key, headers.contains_key(header::SEC_WEBSOCKET_ACCEPT)) {
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, websocket::accept(key));
+        }
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        connection.talk.becomes_tunnel();
+        (self.client, Edge::Connection(Arc::clone(&connection.talk)))
+    }
+}
+
+/// How the client is cut so that it cannot take it for an end.
+#[derive(Debug)]
+pub enum Edge {
+    /// Its connection is reset.
+    Connection(Arc<Talk>),
+    /// Its stream is.
+    Stream(Knife),
+}
+
+/// A WebSocket that the region has opened.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// The worker's.
+    pub front: Arc<Front>,
+    /// What the region said; keeps the endpoint's load.
+    pub answer: Answer,
+    /// Where the client can be cut.
+    pub edge: Edge,
+    /// Whose it is.
+    pub endpoint: EndpointId,
+    /// What that endpoint carries.
+    pub load: Arc<Load>,
+    /// The client's prefix, hashed.
+    pub prefix: u64,
+    /// Longest silence both ways.
+    pub idle_max: Duration,
+    /// Keeps the client's connection from counting as idle.
+    pub busy: Busy,
+    /// Keeps the node from ending before it must.
+    pub alive: mpsc::Sender<()>,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Closed,
+    ClientLost,
+    RegionLost,
+    Left(Farewell),
+}
+
+impl Tunnel {
+    /// Carries octets between `client` and `region` to the end.
+    pub async fn join(self, client: OnUpgrade, region: OnUpgrade) {
+        let (client, region) = match tokio::try_join!(client, region) {
+            Ok(both) => both,
+            Err(error) => {
+                tracing::debug!(%error, "a WebSocket was promised and did not open");
+                return self.answer.cut();
+            }
+        };
+        let open = Open::new(&self.front);
+        let mut both = Both::new(&self.front, client, region);
+        let moved = Arc::clone(&both.moved);
+        let lease = Lease { front: &self.front, endpoint: self.endpoint, idle_max: self.idle_max };
+        let end = tokio::select! {
+            end = both.carry() => end,
+            farewell = lease.is_over(&moved) => End::Left(farewell),
+        };
+        tracing::debug!(?end, "a WebSocket ends");
+        let counters = &self.front.counters.door.websockets;
+        DoorCounters::count(counter(counters, end));
+        let is_clean = match end {
+            End::Closed => true,
+            End::ClientLost => false,
+            End::RegionLost => {
+                self.blame();
+                self.answer.cut();
+                both.tell_client(Farewell::RegionLost).await
+            }
+            End::Left(farewell) => both.leave(farewell).await,
+        };
+        if !is_clean {
+            self.answer.cut();
+            match self.edge {
+                Edge::Connection(talk) => talk.ends_in_reset(),
+                Edge::Stream(knife) => knife.cut(),
+            }
+        }
+        drop((both, self.answer, self.busy, open, self.alive));
+    }
+
+    /// The region broke off what it had begun.
+    fn blame(&self) {
+        DoorCounters::count(&self.front.counters.door.cut);
+        self.load.failed();
+        self.front.tell(Event::Failed { endpoint: self.endpoint, fault: Fault::Cut, prefix: self.prefix });
+    }
+}
+
+/// How long a WebSocket may live.
+struct Lease<'a> {
+    front: &'a Front,
+    endpoint: EndpointId,
+    idle_max: Duration,
+}
+
+impl Lease<'_> {
+    /// Comes back when it must end although both sides are well.
+    async fn is_over(&self, moved: &Mutex<Moment>) -> Farewell {
+        let mut node_leaves = self.front.farewell.clone();
+        tokio::select! {
+            () = self.silence(moved) => Farewell::Idle,
+            Ok(_) = node_leaves.wait_for(|leaves| *leaves) => Farewell::GoingAway,
+            () = self.hard_drain() => Farewell::GoingAway,
+        }
+    }
+
+    async fn silence(&self, moved: &Mutex<Moment>) {
+        let clock = self.front.clock;
         loop {
-            tokio::time::sleep(idle).await;
-            let now = moved.load(Relaxed);
-            if now == seen {
+            let until = *moved.lock().unwrap_or_else(PoisonError::into_inner) + self.idle_max;
+            if clock.now() >= until {
                 return;
             }
-            seen = now;
+            tokio::time::sleep_until(clock.instant(until)).await;
         }
-    };
-    tokio::select! {
-        result = tokio::io::copy_bidirectional(&mut client, &mut region) => {
-            if let Err(error) = result {
-                tracing::debug!(%error, "a tunnel ended");
+    }
+
+    async fn hard_drain(&self) {
+        let mut bell = self.front.published.subscribe();
+        loop {
+            let is_taken_away = {
+                let snapshot = self.front.published.load();
+                let state = snapshot.endpoints.iter().find(|state| state.id == self.endpoint);
+                state.is_some_and(|state| state.drained == Some(Drained::Hard))
+            };
+            if is_taken_away {
+                return;
+            }
+            if bell.changed().await.is_err() {
+                return pending().await;
             }
         }
-        () = silent => tracing::debug!("a tunnel was silent for too long"),
-    }
-    drop((answer, alive));
-}
-
-/// A stream that counts what comes from it.
-struct Counted<S> {
-    stream: S,
-    moved: Arc<AtomicU64>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.moved.fetch_add((buffer.filled().len() - before) as u64, Relaxed);
-        polled
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+fn counter(counters: &Websockets, end: End) -> &std::sync::atomic::AtomicU64 {
+    match end {
+        End::Closed => &counters.closed,
+        End::ClientLost => &counters.client_lost,
+        End::RegionLost | End::Left(Farewell::RegionLost) => &counters.region_lost,
+        End::Left(Farewell::Idle) => &counters.idle,
+        End::Left(Farewell::GoingAway) => &counters.going_away,
+    }
+}
+
+/// One open WebSocket, counted.
+struct Open(Arc<Front>);
+
+impl Open {
+    fn new(front: &Arc<Front>) -> Self {
+        front.counters.door.websockets.open.fetch_add(1, Relaxed);
+        Self(Arc::clone(front))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.counters.door.websockets.open.fetch_sub(1, Relaxed);
+    }
+}
+
+type Stream = TokioIo<Upgraded>;
+
+/// Both directions.
+struct Both<'a> {
+    /// From the region to the client.
+    down: Half<'a>,
+    /// From the client to the region.
+    up: Half<'a>,
+    /// When something last came from either side.
+    moved: Arc<Mutex<Moment>>,
+    /// What masks our own words to the region.
+    mask: [u8; 4],
+}
+
+impl<'a> Both<'a> {
+    fn new(front: &'a Front, client: Upgraded, region: Upgraded) -> Self {
+        let (client_says, to_client) = tokio::io::split(TokioIo::new(client));
+        let (region_says, to_region) = tokio::io::split(TokioIo::new(region));
+        let moved = Arc::new(Mutex::new(front.clock.now()));
+        let half = |from, to| Half {
+            front,
+            from,
+            to,
+            frames: Frames::default(),
+            held: Vec::new(),
+            sent: 0,
+            moved: Arc::clone(&moved),
+        };
+        let [mask @ .., _, _, _, _] = front.roll().to_be_bytes();
+        Self { down: half(region_says, to_client), up: half(client_says, to_region), moved: Arc::clone(&moved), mask }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    /// Until one side has had enough. May be dropped at any time: nothing is lost that was not sent.
+    async fn carry(&mut self) -> End {
+        let (down, up) = (&mut self.down, &mut self.up);
+        tokio::select! {
+            biased;
+            stop = down.carry() => match stop {
+                Stop::Silent => Self::after_region(down, up).await,
+                Stop::Deaf => if up.frames.has_closed() { End::Closed } else { End::ClientLost },
+            },
+            stop = up.carry() => match stop {
+                Stop::Silent if up.frames.has_closed() => {
+                    up.shut().await;
+                    // What the region still has to say, its own Close above all.
+                    let _ = timeout(WEBSOCKET_CLOSING_MAX, down.carry()).await;
+                    down.shut().await;
+                    End::Closed
+                }
+                Stop::Silent if down.frames.has_closed() => End::Closed,
+                Stop::Silent => End::ClientLost,
+                Stop::Deaf => {
+                    // It takes no more, but may have said why.
+                    let _ = timeout(WEBSOCKET_CLOSING_MAX, down.carry()).await;
+                    Self::after_region(down, up).await
+                }
+            },
+        }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    /// The region says no more.
+    async fn after_region(down: &mut Half<'a>, up: &mut Half<'a>) -> End {
+        if !down.frames.has_closed() {
+            return End::RegionLost;
+        }
+        down.shut().await;
+        let _ = timeout(WEBSOCKET_CLOSING_MAX, up.carry()).await;
+        up.shut().await;
+        End::Closed
+    }
+
+    /// Has the client close. Whether it could be told.
+    async fn tell_client(&mut self, farewell: Farewell) -> bool {
+        if !self.down.frames.is_between_frames() || !self.down.held.is_empty() {
+            return false;
+        }
+        let frame = farewell.frame(None);
+        let mut is_told = false;
+        let parting = async {
+            is_told = self.down.say(&frame).await.is_ok();
+            self.up.hear_out().await;
+        };
+        let _ = timeout(WEBSOCKET_CLOSING_MAX, parting).await;
+        if is_told {
+            self.down.shut().await;
+        }
+        is_told
+    }
+
+    /// Has both close. Whether both could be told.
+    async fn leave(&mut self, farewell: Farewell) -> bool {
+        let (plain, masked) = (farewell.frame(None), farewell.frame(Some(self.mask)));
+        let (down, up) = (&mut self.down, &mut self.up);
+        let (mut client_knows, mut region_knows) = (false, false);
+        let both = async {
+            tokio::join!(
+                async {
+                    client_knows = down.say(&plain).await.is_ok();
+                    down.hear_out().await;
+                },
+                async {
+                    region_knows = up.say(&masked).await.is_ok();
+                    up.hear_out().await;
+                },
+            )
+        };
+        let _ = timeout(WEBSOCKET_CLOSING_MAX, both).await;
+        if client_knows && region_knows {
+            tokio::join!(down.shut(), up.shut());
+        }
+        client_knows && region_knows
+    }
+}
+
+/// Why nothing more can be carried in one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// Who speaks has ended, or broken off.
+    Silent,
+    /// Who listens takes no more.
+    Deaf,
+}
+
+/// One direction.
+struct Half<'a> {
+    front: &'a Front,
+    from: ReadHalf<Stream>,
+    to: WriteHalf<Stream>,
+    /// What was sent, by frames.
+    frames: Frames,
+    /// What has come, and how much of it was sent.
+    held: Vec<u8>,
+    sent: usize,
+    moved: Arc<Mutex<Moment>>,
+}
+
+impl Half<'_> {
+    /// Until one of the two ends. May be dropped at any time.
+    async fn carry(&mut self) -> Stop {
+        loop {
+            if self.send(usize::MAX).await.is_err() {
+                return Stop::Deaf;
+            }
+            if !self.receive().await {
+                return Stop::Silent;
+            }
+        }
+    }
+
+    /// Waits for more. `false`: there is none.
+    async fn receive(&mut self) -> bool {
+        let (from, held, front) = (&mut self.from, &mut self.held, self.front);
+        let came = poll_fn(|cx| poll_append(cx, from, &front.scratch, held)).await;
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = front.clock.now();
+        came.is_ok_and(|count| count > 0)
+    }
+
+    /// Sends what is held, but no more than `most` octets of it.
+    async fn send(&mut self, most: usize) -> io::Result<()> {
+        let until = self.held.len().min(self.sent.saturating_add(most));
+        while self.sent < until {
+            let count = self.to.write(&self.held[self.sent..until]).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.frames.follow(&self.held[self.sent..self.sent + count]);
+            self.sent += count;
+        }
+        if self.sent == self.held.len() && self.sent > 0 {
+            // A quiet WebSocket holds no memory for what it might say.
+            (self.held, self.sent) = (Vec::new(), 0);
+            self.to.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Goes on to the end of the frame under way, and says `farewell` after it, unless a Close has passed already.
+    async fn say(&mut self, farewell: &[u8]) -> io::Result<()> {
+        while !self.frames.is_between_frames() {
+            if self.held.is_empty() && !self.receive().await {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let rest = self.frames.clone().step(&self.held[self.sent..]);
+            self.send(rest).await?;
+        }
+        if !self.frames.has_closed() {
+            self.to.write_all(farewell).await?;
+        }
+        self.to.flush().await
+    }
+
+    /// Hears who speaks out, until it has closed or ended; nobody else does.
+    async fn hear_out(&mut self) {
+        self.frames.follow(&self.held[self.sent..]);
+        (self.held, self.sent) = (Vec::new(), 0);
+        while !self.frames.has_closed() && self.receive().await {
+            self.frames.follow(&self.held);
+            self.held.clear();
+        }
+    }
+
+    /// Says that nothing more comes.
+    async fn shut(&mut self) {
+        // Whoever does not take it has gone before.
+        let _ = timeout(WEBSOCKET_CLOSING_MAX, self.to.shutdown()).await;
     }
 }

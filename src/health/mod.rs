@@ -83,6 +83,8 @@ pub enum Fault {
     Body,
     /// The endpoint said, before doing anything, that it will not.
     Unserved,
+    /// It does not speak what the request needs: no HTTP/2 for gRPC, no WebSocket on its HTTP/2.
+    Unsuited,
 }
 
 impl Fault {
@@ -98,6 +100,7 @@ impl Fault {
                 | Self::ConnectTimeout
                 | Self::Tls
                 | Self::Unserved
+                | Self::Unsuited
         )
     }
 
@@ -126,6 +129,7 @@ impl Fault {
             Self::Status(_) => "status",
             Self::Body => "body",
             Self::Unserved => "unserved",
+            Self::Unsuited => "unsuited",
         }
     }
 }
@@ -148,6 +152,7 @@ impl fmt::Display for Fault {
             Self::Status(status) => write!(f, "status {status}"),
             Self::Body => f.write_str("body is not as expected"),
             Self::Unserved => f.write_str("declined before doing anything"),
+            Self::Unsuited => f.write_str("does not speak what the request needs"),
         }
     }
 }

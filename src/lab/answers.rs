@@ -2,6 +2,7 @@
 
 use super::body::{Answer, Entry, Source};
 use super::fault::{Fault, Hint};
+use super::grpc::{self, Said};
 use super::logbook::Logged;
 use super::mcp;
 use super::openai::{self, Completion, Wrong, octets};
@@ -14,9 +15,11 @@ use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use hyper::ext::Protocol;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -143,6 +146,10 @@ impl Asked {
             ["echo"] => return self.echo(request).await,
             ["status", code] => return self.status(code),
             ["ws"] => return self.web_socket(request),
+            [service @ ("anyfront.lab.Echo" | "grpc.health.v1.Health"), method] => {
+                let (service, method) = (service.to_owned(), method.to_owned());
+                return self.grpc(request, &service, &method).await;
+            }
             _ => {}
         }
         let query = request.uri().query().unwrap_or_default().to_owned();
@@ -160,7 +167,7 @@ impl Asked {
             },
             ["slow"] => self.slow(&query).await,
             ["trailers"] => self.trailers(),
-            _ => self.wrong(404, "there is /health, /whoami, /v1/models, /v1/embeddings, /v1/chat/completions, /bytes/N, /echo, /status/CODE, /slow?ms=N, /trailers, /mcp, /TENANT/mcp/SERVER/server and /ws"),
+            _ => self.wrong(404, "there is /health, /whoami, /v1/models, /v1/embeddings, /v1/chat/completions, /bytes/N, /echo, /status/CODE, /slow?ms=N, /trailers, /mcp, /TENANT/mcp/SERVER/server, /ws and, by gRPC, /anyfront.lab.Echo/Say and /Count"),
         }
     }
 
@@ -300,16 +307,41 @@ impl Asked {
         reply
     }
 
-    /// Shakes hands (RFC 6455 §4.2.2) and echoes every message.
+    /// A call; its status comes in the trailers, at the end of whatever is said.
+    async fn grpc(&self, request: Request<Incoming>, service: &str, method: &str) -> Reply {
+        let is_call = request.version() == Version::HTTP_2 && request.method() == Method::POST;
+        let Ok(body) = Limited::new(request.into_body(), API_BODY_BYTES_MAX).collect().await else {
+            return self.wrong(400, "the body ended early, or is longer than 16 MiB");
+        };
+        if !is_call {
+            return self.wrong(426, "this speaks gRPC over HTTP/2");
+        }
+        let (left, pace, status, why) = match grpc::said(service, method, &body.to_bytes()) {
+            Said::One(message) => ([message].into(), Duration::ZERO, 0, ""),
+            Said::Many(messages) => (messages, self.core.token_pace, 0, ""),
+            Said::Wrong(status, why) => (VecDeque::new(), Duration::ZERO, status, why),
+        };
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", HeaderValue::from(u16::from(status)));
+        trailers.insert("grpc-message", HeaderValue::from_static(why));
+        let mut reply = self.reply(StatusCode::OK, "application/grpc", Source::Done);
+        *reply.body_mut() = self.body(Source::Events { left, pace }).with_trailers(trailers);
+        reply
+    }
+
+    /// Opens a stream (RFC 8441 §5) or shakes hands (RFC 6455 §4.2.2), and echoes every message.
     fn web_socket(&self, mut request: Request<Incoming>) -> Reply {
         let says = |name, wanted: &str| {
             let value = request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
             value.is_some_and(|value| value.to_ascii_lowercase().contains(wanted))
         };
         let key = request.headers().get(header::SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
-        let (true, true, Some(accept)) = (says(header::CONNECTION, "upgrade"), says(header::UPGRADE, "websocket"), key)
-        else {
-            return self.wrong(426, "this speaks WebSocket over HTTP/1.1");
+        let is_stream =
+            request.extensions().get::<Protocol>().is_some_and(|protocol| protocol.as_ref() == b"websocket");
+        let is_upgrade = says(header::CONNECTION, "upgrade") && says(header::UPGRADE, "websocket");
+        let accept = match key.filter(|_| is_upgrade) {
+            None if !is_stream => return self.wrong(426, "this speaks WebSocket, and that was no handshake"),
+            accept => accept,
         };
         let upgrade = hyper::upgrade::on(&mut request);
         let (core, scissors) = (Arc::clone(&self.core), self.scissors.clone());
@@ -318,9 +350,11 @@ impl Asked {
                 echo_messages(&core, upgraded, &scissors).await;
             }
         });
-        let mut reply = self.reply(StatusCode::SWITCHING_PROTOCOLS, TEXT, Source::Done);
+        let status = if is_stream { StatusCode::OK } else { StatusCode::SWITCHING_PROTOCOLS };
+        let mut reply = self.reply(status, TEXT, Source::Done);
         let headers = reply.headers_mut();
         headers.remove(header::CONTENT_TYPE);
+        let Some(accept) = accept.filter(|_| !is_stream) else { return reply };
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         let accept = HeaderValue::from_str(&accept).expect("base64 is a header value");

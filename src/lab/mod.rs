@@ -13,6 +13,7 @@ pub mod certificates;
 mod door;
 mod wire;
 mod body;
+mod grpc;
 mod openai;
 mod mcp;
 mod answers;

@@ -357,6 +357,7 @@ where
     let _ = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).expect("it is small"))
+        .enable_connect_protocol()
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }

@@ -2,7 +2,7 @@
 //!
 //! What is common to all kinds is here; each kind has a file of its own, which says what to send and what must come back.
 
-use super::{http, mcp, token};
+use super::{grpc, http, mcp, token};
 use crate::health::Fault;
 use crate::health::opinion::Flowed;
 use crate::moment::Clock;
@@ -77,6 +77,7 @@ impl Question {
                 ProbeKind::Http { .. } => http::ask(self, kind, clock).await,
                 ProbeKind::Token { .. } => token::ask(self, kind, clock, &mut flowed).await,
                 ProbeKind::Mcp { .. } => mcp::ask(self, kind, clock).await,
+                ProbeKind::Grpc { service } => grpc::ask(self, service, clock).await,
             }
         };
         let result = tokio::time::timeout(self.probe.timeout, asked).await.unwrap_or(Err(Fault::Silent));
@@ -123,8 +124,8 @@ impl Question {
                 *request.uri_mut() = path.parse().map_err(|_| Fault::Protocol)?;
                 sender.send_request(request).await
             }
-            Dialled::Http2(mut sender) => {
-                let scheme = if matches!(self.way, Way::Plain) { "http" } else { "https" };
+            Dialled::Http2(mut sender, _) => {
+                let scheme = if matches!(self.way, Way::Tls { .. }) { "https" } else { "http" };
                 let uri = Uri::builder().scheme(scheme).authority(self.authority.as_str()).path_and_query(path).build();
                 *request.uri_mut() = uri.map_err(|_| Fault::Protocol)?;
                 *request.version_mut() = Version::HTTP_2;

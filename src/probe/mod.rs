@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod flow;
+mod grpc;
 mod http;
 mod mcp;
 mod token;

@@ -4,7 +4,7 @@
 //! Labels are names from the file and nothing else: no client, path or hostname, so their number is bounded by the file.
 //! The text is valid in the plain format (version 0.0.4) and, where asked for, in OpenMetrics 1.0.
 
-use super::view::{EndpointView, Overview, ProbeView, RegionView};
+use super::view::{EndpointView, Overview, ProbeView, RegionView, WebsocketTotals};
 use std::fmt::{Display, Write};
 
 /// In which dialect metrics are written.
@@ -158,6 +158,22 @@ impl Page {
             totals.dropped_events,
         );
         self.gauge("anyfront_replay_bytes", "Octets kept for possible repetition, now.", totals.replay_bytes);
+        self.websockets(&totals.websockets);
+    }
+
+    fn websockets(&mut self, totals: &WebsocketTotals) {
+        self.gauge("anyfront_websockets_open", "WebSockets open now.", totals.open);
+        let name = "anyfront_websockets_ended";
+        self.head(name, "counter", "WebSockets that have ended, and why.");
+        for (reason, count) in [
+            ("closed", totals.closed),
+            ("client_lost", totals.client_lost),
+            ("region_lost", totals.region_lost),
+            ("idle", totals.idle),
+            ("going_away", totals.going_away),
+        ] {
+            self.sample(&format!("{name}_total"), &[("reason", reason)], count);
+        }
     }
 
     fn regions(&mut self, regions: &[RegionView]) {

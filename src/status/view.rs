@@ -109,6 +109,26 @@ pub struct Totals {
     pub dropped_events: u64,
     /// Octets kept for possible repetition, now.
     pub replay_bytes: u64,
+    /// WebSockets.
+    #[serde(default)]
+    pub websockets: WebsocketTotals,
+}
+
+/// WebSockets: how many are open now, and how the others ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebsocketTotals {
+    /// Open now.
+    pub open: u64,
+    /// Both sides, or one of them in order, had closed.
+    pub closed: u64,
+    /// The client was gone.
+    pub client_lost: u64,
+    /// The region was gone.
+    pub region_lost: u64,
+    /// Closed by us: nothing had passed for too long.
+    pub idle: u64,
+    /// Closed by us: the node stops, or an operator has taken the endpoint away.
+    pub going_away: u64,
 }
 
 /// A region.
@@ -335,6 +355,14 @@ impl Totals {
             cut: counters.total(|door| &door.cut),
             dropped_events: counters.total(|door| &door.dropped_events),
             replay_bytes: counters.total(|door| &door.replay_bytes),
+            websockets: WebsocketTotals {
+                open: counters.total(|door| &door.websockets.open),
+                closed: counters.total(|door| &door.websockets.closed),
+                client_lost: counters.total(|door| &door.websockets.client_lost),
+                region_lost: counters.total(|door| &door.websockets.region_lost),
+                idle: counters.total(|door| &door.websockets.idle),
+                going_away: counters.total(|door| &door.websockets.going_away),
+            },
         }
     }
 }

@@ -220,6 +220,7 @@ impl<'a> Proof<'a> {
                 ("connect_timeout", &forward.connect_timeout),
                 ("first_byte_timeout", &forward.first_byte_timeout),
                 ("stream_idle_timeout", &forward.stream_idle_timeout),
+                ("websocket_idle_timeout", &forward.websocket_idle_timeout),
             ]
         }) {
             self.positive(key.0, key.1.as_ref());
@@ -239,6 +240,7 @@ impl<'a> Proof<'a> {
             connect_timeout: duration(of(|forward| &forward.connect_timeout), Duration::from_secs(1)),
             first_byte_timeout: duration(of(|forward| &forward.first_byte_timeout), Duration::from_secs(600)),
             stream_idle_timeout: duration(of(|forward| &forward.stream_idle_timeout), Duration::from_secs(600)),
+            websocket_idle_timeout: duration(of(|forward| &forward.websocket_idle_timeout), Duration::from_secs(300)),
             slow_start: duration(of(|forward| &forward.slow_start), Duration::from_secs(60)),
             connection_max_age: Some(duration(of(|forward| &forward.connection_max_age), Duration::from_secs(900)))
                 .filter(|age| !age.is_zero()),

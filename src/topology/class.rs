@@ -65,6 +65,8 @@ pub enum Dialect {
     /// `application/problem+json` (RFC 9457).
     #[default]
     Plain,
+    /// Trailers without anything before them. No class says so: a request that is a gRPC call is answered as one.
+    Grpc,
 }
 
 /// Which ends of an event stream are good ones.

@@ -26,8 +26,8 @@ impl Endpoint {
     /// Whether this and `other` are reached and asked in the same way, so that what is known of one holds for the other.
     #[must_use]
     pub fn is_reached_like(&self, other: &Self) -> bool {
-        (self.tls, &self.host, self.port, &self.connect, self.host_from)
-            == (other.tls, &other.host, other.port, &other.connect, other.host_from)
+        (self.tls, &self.host, self.port, &self.connect, self.host_from, self.http2)
+            == (other.tls, &other.host, other.port, &other.connect, other.host_from, other.http2)
     }
 }
 

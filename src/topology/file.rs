@@ -100,7 +100,8 @@ table! {
     /// How endpoints are probed: on the way that traffic goes, TLS as the endpoint's URL says.
     Probe "[probe]" {
         /// `http` sends a GET and judges the answer; `tcp` only opens a connection; `token` opens a tiny stream of a
-        /// model and watches it flow; `mcp` makes a call that every MCP server answers and that changes nothing.
+        /// model and watches it flow; `mcp` makes a call that every MCP server answers and that changes nothing; `grpc`
+        /// asks gRPC's health service.
         kind: May<Kind> = "http",
         /// Path and query of what is asked. It should go through everything a request goes through. For `token`
         /// "/v1/chat/completions", for `mcp` "/mcp".
@@ -128,6 +129,8 @@ table! {
         expect_body: May<String> = "",
         /// A value that the body must have, if it must be JSON.
         expect_json: May<ExpectJson>,
+        /// Which service `grpc` asks for. Empty: the whole endpoint, which every health service knows.
+        service: May<String> = "",
         /// For `token`: which model. One that costs nothing, such as an echo; there is no default that could be right.
         model: May<String>,
         /// For `token`: so many events must come at least, before `data: [DONE]`. Three: one alone has no gap.
@@ -174,6 +177,9 @@ table! {
         first_byte_timeout: May<Duration> = "600s",
         /// Longest silence inside an answer. As long as the common SDKs wait.
         stream_idle_timeout: May<Duration> = "600s",
+        /// Longest silence on a WebSocket, both ways; then both ends get a Close (1001). Five minutes: who wants to stay
+        /// says something, a ping perhaps; common libraries do so every 20 to 60 seconds.
+        websocket_idle_timeout: May<Duration> = "5m",
         /// How long a recovered endpoint takes to get its full share; `0s`: at once.
         slow_start: May<Duration> = "60s",
         /// How long a client's connection goes on taking requests, a fifth more or less, so that many do not end together.
@@ -257,6 +263,9 @@ table! {
         host: May<HostFrom> = "endpoint",
         /// Its share inside the region.
         weight: May<Whole<1, 10_000>> = 100,
+        /// Whether it speaks HTTP/2 in the clear without being asked, as gRPC servers do. By TLS the handshake says, and
+        /// this means nothing. False: most of what speaks HTTP in the clear speaks HTTP/1.1.
+        http2: May<bool> = false,
     }
 }
 

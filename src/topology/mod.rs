@@ -233,6 +233,8 @@ pub struct Endpoint {
     pub host_from: HostFrom,
     /// Its share inside the region, 1 to 10 000.
     pub weight: u32,
+    /// Whether it speaks HTTP/2 in the clear, without being asked. By TLS the handshake says.
+    pub http2: bool,
 }
 
 /// The host part of a URL.
@@ -280,6 +282,11 @@ pub struct Probe {
 pub enum ProbeKind {
     /// Whether a connection (with TLS where the URL says so) can be opened.
     Tcp,
+    /// `grpc.health.v1.Health/Check`: whether this service serves; empty: the whole.
+    Grpc {
+        /// Which service.
+        service: Arc<str>,
+    },
     /// A GET, and what the answer must be.
     Http {
         /// Path and query.
@@ -324,6 +331,7 @@ impl ProbeKind {
             Self::Http { .. } => "http",
             Self::Token { .. } => "token",
             Self::Mcp { .. } => "mcp",
+            Self::Grpc { .. } => "grpc",
         }
     }
 
@@ -449,6 +457,8 @@ pub struct Forward {
     pub first_byte_timeout: Duration,
     /// Longest silence inside an answer.
     pub stream_idle_timeout: Duration,
+    /// Longest silence on a WebSocket, both ways.
+    pub websocket_idle_timeout: Duration,
     /// How long a recovered endpoint takes to get its full share.
     pub slow_start: Duration,
     /// How long a client's connection goes on taking requests, a fifth more or less; `None` is for ever.

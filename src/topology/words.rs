@@ -400,6 +400,8 @@ pub enum Kind {
     Token,
     /// Calls an MCP server.
     Mcp,
+    /// Asks gRPC's health service.
+    Grpc,
 }
 
 impl Kind {
@@ -411,15 +413,17 @@ impl Kind {
             Self::Http => "http",
             Self::Token => "token",
             Self::Mcp => "mcp",
+            Self::Grpc => "grpc",
         }
     }
 }
 
-words!("\"http\", \"tcp\", \"token\" or \"mcp\"": Kind {
+words!("\"http\", \"tcp\", \"token\", \"mcp\" or \"grpc\"": Kind {
     "http" => Self::Http,
     "tcp" => Self::Tcp,
     "token" => Self::Token,
     "mcp" => Self::Mcp,
+    "grpc" => Self::Grpc,
 });
 words!("\"planned\", \"active\" or \"retiring\"": NatState {
     "planned" => Self::Planned,

@@ -2,19 +2,36 @@
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 /// Why a request's body could not be sent to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutgoingError {
     /// The client went away, or broke the protocol.
-    #[error("the client ended its request early")]
     Client,
     /// The client was too slow.
-    #[error("the client sent its request too slowly")]
     TooSlow,
+}
+
+impl fmt::Display for OutgoingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "the client ended its request early",
+            Self::TooSlow => "the client sent its request too slowly",
+        })
+    }
+}
+
+impl Error for OutgoingError {
+    /// By HTTP/2 this is why the endpoint's stream is reset: nobody wants the answer any more (RFC 9113 §7).
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        static CANCELLED: LazyLock<h2::Error> = LazyLock::new(|| h2::Reason::CANCEL.into());
+        Some(&*CANCELLED)
+    }
 }
 
 /// A request's body on its way to an endpoint.

@@ -9,13 +9,18 @@ use crate::tls::ALPN_HTTP2;
 use crate::tls::trust::Trust;
 use crate::topology::{Endpoint, Host};
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls_pki_types::ServerName;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -25,12 +30,16 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// HTTP/2 flow control: what an endpoint may send ahead on one connection.
 const CONNECTION_WINDOW: u32 = 1 << 20;
+/// How often a new HTTP/2 connection is asked what its endpoint has announced, while somebody waits for that.
+const ANNOUNCEMENT_LOOK: Duration = Duration::from_millis(2);
 
 /// How an endpoint is spoken to.
 #[derive(Clone, Debug)]
 pub enum Way {
     /// In the clear.
     Plain,
+    /// In the clear, HTTP/2 without asking first (RFC 9113 §3.3).
+    PlainHttp2,
     /// By TLS, under this name.
     Tls {
         /// Whom we believe.
@@ -48,7 +57,7 @@ impl Way {
     #[must_use]
     pub fn to(endpoint: &Endpoint, seen: Option<&Hostname>, trust: &Trust) -> Self {
         if !endpoint.tls {
-            return Self::Plain;
+            return if endpoint.http2 { Self::PlainHttp2 } else { Self::Plain };
         }
         let name = match (seen, &endpoint.host) {
             (Some(name), _) | (None, Host::Name(name)) => {
@@ -66,16 +75,71 @@ pub enum Dialled {
     /// One request at a time.
     Http1(http1::SendRequest<Outgoing>, Arc<Wire>),
     /// Many at once.
-    Http2(http2::SendRequest<Outgoing>),
+    Http2(http2::SendRequest<Outgoing>, Arc<Line>),
 }
 
-/// Dials `addresses` in turn until one answers, all within `timeout`, TLS and HTTP included.
+/// An HTTP/2 connection, beside what is sent on it: what its endpoint has announced, and how to part from it.
+#[derive(Debug, Default)]
+pub struct Line {
+    takes_websockets: AtomicBool,
+    is_cut: watch::Sender<bool>,
+}
+
+impl Line {
+    /// Whether the endpoint has announced that it takes WebSockets on its streams (RFC 8441 §3).
+    #[must_use]
+    pub fn takes_websockets(&self) -> bool {
+        self.takes_websockets.load(Relaxed)
+    }
+
+    /// Ends the connection, whatever is under way on it, without a word.
+    pub fn cut(&self) {
+        self.is_cut.send_replace(true);
+    }
+}
+
+/// Runs what an HTTP/2 connection spawns, until its line is cut.
+#[derive(Clone, Debug)]
+struct Crew(watch::Receiver<bool>);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Crew {
+    fn execute(&self, work: F) {
+        let mut is_cut = self.0.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                Ok(_) = is_cut.wait_for(|is_cut| *is_cut) => {}
+                () = work => {}
+            }
+        });
+    }
+}
+
+/// Dials `addresses` in turn until one answers, all within `timeout`, TLS and HTTP included. `http1_only`: by TLS, HTTP/2 is
+/// not offered.
 ///
 /// # Errors
 /// What stood in the way at the last address, or that time ran out. Whoever it was has seen nothing of a request.
 pub async fn dial(way: &Way, addresses: &[SocketAddr], http1_only: bool, timeout: Duration) -> Result<Dialled, Fault> {
-    let dialled = async { secure_and_shake(way, reach(addresses, timeout).await?, http1_only).await };
+    let dialled = async { secure_and_shake(way, reach(addresses, timeout).await?, http1_only, Duration::ZERO).await };
     tokio::time::timeout(timeout, dialled).await.unwrap_or(Err(Fault::ConnectTimeout))
+}
+
+/// The same for a WebSocket: an HTTP/2 endpoint has half of `timeout` to announce that it takes them.
+///
+/// # Errors
+/// As [`dial`]; [`Fault::Unsuited`] if it does not announce it.
+pub async fn dial_for_websocket(
+    way: &Way,
+    addresses: &[SocketAddr],
+    http1_only: bool,
+    timeout: Duration,
+) -> Result<Dialled, Fault> {
+    let dialled = async { secure_and_shake(way, reach(addresses, timeout).await?, http1_only, timeout / 2).await };
+    match tokio::time::timeout(timeout, dialled).await.unwrap_or(Err(Fault::ConnectTimeout))? {
+        Dialled::Http2(_, line) if !line.takes_websockets() => Err(Fault::Unsuited),
+        dialled => Ok(dialled),
+    }
 }
 
 /// Opens a connection in the clear, without speaking HTTP on it.
@@ -94,7 +158,7 @@ pub async fn connect(way: &Way, addresses: &[SocketAddr], timeout: Duration) -> 
     let connected = async {
         let stream = reach(addresses, timeout).await?;
         match way {
-            Way::Plain => Ok(()),
+            Way::Plain | Way::PlainHttp2 => Ok(()),
             Way::Tls { trust, name } => secure(trust, name, Watched::new(stream, Wire::new()), true).await.map(drop),
         }
     };
@@ -132,15 +196,21 @@ async fn secure(
     TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await.map_err(|_| Fault::Tls)
 }
 
-async fn secure_and_shake(way: &Way, stream: TcpStream, http1_only: bool) -> Result<Dialled, Fault> {
+async fn secure_and_shake(
+    way: &Way,
+    stream: TcpStream,
+    http1_only: bool,
+    announcement_max: Duration,
+) -> Result<Dialled, Fault> {
     let wire = Wire::new();
     let stream = Watched::new(stream, Arc::clone(&wire));
     match way {
         Way::Plain => shake_http1(TokioIo::new(stream), wire).await,
+        Way::PlainHttp2 => shake_http2(TokioIo::new(stream), announcement_max).await,
         Way::Tls { trust, name } => {
             let stream = secure(trust, name, stream, http1_only).await?;
             if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
-                shake_http2(TokioIo::new(stream)).await
+                shake_http2(TokioIo::new(stream), announcement_max).await
             } else {
                 shake_http1(TokioIo::new(stream), wire).await
             }
@@ -165,11 +235,14 @@ where
     Ok(Dialled::Http1(sender, wire))
 }
 
-async fn shake_http2<S>(io: S) -> Result<Dialled, Fault>
+/// `announcement_max`: how long to wait for the endpoint to announce that it takes WebSockets.
+async fn shake_http2<S>(io: S, announcement_max: Duration) -> Result<Dialled, Fault>
 where
     S: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
 {
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+    let line = Arc::new(Line::default());
+    let crew = Crew(line.is_cut.subscribe());
+    let (sender, mut connection) = http2::Builder::new(crew.clone())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT)
@@ -180,10 +253,25 @@ where
         .handshake(io)
         .await
         .map_err(|_| Fault::Protocol)?;
-    tokio::spawn(async move {
-        let _ = connection.await;
+    // The announcement comes with the first frame, and hyper tells nobody when.
+    for _ in 0..announcement_max.as_millis() / ANNOUNCEMENT_LOOK.as_millis() {
+        if connection.is_extended_connect_protocol_enabled() {
+            line.takes_websockets.store(true, Relaxed);
+            break;
+        }
+        tokio::time::sleep(ANNOUNCEMENT_LOOK).await;
+    }
+    let told = Arc::clone(&line);
+    crew.execute(async move {
+        let _ = poll_fn(|cx| {
+            if connection.is_extended_connect_protocol_enabled() {
+                told.takes_websockets.store(true, Relaxed);
+            }
+            Pin::new(&mut connection).poll(cx)
+        })
+        .await;
     });
-    Ok(Dialled::Http2(sender))
+    Ok(Dialled::Http2(sender, line))
 }
 
 fn of_connect(error: &io::Error) -> Fault {

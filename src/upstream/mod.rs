@@ -67,8 +67,11 @@ pub enum Needs {
     /// HTTP/1.1 or HTTP/2, whatever the endpoint prefers.
     #[default]
     Any,
-    /// HTTP/1.1, a connection of its own: it will be upgraded.
-    Upgrade,
+    /// A connection of its own that can become a WebSocket: it lives for hours, and should neither take others with it nor
+    /// stand in their way.
+    WebSocket,
+    /// HTTP/2: gRPC goes by nothing else.
+    Http2,
 }
 
 impl Upstream {
@@ -93,9 +96,9 @@ impl Upstream {
         is_fresh: bool,
     ) -> Result<Lease, Fault> {
         let pool = self.pool(snapshot, endpoint, hostname);
-        if needs == Needs::Any
+        if needs != Needs::WebSocket
             && !is_fresh
-            && let Some(lease) = pool.idle(self.clock.now())
+            && let Some(lease) = pool.idle(self.clock.now(), needs)
         {
             return Ok(lease);
         }

@@ -1,7 +1,7 @@
 //! Connections to one endpoint, one worker's: idle ones kept, bounded, last in first out.
 
 use super::body::Outgoing;
-use super::dial::{self, Dialled, Way};
+use super::dial::{self, Dialled, Line, Way};
 use super::wire::Wire;
 use super::{AttemptError, Needs, Progress};
 use crate::health::Fault;
@@ -9,7 +9,7 @@ use crate::limits::{POOL_AGE_MAX, POOL_IDLE, POOL_IDLE_MAX, UPSTREAM_STREAMS_MAX
 use crate::load::{InFlight, Load};
 use crate::moment::{Clock, Dice, Moment};
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -40,6 +40,8 @@ pub struct Pool {
     speaks_http2: AtomicBool,
     /// Whether a connection may turn out to be one for many: it is TLS, and nobody has got through yet.
     may_speak_http2: AtomicBool,
+    /// Whether WebSockets go by HTTP/2: it takes them there, and perhaps nowhere else.
+    takes_websockets_by_http2: AtomicBool,
     dialling: tokio::sync::Mutex<()>,
 }
 
@@ -65,6 +67,7 @@ struct Shared {
     sender: http2::SendRequest<Outgoing>,
     streams: Arc<AtomicUsize>,
     until: Moment,
+    line: Arc<Line>,
 }
 
 /// A connection to send one request on.
@@ -81,6 +84,8 @@ pub struct Lease {
 enum Kind {
     Http1(Exclusive),
     Http2(http2::SendRequest<Outgoing>, Stream),
+    /// HTTP/2 for one stream only.
+    WebSocket(http2::SendRequest<Outgoing>, Arc<Line>),
 }
 
 /// One stream of a shared connection.
@@ -104,12 +109,13 @@ impl Pool {
     /// No connection yet. `authority` is what requests call the endpoint.
     #[must_use]
     pub fn new(clock: Clock, way: Way, authority: HeaderValue) -> Self {
-        let may_speak_http2 = AtomicBool::new(matches!(way, Way::Tls { .. }));
+        let may_speak_http2 = AtomicBool::new(!matches!(way, Way::Plain));
         Self {
             clock,
             way,
             authority,
             may_speak_http2,
+            takes_websockets_by_http2: AtomicBool::new(false),
             idle: Mutex::new(Vec::new()),
             bare: Mutex::new(Vec::new()),
             shared: Mutex::new(Vec::new()),
@@ -118,9 +124,9 @@ impl Pool {
         }
     }
 
-    /// A connection that is there already, if one is.
+    /// A connection that is there already and does for what the request `needs`, if one is.
     #[must_use]
-    pub fn idle(self: &Arc<Self>, now: Moment) -> Option<Lease> {
+    pub fn idle(self: &Arc<Self>, now: Moment, needs: Needs) -> Option<Lease> {
         if self.speaks_http2.load(Relaxed) {
             let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
             // One that is too old is let go: it ends with the last of its streams.
@@ -128,6 +134,9 @@ impl Pool {
             let free = shared.iter().find(|connection| connection.streams.load(Relaxed) < UPSTREAM_STREAMS_MAX)?;
             let kind = Kind::Http2(free.sender.clone(), Stream::on(free));
             return Some(Lease { pool: Arc::clone(self), kind, was_idle: true, is_kept: true });
+        }
+        if needs == Needs::Http2 {
+            return None;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((connection, since)) = idle.pop() {
@@ -159,14 +168,20 @@ impl Pool {
         timeout: Duration,
         load: &Load,
     ) -> Result<Lease, Fault> {
-        let is_for_upgrade = needs == Needs::Upgrade;
+        if needs == Needs::WebSocket {
+            return self.open_for_websocket(addresses, timeout, load).await;
+        }
+        // What said by TLS that it speaks HTTP/1.1 is asked again: it may have learnt.
+        if needs == Needs::Http2 && self.is_plain() {
+            return Err(Fault::Unsuited);
+        }
         let until = self.clock.now() + timeout;
         let mut turn = None;
         // Until we know what is spoken one goes ahead: otherwise all who come first would dial a connection each.
-        if !is_for_upgrade && (self.speaks_http2.load(Relaxed) || self.may_speak_http2.load(Relaxed)) {
+        if self.speaks_http2.load(Relaxed) || self.may_speak_http2.load(Relaxed) {
             let waited = tokio::time::timeout(timeout, self.dialling.lock()).await;
             turn = Some(waited.map_err(|_| Fault::ConnectTimeout)?);
-            if let Some(lease) = self.idle(self.clock.now()) {
+            if let Some(lease) = self.idle(self.clock.now(), needs) {
                 return Ok(lease);
             }
             if !self.speaks_http2.load(Relaxed) && !self.may_speak_http2.load(Relaxed) {
@@ -174,29 +189,63 @@ impl Pool {
             }
         }
         let left = until.since(self.clock.now());
-        let dialled = dial::dial(&self.way, addresses, is_for_upgrade, left).await?;
-        if !is_for_upgrade {
-            self.may_speak_http2.store(false, Relaxed);
-        }
+        let dialled = dial::dial(&self.way, addresses, false, left).await?;
+        self.may_speak_http2.store(false, Relaxed);
         load.connected();
         let until = self.old_at();
         let kind = match dialled {
             Dialled::Http1(sender, wire) => {
-                if !is_for_upgrade {
-                    self.speaks_http2.store(false, Relaxed);
+                self.speaks_http2.store(false, Relaxed);
+                let connection = Exclusive { sender, wire, until };
+                if needs == Needs::Http2 {
+                    self.put_back(connection);
+                    return Err(Fault::Unsuited);
                 }
-                Kind::Http1(Exclusive { sender, wire, until })
+                Kind::Http1(connection)
             }
-            Dialled::Http2(sender) => {
+            Dialled::Http2(sender, line) => {
                 self.speaks_http2.store(true, Relaxed);
-                let connection = Shared { sender, streams: Arc::default(), until };
+                let connection = Shared { sender, streams: Arc::default(), until, line };
                 let kind = Kind::Http2(connection.sender.clone(), Stream::on(&connection));
                 self.shared.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
                 kind
             }
         };
         drop(turn);
-        Ok(Lease { pool: Arc::clone(self), kind, was_idle: false, is_kept: !is_for_upgrade })
+        Ok(Lease { pool: Arc::clone(self), kind, was_idle: false, is_kept: true })
+    }
+
+    /// By HTTP/1.1, unless the endpoint has announced that it takes WebSockets by HTTP/2, or takes nothing else.
+    async fn open_for_websocket(
+        self: &Arc<Self>,
+        addresses: &[SocketAddr],
+        timeout: Duration,
+        load: &Load,
+    ) -> Result<Lease, Fault> {
+        let until = self.clock.now() + timeout;
+        let goes_by_http2 = self.takes_websockets_by_http2.load(Relaxed) || self.has_announced_websockets();
+        let mut dialled = dial::dial_for_websocket(&self.way, addresses, !goes_by_http2, timeout).await;
+        if !goes_by_http2 && dialled.as_ref().is_err_and(|fault| *fault == Fault::Tls) && !self.is_plain() {
+            // What speaks nothing but HTTP/2 ends a handshake that does not offer it.
+            dialled = dial::dial_for_websocket(&self.way, addresses, false, until.since(self.clock.now())).await;
+        }
+        if dialled.as_ref().is_err_and(|fault| *fault == Fault::Unsuited) {
+            self.takes_websockets_by_http2.store(false, Relaxed);
+        }
+        let kind = match dialled? {
+            Dialled::Http1(sender, wire) => Kind::Http1(Exclusive { sender, wire, until: self.old_at() }),
+            Dialled::Http2(sender, line) => {
+                self.takes_websockets_by_http2.store(true, Relaxed);
+                Kind::WebSocket(sender, line)
+            }
+        };
+        load.connected();
+        Ok(Lease { pool: Arc::clone(self), kind, was_idle: false, is_kept: false })
+    }
+
+    fn has_announced_websockets(&self) -> bool {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.iter().any(|connection| connection.line.takes_websockets())
     }
 
     /// What requests call the endpoint: their `Host` or `:authority`.
@@ -300,7 +349,7 @@ impl Lease {
     /// Whether it speaks HTTP/2.
     #[must_use]
     pub fn is_http2(&self) -> bool {
-        matches!(self.kind, Kind::Http2(..))
+        matches!(self.kind, Kind::Http2(..) | Kind::WebSocket(..))
     }
 
     /// Sends a request and waits for the head of its answer, however long that takes. `is_safe`: whether it may be
@@ -324,7 +373,8 @@ impl Lease {
                 match connection.sender.try_send_request(request).await {
                     Ok(response) => {
                         let back = is_kept.then_some((pool, connection));
-                        Ok(response.map(|body| Answer::of_http1(body, back, in_flight)))
+                        let opens = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                        Ok(response.map(|body| Answer::of_http1(body, back, in_flight, opens)))
                     }
                     Err(mut error) => {
                         let is_unsent = error.take_message().is_some() || connection.wire.written() == written_before;
@@ -334,6 +384,10 @@ impl Lease {
             }
             Kind::Http2(mut sender, stream) => match sender.try_send_request(request).await {
                 Ok(response) => Ok(response.map(|body| Answer::of_http2(body, stream, in_flight))),
+                Err(mut error) => Err(failed(error.take_message().is_some(), error.error(), was_idle)),
+            },
+            Kind::WebSocket(mut sender, line) => match sender.try_send_request(request).await {
+                Ok(response) => Ok(response.map(|body| Answer::of_websocket(body, sender, line, in_flight))),
                 Err(mut error) => Err(failed(error.take_message().is_some(), error.error(), was_idle)),
             },
         }
@@ -360,20 +414,41 @@ pub struct Answer {
     unread: VecDeque<Frame<Bytes>>,
     back: Option<(Arc<Pool>, Exclusive)>,
     stream: Option<Stream>,
+    /// A connection for this answer alone.
+    own: Option<(http2::SendRequest<Outgoing>, Arc<Line>)>,
     in_flight: Option<InFlight>,
 }
 
 impl Answer {
-    fn of_http1(body: Incoming, back: Option<(Arc<Pool>, Exclusive)>, in_flight: InFlight) -> Self {
-        let mut answer = Self { body, unread: VecDeque::new(), back, stream: None, in_flight: Some(in_flight) };
-        if answer.body.is_end_stream() {
+    /// `opens`: the answer has no end, because the connection becomes something else.
+    fn of_http1(body: Incoming, back: Option<(Arc<Pool>, Exclusive)>, in_flight: InFlight, opens: bool) -> Self {
+        let mut answer =
+            Self { body, unread: VecDeque::new(), back, stream: None, own: None, in_flight: Some(in_flight) };
+        if answer.body.is_end_stream() && !opens {
             answer.finish();
         }
         answer
     }
 
     fn of_http2(body: Incoming, stream: Stream, in_flight: InFlight) -> Self {
-        Self { body, unread: VecDeque::new(), back: None, stream: Some(stream), in_flight: Some(in_flight) }
+        Self { body, unread: VecDeque::new(), back: None, stream: Some(stream), own: None, in_flight: Some(in_flight) }
+    }
+
+    fn of_websocket(
+        body: Incoming,
+        sender: http2::SendRequest<Outgoing>,
+        line: Arc<Line>,
+        in_flight: InFlight,
+    ) -> Self {
+        let own = Some((sender, line));
+        Self { body, unread: VecDeque::new(), back: None, stream: None, own, in_flight: Some(in_flight) }
+    }
+
+    /// Ends what the answer opened without a word, where it has a connection of its own.
+    pub fn cut(&self) {
+        if let Some((_, line)) = &self.own {
+            line.cut();
+        }
     }
 
     /// Gives back what was read of it, in order: whoever reads it next begins with that.

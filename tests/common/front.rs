@@ -402,6 +402,12 @@ impl Door {
         })
     }
 
+    /// A node that has so long for what still runs when it stops.
+    pub fn with_grace(origins: &[(&str, SocketAddr)], papers: &Papers, grace: Duration) -> Self {
+        let origins: Vec<_> = origins.iter().map(|(scheme, address)| (*scheme, *address, "origin.test")).collect();
+        Self::run(&origins, "", papers, |options| options.grace = grace)
+    }
+
     fn run(
         origins: &[(&str, SocketAddr, &str)],
         forward: &str,
@@ -479,12 +485,14 @@ fn file(origins: &[(&str, SocketAddr, &str)], forward: &str) -> String {
     );
     let _ = write!(text, "[forward]\ntrust = [\"ca.pem\"]\n{forward}\n");
     for (at, (scheme, address, host)) in origins.iter().enumerate() {
+        // HTTP/2 in the clear has no scheme of its own.
+        let (scheme, http2) = if *scheme == "h2c" { ("http", "http2 = true\n") } else { (*scheme, "") };
         let name = char::from(b'a' + u8::try_from(at).expect("few"));
         let _ = write!(
             text,
             "[[region]]\nname = \"{name}\"\nprovider = \"p{at}\"\ncity = \"C{at}\"\ncountry = \"US\"\n\
              latitude = {}.0\nlongitude = 0.0\n\
-             [[region.endpoint]]\nurl = \"{scheme}://{host}\"\nconnect = [\"{address}\"]\n",
+             [[region.endpoint]]\nurl = \"{scheme}://{host}\"\nconnect = [\"{address}\"]\n{http2}",
             10 * (at + 1)
         );
     }

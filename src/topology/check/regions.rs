@@ -179,6 +179,7 @@ impl Proof<'_> {
         let probe = Probe {
             kind: match kind {
                 Kind::Tcp => ProbeKind::Tcp,
+                Kind::Grpc => ProbeKind::Grpc { service: key!(service).map_or("", |service| &service.value).into() },
                 Kind::Http => ProbeKind::Http {
                     path: key!(path).map_or("/health", |path| &path.value.0).into(),
                     expect_status: match key!(expect_status) {
@@ -308,8 +309,8 @@ impl Proof<'_> {
 
     /// Keys that mean nothing for a kind.
     fn idle_keys(&mut self, told: &file::Probe, kind: Kind) {
-        use Kind::{Http, Mcp, Token};
-        let keys: [(&str, Option<&Range<usize>>, &[Kind]); 9] = [
+        use Kind::{Grpc, Http, Mcp, Token};
+        let keys: [(&str, Option<&Range<usize>>, &[Kind]); 10] = [
             ("path", told.path.as_ref().map(|key| &key.span), &[Http, Token, Mcp]),
             ("expect_status", told.expect_status.as_ref().map(|key| &key.span), &[Http]),
             ("expect_body", told.expect_body.as_ref().map(|key| &key.span), &[Http]),
@@ -318,6 +319,7 @@ impl Proof<'_> {
             ("events", told.events.as_ref().map(|key| &key.span), &[Token]),
             ("first_event", told.first_event.as_ref().map(|key| &key.span), &[Token]),
             ("gap", told.gap.as_ref().map(|key| &key.span), &[Token]),
+            ("service", told.service.as_ref().map(|key| &key.span), &[Grpc]),
             ("authorization_file", told.authorization_file.as_ref().map(|key| &key.span), &[Token, Mcp]),
         ];
         for (key, span, fits) in keys.into_iter().filter(|(.., fits)| !fits.contains(&kind)) {
@@ -332,7 +334,7 @@ impl Proof<'_> {
 /// How long a probe of that kind may take unless it is said, milliseconds.
 fn timeout_ms(kind: Kind) -> u64 {
     match kind {
-        Kind::Http | Kind::Tcp => 1_500,
+        Kind::Http | Kind::Tcp | Kind::Grpc => 1_500,
         Kind::Token => 10_000,
         Kind::Mcp => 3_000,
     }
@@ -353,6 +355,7 @@ fn endpoint(
         connect: values(said.and_then(|said| said.connect.as_ref())),
         host_from: said.and_then(|said| said.host.as_ref()).map_or(HostFrom::Endpoint, |host| host.value),
         weight: whole(said.and_then(|said| said.weight.as_ref()), 100),
+        http2: said.and_then(|said| said.http2.as_ref()).is_some_and(|http2| http2.value),
     };
     endpoint.name = match said.and_then(|said| said.name.as_ref()) {
         Some(name) => EndpointName::new(region, name.value.as_str()),

@@ -22,6 +22,7 @@ impl Proof<'_> {
         self.too_far(topology);
         self.in_circles(topology);
         self.forward_knobs(topology);
+        self.http2(topology);
     }
 
     fn warning(&mut self, span: &std::ops::Range<usize>, title: String, label: &str, help: impl Into<String>) {
@@ -150,6 +151,30 @@ impl Proof<'_> {
                     "leads back here",
                     "name the region's own address, or say where it is with connect",
                 );
+            }
+        }
+    }
+
+    /// HTTP/2 said where TLS says it, and not said where a probe needs it.
+    fn http2(&mut self, topology: &Topology) {
+        let file = self.file;
+        let written = file.region.iter().flat_map(|regions| &regions.value);
+        for (region, At { value, .. }) in topology.regions.iter().zip(written) {
+            for At { value: endpoint, .. } in value.endpoint.iter().flat_map(|list| &list.value) {
+                let is_tls = endpoint.url.as_ref().is_some_and(|url| url.value.tls);
+                if let Some(At { span, .. }) = endpoint.http2.as_ref().filter(|_| is_tls) {
+                    let title = "http2 has no effect on an endpoint with https".to_owned();
+                    self.warning(span, title, "the handshake says what is spoken", "remove http2");
+                }
+            }
+            let speaks_http1 = |endpoint: &&Endpoint| !endpoint.tls && !endpoint.http2;
+            let mut endpoints = region.endpoints.iter().map(|endpoint| topology.endpoint(*endpoint));
+            if let (ProbeKind::Grpc { .. }, Some(endpoint), Some(name)) =
+                (&region.probe.kind, endpoints.find(speaks_http1), &*value.name)
+            {
+                let title = format!("a probe of kind \"grpc\" can never pass at endpoint {}", endpoint.name);
+                let help = "gRPC needs HTTP/2: use https, or a [[region.endpoint]] with http2 = true";
+                self.warning(&name.span, title, "it speaks HTTP/1.1 in the clear", help);
             }
         }
     }
