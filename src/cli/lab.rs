@@ -145,6 +145,9 @@ struct BreakArgs {
     /// slow: how many times as far away
     #[arg(long, value_name = "X")]
     times: Option<f64>,
+    /// cut: after how many octets of the body [default: half of it]
+    #[arg(long, value_name = "N")]
+    bytes: Option<u64>,
     /// Heal by itself after this time, such as 30s or 5m
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     lasts: Option<Duration>,
@@ -168,6 +171,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 status: args.status,
                 ms: args.ms,
                 times: args.times,
+                bytes: args.bytes,
                 for_s: args.lasts.map(|lasts| lasts.as_secs_f64()),
             };
             let done = ask(args.control, "POST", "/break", &serde_json::to_string(&order)?)?;

@@ -31,6 +31,11 @@ const SLOW_MS_MAX: u64 = 600_000;
 /// Most octets of `/bytes/N`: a tebibyte.
 const BYTES_MAX: u64 = 1 << 40;
 
+/// Most events of `/events`.
+const EVENTS_MAX: u64 = 100_000;
+/// A request with this field has its answer cut after so many octets of the body: one request's own fault.
+const CUT_AT: &str = "x-lab-cut-at";
+
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -43,6 +48,7 @@ pub(super) async fn answer(
     scissors: Scissors,
 ) -> Result<Reply, Infallible> {
     let is_head = request.method() == Method::HEAD;
+    let cut_at = request.headers().get(CUT_AT).and_then(|bytes| bytes.to_str().ok()?.parse().ok());
     let number = core.log.begin(logged(&core, &request));
     let asked = Asked { core: Arc::clone(&core), scissors, number };
     let weather = *core.weather.borrow();
@@ -68,6 +74,9 @@ pub(super) async fn answer(
     core.log.answer(number, reply.status().as_u16(), injected.is_some());
     let entry = Entry { log: Arc::clone(&core.log), number, clock: core.clock };
     reply.body_mut().belongs_to(entry, is_head);
+    if let Some(bytes) = cut_at {
+        reply.body_mut().is_cut_at(bytes);
+    }
     reply.headers_mut().insert("x-lab-endpoint", core.endpoint_header.clone());
     Ok(reply)
 }
@@ -143,8 +152,9 @@ impl Asked {
                 None => self.wrong(400, "it should read /bytes/N, N octets, at most a tebibyte"),
             },
             ["slow"] => self.slow(&query).await,
+            ["events"] => self.events(&query),
             ["trailers"] => self.trailers(),
-            _ => self.wrong(404, "there is /health, /whoami, /v1/models, /v1/embeddings, /v1/chat/completions, /bytes/N, /echo, /status/CODE, /slow?ms=N, /trailers and /ws"),
+            _ => self.wrong(404, "there is /health, /whoami, /v1/models, /v1/embeddings, /v1/chat/completions, /bytes/N, /echo, /status/CODE, /slow?ms=N, /events?n=N&ms=N, /trailers and /ws"),
         }
     }
 
@@ -211,10 +221,7 @@ impl Asked {
         match say(&body) {
             Ok(Completion::Whole(body)) => self.whole(StatusCode::OK, JSON, body),
             Ok(Completion::Streamed(left)) => {
-                let events = Source::Events { left, pace: self.core.token_pace };
-                let mut reply = self.reply(StatusCode::OK, "text/event-stream", events);
-                reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-                reply
+                self.event_stream(Source::Events { left, pace: self.core.token_pace })
             }
             Err(Wrong(status, why)) => self.wrong(status, &why),
         }
@@ -233,8 +240,26 @@ impl Asked {
         }
     }
 
+    /// A stream of events for anybody who may only GET, such as a browser's `EventSource`.
+    fn events(&self, query: &str) -> Reply {
+        let pace = parameter(query, "ms=").filter(|ms| *ms <= SLOW_MS_MAX);
+        match (parameter(query, "n=").filter(|count| *count <= EVENTS_MAX), pace) {
+            (Some(left), Some(ms)) => {
+                let (pace, clock) = (Duration::from_millis(ms), self.core.clock);
+                self.event_stream(Source::Ticks { left, count: 0, pace, clock })
+            }
+            _ => self.wrong(400, "it should read /events?n=N&ms=N: how many, and how far apart"),
+        }
+    }
+
+    fn event_stream(&self, source: Source) -> Reply {
+        let mut reply = self.reply(StatusCode::OK, "text/event-stream", source);
+        reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        reply
+    }
+
     async fn slow(&self, query: &str) -> Reply {
-        let ms = query.split('&').find_map(|pair| pair.strip_prefix("ms=")).and_then(|ms| ms.parse::<u64>().ok());
+        let ms = parameter(query, "ms=");
         match ms.filter(|ms| *ms <= SLOW_MS_MAX) {
             Some(ms) => {
                 sleep(Duration::from_millis(ms)).await;
@@ -310,7 +335,7 @@ async fn echo_messages(core: &Core, upgraded: Upgraded, scissors: &Scissors) {
     let echo = async {
         let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
         while let Some(Ok(message)) = socket.next().await {
-            let is_cut = core.weather.borrow().fault == Fault::Cut;
+            let is_cut = matches!(core.weather.borrow().fault, Fault::Cut | Fault::CutAfter { .. });
             if is_cut {
                 scissors.cut();
                 return;
@@ -329,6 +354,11 @@ async fn echo_messages(core: &Core, upgraded: Upgraded, scissors: &Scissors) {
             scissors.cut();
         } => {}
     }
+}
+
+/// The number behind `name=` in a query.
+fn parameter(query: &str, name: &str) -> Option<u64> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)).and_then(|number| number.parse().ok())
 }
 
 /// Length and SHA-256 of a body.

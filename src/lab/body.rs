@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use super::logbook::Logbook;
 use super::wire::{Scissors, Weather};
-use crate::moment::Clock;
+use crate::moment::{Clock, Moment};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -44,6 +44,17 @@ pub(super) enum Source {
         /// How long each pause is.
         pace: Duration,
     },
+    /// Events that say when they left (microseconds of the world's clock), with a pause before each but the first.
+    Ticks {
+        /// How many are still to come.
+        left: u64,
+        /// How many were.
+        count: u64,
+        /// How long each pause is.
+        pace: Duration,
+        /// What they read.
+        clock: Clock,
+    },
     /// Nothing is left.
     Done,
 }
@@ -66,6 +77,10 @@ pub(super) struct Answer {
     has_none: bool,
     passed_bytes: u64,
     whole_bytes: Option<u64>,
+    /// Where this answer alone is cut, octets.
+    cut_at: Option<u64>,
+    /// Whether a cut went through an event: what is left of it never comes.
+    is_maimed: bool,
     pause: Option<Pin<Box<Sleep>>>,
     is_cutting: bool,
 }
@@ -82,7 +97,7 @@ impl Answer {
             Source::Whole(bytes) => Some(bytes.len() as u64),
             Source::Zeros(count) => Some(*count),
             Source::Done => Some(0),
-            Source::Echo { .. } | Source::Events { .. } => None,
+            Source::Echo { .. } | Source::Events { .. } | Source::Ticks { .. } => None,
         };
         Self {
             source,
@@ -93,6 +108,8 @@ impl Answer {
             has_none: false,
             passed_bytes: 0,
             whole_bytes,
+            cut_at: None,
+            is_maimed: false,
             pause: None,
             is_cutting: false,
         }
@@ -104,6 +121,11 @@ impl Answer {
         self
     }
 
+    /// Dies after so many octets, whatever the weather.
+    pub(super) fn is_cut_at(&mut self, bytes: u64) {
+        self.cut_at = Some(bytes);
+    }
+
     /// Ticks off `entry` when everything is handed over; `has_none`: nothing will be, as with HEAD.
     pub(super) fn belongs_to(&mut self, entry: Entry, has_none: bool) {
         self.entry = Some(entry);
@@ -112,17 +134,34 @@ impl Answer {
 
     fn is_done(&self) -> bool {
         let is_empty = match &self.source {
-            Source::Done | Source::Zeros(0) => true,
+            Source::Done | Source::Zeros(0) | Source::Ticks { left: 0, .. } => true,
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Events { left, .. } => left.is_empty(),
-            Source::Zeros(_) | Source::Echo { .. } => false,
+            Source::Zeros(_) | Source::Echo { .. } | Source::Ticks { .. } => false,
         };
-        is_empty && self.trailers.is_none()
+        is_empty && self.trailers.is_none() && !self.is_maimed
     }
 
-    /// How much may pass before the answer is cut, octets.
-    fn cut_after(&self) -> u64 {
-        self.whole_bytes.map_or(1, |whole| (whole / 2).clamp(1, CUT_AFTER_BYTES_MAX))
+    /// How much may pass before the answer is cut, octets; `None`: it is not.
+    fn cut_after(&self) -> Option<u64> {
+        let fault = self.weather.borrow().fault;
+        let by_weather = match (fault, self.whole_bytes, &self.source) {
+            (Fault::CutAfter { bytes }, ..) => Some(bytes),
+            (Fault::Cut, Some(whole), _) => Some((whole / 2).clamp(1, CUT_AFTER_BYTES_MAX)),
+            // The first event, whole.
+            (Fault::Cut, None, Source::Events { left, .. }) if self.passed_bytes == 0 => {
+                Some(left.front().map_or(1, |event| event.len() as u64))
+            }
+            (Fault::Cut, None, _) => Some(self.passed_bytes.max(1)),
+            _ => None,
+        };
+        self.cut_at.or(by_weather)
+    }
+
+    /// How long the pause before the next event is.
+    fn pause_of(&self, pace: Duration) -> Duration {
+        let times = if let Fault::Slow { times, .. } = self.weather.borrow().fault { times } else { 1.0 };
+        pace.mul_f64(times)
     }
 
     /// The next octets, no more than `bytes_max` where that can be chosen.
@@ -151,17 +190,28 @@ impl Answer {
             }
             Source::Events { left, pace } => match left.pop_front() {
                 Some(event) => {
-                    let times = if let Fault::Slow { times, .. } = self.weather.borrow().fault { times } else { 1.0 };
+                    let pace = *pace;
                     if !left.is_empty() && !pace.is_zero() {
-                        self.pause = Some(Box::pin(sleep(pace.mul_f64(times))));
+                        self.pause = Some(Box::pin(sleep(self.pause_of(pace))));
                     }
                     event
                 }
                 None => return Poll::Ready(None),
             },
-            Source::Whole(_) | Source::Zeros(_) | Source::Done => return Poll::Ready(None),
+            Source::Ticks { left, count, pace, clock } if *left > 0 => {
+                (*left, *count) = (*left - 1, *count + 1);
+                let left_us = clock.now().since(Moment::ZERO).as_micros();
+                let event = Bytes::from(format!("id: {count}\ndata: {{\"left_us\":{left_us}}}\n\n"));
+                let (is_last, pace) = (*left == 0, *pace);
+                if !is_last && !pace.is_zero() {
+                    self.pause = Some(Box::pin(sleep(self.pause_of(pace))));
+                }
+                event
+            }
+            Source::Whole(_) | Source::Zeros(_) | Source::Ticks { .. } | Source::Done => return Poll::Ready(None),
         };
-        Poll::Ready(Some(Ok(Frame::data(bytes))))
+        self.is_maimed = bytes.len() > bytes_max;
+        Poll::Ready(Some(Ok(Frame::data(bytes.slice(..bytes_max.min(bytes.len()))))))
     }
 }
 
@@ -171,8 +221,7 @@ impl Body for Answer {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
-        let is_cut = this.weather.borrow().fault == Fault::Cut;
-        let bytes_max = if is_cut { this.cut_after().saturating_sub(this.passed_bytes) } else { u64::MAX };
+        let bytes_max = this.cut_after().map_or(u64::MAX, |bytes| bytes.saturating_sub(this.passed_bytes));
         if bytes_max == 0 && !this.is_cutting {
             this.is_cutting = true;
             this.pause = Some(Box::pin(sleep(CUT_PAUSE)));
@@ -204,7 +253,7 @@ impl Body for Answer {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Zeros(left) => SizeHint::with_exact(*left),
             Source::Done => SizeHint::with_exact(0),
-            Source::Echo { .. } | Source::Events { .. } => SizeHint::default(),
+            Source::Echo { .. } | Source::Events { .. } | Source::Ticks { .. } => SizeHint::default(),
         }
     }
 }
