@@ -35,6 +35,8 @@ const BYTES_MAX: u64 = 1 << 40;
 const EVENTS_MAX: u64 = 100_000;
 /// A request with this field has its answer cut after so many octets of the body: one request's own fault.
 const CUT_AT: &str = "x-lab-cut-at";
+/// And one with this field is answered so many milliseconds later.
+const LATE_MS: &str = "x-lab-late-ms";
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -48,7 +50,9 @@ pub(super) async fn answer(
     scissors: Scissors,
 ) -> Result<Reply, Infallible> {
     let is_head = request.method() == Method::HEAD;
-    let cut_at = request.headers().get(CUT_AT).and_then(|bytes| bytes.to_str().ok()?.parse().ok());
+    let is_shared = request.version() == Version::HTTP_2;
+    let cut_at = in_field(&request, CUT_AT);
+    let late_ms = in_field(&request, LATE_MS).unwrap_or(0).min(SLOW_MS_MAX);
     let number = core.log.begin(logged(&core, &request));
     let asked = Asked { core: Arc::clone(&core), scissors, number };
     let weather = *core.weather.borrow();
@@ -59,7 +63,7 @@ pub(super) async fn answer(
         Fault::Error { share, status } if core.chance(number) < share => injected = Some(status),
         _ => {}
     }
-    let wait = core.round_trip.mul_f64(times) + late_by;
+    let wait = core.round_trip.mul_f64(times) + late_by + Duration::from_millis(late_ms);
     if !wait.is_zero() {
         sleep(wait).await;
     }
@@ -75,7 +79,7 @@ pub(super) async fn answer(
     let entry = Entry { log: Arc::clone(&core.log), number, clock: core.clock };
     reply.body_mut().belongs_to(entry, is_head);
     if let Some(bytes) = cut_at {
-        reply.body_mut().is_cut_at(bytes);
+        reply.body_mut().is_cut_at(bytes, is_shared);
     }
     reply.headers_mut().insert("x-lab-endpoint", core.endpoint_header.clone());
     Ok(reply)
@@ -220,9 +224,7 @@ impl Asked {
         };
         match say(&body) {
             Ok(Completion::Whole(body)) => self.whole(StatusCode::OK, JSON, body),
-            Ok(Completion::Streamed(left)) => {
-                self.event_stream(Source::Events { left, pace: self.core.token_pace })
-            }
+            Ok(Completion::Streamed(left)) => self.event_stream(Source::Events { left, pace: self.core.token_pace }),
             Err(Wrong(status, why)) => self.wrong(status, &why),
         }
     }
@@ -354,6 +356,11 @@ async fn echo_messages(core: &Core, upgraded: Upgraded, scissors: &Scissors) {
             scissors.cut();
         } => {}
     }
+}
+
+/// The number in a field of the request.
+fn in_field(request: &Request<Incoming>, name: &str) -> Option<u64> {
+    request.headers().get(name)?.to_str().ok()?.parse().ok()
 }
 
 /// The number behind `name=` in a query.

@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -79,6 +80,8 @@ pub(super) struct Answer {
     whole_bytes: Option<u64>,
     /// Where this answer alone is cut, octets.
     cut_at: Option<u64>,
+    /// Whether others share its connection, and live on when it is cut alone.
+    is_shared: bool,
     /// Whether a cut went through an event: what is left of it never comes.
     is_maimed: bool,
     pause: Option<Pin<Box<Sleep>>>,
@@ -109,6 +112,7 @@ impl Answer {
             passed_bytes: 0,
             whole_bytes,
             cut_at: None,
+            is_shared: false,
             is_maimed: false,
             pause: None,
             is_cutting: false,
@@ -121,9 +125,9 @@ impl Answer {
         self
     }
 
-    /// Dies after so many octets, whatever the weather.
-    pub(super) fn is_cut_at(&mut self, bytes: u64) {
-        self.cut_at = Some(bytes);
+    /// Dies after so many octets, whatever the weather; with its connection, unless that is shared.
+    pub(super) fn is_cut_at(&mut self, bytes: u64, is_shared: bool) {
+        (self.cut_at, self.is_shared) = (Some(bytes), is_shared);
     }
 
     /// Ticks off `entry` when everything is handed over; `has_none`: nothing will be, as with HEAD.
@@ -165,11 +169,7 @@ impl Answer {
     }
 
     /// The next octets, no more than `bytes_max` where that can be chosen.
-    fn poll_source(
-        &mut self,
-        cx: &mut Context<'_>,
-        bytes_max: u64,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_source(&mut self, cx: &mut Context<'_>, bytes_max: u64) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let bytes = match &mut self.source {
             Source::Whole(bytes) if !bytes.is_empty() => bytes.split_to(bytes_max.min(bytes.len())),
@@ -186,7 +186,7 @@ impl Answer {
                 if frame.is_none() {
                     self.source = Source::Done;
                 }
-                return Poll::Ready(frame);
+                return Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)));
             }
             Source::Events { left, pace } => match left.pop_front() {
                 Some(event) => {
@@ -217,9 +217,9 @@ impl Answer {
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
         let bytes_max = this.cut_after().map_or(u64::MAX, |bytes| bytes.saturating_sub(this.passed_bytes));
         if bytes_max == 0 && !this.is_cutting {
@@ -231,6 +231,9 @@ impl Body for Answer {
             this.pause = None;
         }
         if this.is_cutting {
+            if this.is_shared {
+                return Poll::Ready(Some(Err(io::Error::other("a fault of the lab"))));
+            }
             this.scissors.cut();
             return Poll::Pending;
         }

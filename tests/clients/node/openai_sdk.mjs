@@ -3,15 +3,15 @@ import OpenAI from 'openai';
 
 const client = new OpenAI();
 const model = 'lab-small';
-const messages = [{ role: 'user', content: 'Good morning' }];
+const greeting = 'Good morning';
 
-async function stream(tokens, cutAt) {
-  let text = '';
-  const headers = cutAt ? { 'x-lab-cut-at': cutAt } : {};
+async function stream(tokens, headers = {}) {
+  const messages = [{ role: 'user', content: greeting }];
   const completion = await client.chat.completions.create(
     { model, messages, max_tokens: Number(tokens), stream: true },
     { headers },
   );
+  let text = '';
   let count = 0;
   for await (const chunk of completion) {
     text += chunk.choices[0].delta.content ?? '';
@@ -20,15 +20,11 @@ async function stream(tokens, cutAt) {
   return text;
 }
 
-const whole = async () => (await client.chat.completions.create({ model, messages })).choices[0].message.content;
-
-async function large(size) {
-  const message = [{ role: 'user', content: 'x'.repeat(Number(size)) }];
-  const completion = await client.chat.completions.create({ model, messages: message, max_tokens: 5 });
+async function whole(content = greeting, headers = {}) {
+  const messages = [{ role: 'user', content }];
+  const completion = await client.chat.completions.create({ model, messages, max_tokens: 8 }, { headers });
   return completion.choices[0].message.content;
 }
-
-const embed = async () => (await client.embeddings.create({ model, input: ['one', 'two'] })).data.length;
 
 async function models() {
   const ids = [];
@@ -36,4 +32,15 @@ async function models() {
   return ids.join(' ');
 }
 
-obey({ stream, whole, large, embed, models });
+// What the lab shall do to this one request is said in a field of it.
+const late = { 'x-lab-late-ms': '1000' };
+obey({
+  stream: (tokens) => stream(tokens),
+  cut_stream: (tokens, at) => stream(tokens, { 'x-lab-cut-at': at }),
+  late_stream: () => stream(8, late),
+  whole: () => whole(),
+  late_whole: () => whole(greeting, late),
+  large: (size) => whole('x'.repeat(Number(size))),
+  embed: async () => (await client.embeddings.create({ model, input: ['one', 'two'] })).data.length,
+  models,
+});

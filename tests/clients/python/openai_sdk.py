@@ -10,14 +10,10 @@ client = openai.OpenAI(http_client=openai.DefaultHttpxClient(http2=True) if sys.
 greeting = [{"role": "user", "content": "Good morning"}]
 
 
-def stream(tokens, cut_at=None):
+def stream(tokens, **faults):
     text = ""
     completion = client.chat.completions.create(
-        model="lab-small",
-        messages=greeting,
-        max_tokens=int(tokens),
-        stream=True,
-        extra_headers={"x-lab-cut-at": cut_at} if cut_at else None,
+        model="lab-small", messages=greeting, max_tokens=int(tokens), stream=True, extra_headers=faults
     )
     for count, chunk in enumerate(completion, 1):
         text += chunk.choices[0].delta.content or ""
@@ -25,13 +21,11 @@ def stream(tokens, cut_at=None):
     return text
 
 
-def whole():
-    return client.chat.completions.create(model="lab-small", messages=greeting).choices[0].message.content
-
-
-def large(size):
-    message = [{"role": "user", "content": "x" * int(size)}]
-    completion = client.chat.completions.create(model="lab-small", messages=message, max_tokens=5)
+def whole(content="Good morning", **faults):
+    message = [{"role": "user", "content": content}]
+    completion = client.chat.completions.create(
+        model="lab-small", messages=message, max_tokens=8, extra_headers=faults
+    )
     return completion.choices[0].message.content
 
 
@@ -43,4 +37,17 @@ def models():
     return " ".join(model.id for model in client.models.list())
 
 
-obey({"stream": stream, "whole": whole, "large": large, "embed": embed, "models": models})
+# What the lab shall do to this one request is said in a field of it.
+late = {"x-lab-late-ms": "1000"}
+obey(
+    {
+        "stream": stream,
+        "cut_stream": lambda tokens, at: stream(tokens, **{"x-lab-cut-at": at}),
+        "late_stream": lambda: stream(8, **late),
+        "whole": whole,
+        "late_whole": lambda: whole(**late),
+        "large": lambda size: whole("x" * int(size)),
+        "embed": embed,
+        "models": models,
+    }
+)
