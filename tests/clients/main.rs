@@ -10,6 +10,8 @@
 mod harness;
 mod curl;
 mod drain;
+mod grpc;
+mod mcp;
 mod openai;
 mod pace;
 mod program;

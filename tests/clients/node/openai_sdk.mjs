@@ -22,7 +22,7 @@ async function stream(tokens, headers = {}) {
 
 async function whole(content = greeting, headers = {}) {
   const messages = [{ role: 'user', content }];
-  const completion = await client.chat.completions.create({ model, messages, max_tokens: 8 }, { headers });
+  const completion = await client.chat.completions.create({ model, messages, max_tokens: 5 }, { headers });
   return completion.choices[0].message.content;
 }
 

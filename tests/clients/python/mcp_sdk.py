@@ -1,33 +1,39 @@
-"""A program that uses MCP tools with the official SDK, and starts a session anew when its own is gone, as the SDK says."""
+"""A program that calls the tools of an MCP server with the official SDK."""
 
-import asyncio
 import os
 import sys
+from contextlib import AsyncExitStack
 
-from mcp import Client, MCPError
+from mcp import Client
 
 from orders import obey, say
 
-
-async def work(name):
-    """Calls the tool again and again, once for each line; a lost session is told and replaced."""
-    url = f"https://{os.environ['FRONT']}/mcp"
-    calls = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(calls), sys.stdin)
-    while True:
-        async with Client(url, mode=sys.argv[1]) as client:
-            tools = [tool.name for tool in (await client.list_tools()).tools]
-            say("session", client.protocol_version, *tools)
-            while line := (await calls.readline()).decode().split():
-                try:
-                    result = await client.call_tool(name, {"text": line[0]})
-                    say("called", result.content[0].text)
-                except MCPError as error:
-                    say("lost", error)
-                    break
-            else:
-                return "done"
+opened = AsyncExitStack()
+client = None
 
 
-obey({"work": lambda name: asyncio.run(work(name))})
+async def open():
+    """Begins anew, as is to be done when a session is lost."""
+    global client
+    if client:
+        await opened.aclose()
+    client = await opened.enter_async_context(Client(f"https://{os.environ['FRONT']}/mcp", mode=sys.argv[1]))
+    return client.protocol_version
+
+
+async def call(tool):
+    return (await client.call_tool(tool, {})).content[0].text
+
+
+async def slow(steps):
+    async def told(progress, total, message):
+        say("event", int(progress))
+
+    return (await client.call_tool("slow", {"steps": int(steps)}, progress_callback=told)).content[0].text
+
+
+async def tools():
+    return " ".join(tool.name for tool in (await client.list_tools()).tools)
+
+
+obey({"open": open, "call": call, "slow": slow, "tools": tools})

@@ -24,7 +24,7 @@ def stream(tokens, **faults):
 def whole(content="Good morning", **faults):
     message = [{"role": "user", "content": content}]
     completion = client.chat.completions.create(
-        model="lab-small", messages=message, max_tokens=8, extra_headers=faults
+        model="lab-small", messages=message, max_tokens=5, extra_headers=faults
     )
     return completion.choices[0].message.content
 

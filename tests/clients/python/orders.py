@@ -1,5 +1,7 @@
 """One order a line from the test, and what comes of it a line each: `event 3`, `end`, `raised APIError: why`."""
 
+import asyncio
+import inspect
 import sys
 
 
@@ -12,12 +14,17 @@ def name(error):
     return "/".join(kind.__name__ for kind in type(error).__mro__ if kind.__module__ != "builtins") or type(error).__name__
 
 
-def obey(orders):
-    """Does what is asked for until nothing more is; whatever a program's author would see as an exception is told."""
+async def obey_all(orders):
     say("ready")
-    for line in sys.stdin:
+    while line := await asyncio.to_thread(sys.stdin.readline):
         order, *words = line.split()
         try:
-            say("end", orders[order](*words))
+            came = orders[order](*words)
+            say("end", await came if inspect.isawaitable(came) else came)
         except Exception as error:
             say("raised", f"{name(error)}: {error}".replace("\n", " "))
+
+
+def obey(orders):
+    """Does what is asked for until nothing more is; whatever a program's author would see as an exception is told."""
+    asyncio.run(obey_all(orders))

@@ -1,6 +1,5 @@
 """A program that keeps a WebSocket open (the websockets library, asyncio) and says how it closes."""
 
-import asyncio
 import os
 
 from websockets.asyncio.client import connect
@@ -21,4 +20,4 @@ async def talk():
             return f"closed {socket.close_code} {socket.close_reason or ''}"
 
 
-obey({"talk": lambda: asyncio.run(talk())})
+obey({"talk": talk})
