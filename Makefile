@@ -76,10 +76,13 @@ bench: ## CPU per request beside Debian's nginx and HAProxy (BENCH="--rounds 3 -
 	@$(CARGO) bench --bench doors -- $(BENCH)
 
 # Quick to build rather than quick to run: the whole world shares the machine with the router.
-load: ## kills every region and pair under 2,000 requests a second, and reloads for a minute (ten minutes)
+load: test-clients ## kills every region and pair under 2,000 requests a second, reloads for a minute, cuts 10,000 streams (ten minutes)
 	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 		ANYFRONT_LOAD_RPS=$${ANYFRONT_LOAD_RPS:-2000} ANYFRONT_RELOAD_SECONDS=$${ANYFRONT_RELOAD_SECONDS:-60} \
 		$(CARGO) test --release --test outage_load --test reload -- --nocapture --test-threads=1
+	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		ANYFRONT_CUT_STREAMS=$${ANYFRONT_CUT_STREAMS:-10000} \
+		$(CARGO) test --release --test clients truncation -- --nocapture --test-threads=1
 
 bench-machines: ## what steering, geography and control cost, quickly
 	@$(CARGO) bench --bench machines -- --quick

@@ -13,9 +13,11 @@ const SDKS: &[Kind] = &[
     node("openai for Node", "openai_sdk.mjs", &[]),
 ];
 
-/// Tokens slow enough that a region dies between two of them, and not in one.
+/// Tokens slow enough that a region dies between two of them, and not in one; and a region that comes back is the
+/// nearest again at once.
 fn paced() -> Settings {
-    Settings { token_pace: Duration::from_millis(40), ..quick_and_secure() }
+    let extra = format!("{QUICK}slow_start = \"0s\"\n");
+    Settings { token_pace: Duration::from_millis(40), extra, ..quick_and_secure() }
 }
 
 #[track_caller]
@@ -55,6 +57,11 @@ async fn heal(fleet: &Fleet, region: &str) {
 async fn every_call_of_the_sdks_works_and_goes_on_elsewhere_without_a_sound() {
     let fleet = Fleet::start(quick_and_secure()).await;
     let mut sdks = Program::start_all(&fleet, "us", SDKS).await;
+    for sdk in &mut sdks {
+        if let Some((_, spoken)) = sdk.name.split_once(", ") {
+            assert_eq!(sdk.does("version").await.end.as_deref(), Ok(spoken));
+        }
+    }
     for region in ["orf", "dfw", "sfo"] {
         assert_all(&all_do(&mut sdks, "stream 8").await, "a stream", came_from(region));
         assert_all(&all_do(&mut sdks, "whole").await, "a completion", came_from(region));

@@ -7,7 +7,7 @@ let client;
 // Begins anew, as is to be done when a session is lost.
 async function open() {
   await client?.close();
-  client = new Client({ name: 'a-customer', version: '1' });
+  client = new Client({ name: 'a customer', version: '1' });
   const transport = new StreamableHTTPClientTransport(new URL(`https://${process.env.FRONT}/mcp`));
   await client.connect(transport);
   return transport.protocolVersion;

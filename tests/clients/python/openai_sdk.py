@@ -37,6 +37,10 @@ def models():
     return " ".join(model.id for model in client.models.list())
 
 
+def version():
+    return client.models.with_raw_response.list().http_response.http_version
+
+
 # What the lab shall do to this one request is said in a field of it.
 late = {"x-lab-late-ms": "1000"}
 obey(
@@ -49,5 +53,6 @@ obey(
         "large": lambda size: whole("x" * int(size)),
         "embed": embed,
         "models": models,
+        "version": version,
     }
 )
