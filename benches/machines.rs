@@ -85,7 +85,7 @@ fn settled(world: &World) -> (Control, Vec<anyfront::snapshot::EndpointId>) {
     let (snapshot, _) = control.advance(Moment::ZERO, Duration::ZERO).expect("the first is always new");
     let ids: Vec<_> = snapshot.endpoints.iter().map(|state| state.id).collect();
     for id in &ids {
-        control.apply(Moment::ZERO, Event::Probed { endpoint: *id, result: Ok(Duration::from_millis(20)) });
+        control.apply(Moment::ZERO, Event::Probed { endpoint: *id, probe: 0, result: Ok(Duration::from_millis(20)) });
     }
     drop(control.advance(Moment::ZERO, Duration::ZERO));
     (control, ids)
@@ -100,7 +100,8 @@ fn control(criterion: &mut Criterion) {
             bench.iter(|| {
                 now = now + Duration::from_millis(1);
                 at = (at + 1) % ids.len();
-                control.apply(now, Event::Probed { endpoint: ids[at], result: Ok(Duration::from_millis(20)) });
+                control
+                    .apply(now, Event::Probed { endpoint: ids[at], probe: 0, result: Ok(Duration::from_millis(20)) });
                 control.advance(now, Duration::ZERO)
             });
         });

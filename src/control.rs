@@ -7,6 +7,7 @@ mod rates;
 
 use crate::geo::database::Locator;
 use crate::health::endpoint::EndpointHealth;
+use crate::health::opinion::{Flowed, Opinion};
 use crate::health::suspicion::{self, SUSPICION_LINGERS, Witness};
 use crate::health::verdict::Needed;
 use crate::health::{Fault, Reason, Standing};
@@ -15,8 +16,10 @@ use crate::load::Load;
 use crate::moment::{Clock, Moment};
 use crate::names::{EndpointName, Label};
 use crate::shutdown::requested;
-use crate::snapshot::{Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot};
-use crate::topology::{EndpointIndex, Probe, RegionIndex, Site, Topology};
+use crate::snapshot::{
+    CertificateReport, Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot,
+};
+use crate::topology::{EndpointIndex, Region, RegionIndex, Site, Topology};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +35,19 @@ pub enum Event {
     Probed {
         /// Whose.
         endpoint: EndpointId,
+        /// Which of its probes, counted from 0.
+        probe: usize,
         /// What it said.
         result: Result<Duration, Fault>,
+    },
+    /// A probe opened a stream, which flowed so.
+    Flowed {
+        /// Whose.
+        endpoint: EndpointId,
+        /// Which of its probes, counted from 0.
+        probe: usize,
+        /// How.
+        flowed: Flowed,
     },
     /// A request failed at an endpoint.
     Failed {
@@ -62,6 +76,11 @@ pub enum Event {
     Rejected {
         /// Every mistake, drawn.
         text: String,
+    },
+    /// The certificates in force are now these.
+    Certified {
+        /// All of them.
+        certificates: Arc<CertificateReport>,
     },
     /// The drains in force are now these.
     Overridden {
@@ -112,6 +131,7 @@ pub struct Control {
     known: Vec<Known>,
     overrides: Arc<[Override]>,
     problem: Option<Arc<Problem>>,
+    certificates: Arc<CertificateReport>,
     rate_ejections: Vec<(Moment, RegionIndex)>,
     /// Since when failures look like our own, and when they last did.
     suspected: Option<(Moment, Moment)>,
@@ -137,6 +157,7 @@ impl Control {
             known: Vec::new(),
             overrides,
             problem: None,
+            certificates: Arc::default(),
             rate_ejections: Vec::new(),
             suspected: None,
             next_id: 1,
@@ -150,9 +171,17 @@ impl Control {
     /// Takes one fact in. A fact about an endpoint that is no more is forgotten.
     pub fn apply(&mut self, now: Moment, event: Event) {
         match event {
-            Event::Probed { endpoint, result } => {
+            Event::Probed { endpoint, probe, result } => {
                 if let Some(known) = self.known(endpoint) {
-                    known.health.probed(now, result);
+                    match probe {
+                        0 => known.health.probed(now, result),
+                        _ => known.health.further_probed(now, probe, result.map(drop)),
+                    }
+                }
+            }
+            Event::Flowed { endpoint, probe, flowed } => {
+                if let Some(known) = self.known(endpoint) {
+                    known.health.flowed(probe, flowed);
                 }
             }
             Event::Failed { endpoint, fault, prefix } => {
@@ -175,6 +204,10 @@ impl Control {
                     self.problem = Some(Arc::new(Problem { since: now, text }));
                     self.is_dirty = true;
                 }
+            }
+            Event::Certified { certificates } => {
+                self.certificates = certificates;
+                self.is_dirty = true;
             }
             Event::Overridden { overrides } => {
                 self.overrides = overrides;
@@ -222,6 +255,7 @@ impl Control {
             is_suspect,
             overrides: Arc::clone(&self.overrides),
             problem: self.problem.clone(),
+            certificates: Arc::clone(&self.certificates),
         });
         self.last = Some(Arc::clone(&snapshot));
         Some((snapshot, changes))
@@ -241,16 +275,16 @@ impl Control {
             .endpoints
             .iter()
             .map(|endpoint| {
-                let probe = &self.topology.region(endpoint.region).probe;
+                let region = self.topology.region(endpoint.region);
                 let before = old_topology.endpoints.iter().position(|before| {
                     before.name == endpoint.name
                         && before.is_reached_like(endpoint)
-                        && old_topology.region(before.region).probe == *probe
+                        && old_topology.region(before.region).probes().eq(region.probes())
                 });
                 before.filter(|_| !is_first).and_then(|at| old[at].take()).unwrap_or_else(|| {
                     let id = EndpointId(self.next_id);
                     self.next_id += 1;
-                    Known::new(now, id, probe, endpoint.written_addresses().into())
+                    Known::new(now, id, region, endpoint.written_addresses().into())
                 })
             })
             .collect();
@@ -302,7 +336,7 @@ impl Control {
             standing,
             reason,
             since: before.filter(|state| state.standing == standing).map_or(now, |_| known.since),
-            pace: known.health.pace(now),
+            probes: known.health.opinions(now),
             share_percent: known.health.share_percent(now, slow_start),
             round_trip: known.health.latency().round_trip(),
             addresses: Arc::clone(&known.addresses),
@@ -397,11 +431,14 @@ fn endpoint_before(last: &Snapshot, index: EndpointIndex, id: EndpointId) -> Opt
 }
 
 impl Known {
-    fn new(now: Moment, id: EndpointId, probe: &Probe, addresses: Arc<[SocketAddr]>) -> Self {
-        let needed = Needed { rise: probe.rise, fall: probe.fall, reset_ok: probe.reset_ok };
+    fn new(now: Moment, id: EndpointId, region: &Region, addresses: Arc<[SocketAddr]>) -> Self {
+        let opinions = region.probes().map(|probe| {
+            let needed = Needed { rise: probe.rise, fall: probe.fall, reset_ok: probe.reset_ok };
+            Opinion::new(probe.kind.as_str(), needed)
+        });
         Self {
             id,
-            health: EndpointHealth::new(needed),
+            health: EndpointHealth::new(opinions.collect()),
             addresses,
             load: Arc::new(Load::default()),
             connects_seen: 0,
@@ -429,7 +466,7 @@ impl EndpointState {
         self.id == other.id
             && self.standing == other.standing
             && self.reason == other.reason
-            && self.pace == other.pace
+            && self.probes == other.probes
             && self.share_percent == other.share_percent
             && self.round_trip == other.round_trip
             && self.addresses == other.addresses

@@ -10,6 +10,7 @@ pub mod names;
 pub mod sse;
 pub mod geo;
 pub mod topology;
+pub mod nat;
 pub mod health;
 pub mod load;
 pub mod snapshot;

@@ -19,6 +19,13 @@ pub const ANSWER_HEADER_FIELDS_MAX: usize = 256;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A TLS handshake must be done within this.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// TLS handshakes under way at one worker; beyond it the one that has waited longest makes room: a full queue of clients
+/// that say nothing keeps nobody out.
+pub const HANDSHAKES_MAX: usize = 2_048;
+/// TLS handshakes under way at one worker for one client prefix (/24, /48): half, so that no source fills the queue.
+pub const HANDSHAKES_PER_PREFIX_MAX: usize = HANDSHAKES_MAX / 2;
+/// A client's certificate and its chain, octets: they go into fields of the request (RFC 9440), where a third is added.
+pub const CLIENT_CERTIFICATES_BYTES_MAX: usize = 12 << 10;
 /// A client that is still sending when it has been refused is heard out for so long: closing at once would destroy the
 /// answer on its way (RFC 9112 §9.6).
 pub const LINGER_MAX: Duration = Duration::from_secs(5);
@@ -60,7 +67,9 @@ pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
 
 /// What a probe reads of an answer, octets.
 pub const PROBE_BODY_BYTES_MAX: usize = 64 << 10;
-/// Probes of one endpoint under way at once: overlapping probes while in doubt, and no more.
+/// What a probe reads of a stream of events, octets; one event is at most [`PROBE_BODY_BYTES_MAX`].
+pub const PROBE_STREAM_BYTES_MAX: usize = 1 << 20;
+/// Probes of one kind of one endpoint under way at once: overlapping probes while in doubt, and no more.
 pub const PROBES_IN_FLIGHT_MAX: usize = 8;
 
 /// What the admin listener reads of a request, octets.
@@ -80,6 +89,8 @@ pub const SITES_MAX: usize = 256;
 pub const REGIONS_MAX: usize = 1_024;
 /// Most endpoints of a region: with [`REGIONS_MAX`] regions they still fit an index of 16 bits.
 pub const ENDPOINTS_PER_REGION_MAX: usize = 32;
+/// Most networks that one region calls out from.
+pub const NAT_IPS_PER_REGION_MAX: usize = 256;
 /// Most written hostnames: with the regional ones they fit an index of 16 bits.
 pub const HOSTNAMES_MAX: usize = 1_024;
 /// Most classes: each request walks them in order.
@@ -94,5 +105,7 @@ pub const DURATION_MAX: Duration = Duration::from_secs(86_400);
 pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Largest file of certificate authorities, octets. All public ones together take 250 KiB.
 pub const TRUST_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Largest file with what a probe says in `Authorization`, octets: as long as a header line may be.
+pub const AUTHORIZATION_FILE_BYTES_MAX: u64 = 8 << 10;
 /// Largest country or city database, octets. The largest city databases take 150 MiB.
 pub const GEO_DATABASE_BYTES_MAX: u64 = 1 << 30;

@@ -81,7 +81,7 @@ impl Clock {
         self.started + Duration::from_nanos(moment.0)
     }
 
-    /// Wall-clock time since the Unix epoch: for people, certificates and files, never for decisions.
+    /// Wall-clock time since the Unix epoch: for people, certificates, keys and files, never for decisions.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
     pub fn wall(&self) -> Duration {
@@ -111,6 +111,53 @@ pub fn rfc3339(since_epoch: Duration) -> String {
         second % 60,
         since_epoch.subsec_millis()
     )
+}
+
+/// The moment that a day (its begin in UTC) or a time with its offset names (RFC 3339), since the Unix epoch; `None` if it
+/// names none, or one before that.
+#[must_use]
+pub fn since_epoch(text: &str) -> Option<Duration> {
+    let number = |from: usize, to: usize| {
+        let digits = text.get(from..to)?;
+        digits.bytes().all(|octet| octet.is_ascii_digit()).then(|| digits.parse::<i64>().ok())?
+    };
+    let is = |at: usize, wanted: &[u8]| text.as_bytes().get(at).is_some_and(|octet| wanted.contains(octet));
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days_of = |month| match month {
+        2 => 28 + i64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    if !(is(4, b"-") && is(7, b"-") && (1..=12).contains(&month) && (1..=days_of(month)).contains(&day)) {
+        return None;
+    }
+    // The inverse of what `rfc3339` does: years from March, eras of 400 years.
+    let (from_march, year) = ((month + 9) % 12, year - i64::from(month <= 2));
+    let (era, year_of_era) = (year / 400, year % 400);
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + (153 * from_march + 2) / 5 + day - 1;
+    let seconds = (era * 146_097 + day_of_era - 719_468) * 86_400;
+    if text.len() == 10 {
+        return u64::try_from(seconds).ok().map(Duration::from_secs);
+    }
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    if !(is(10, b"Tt ") && is(13, b":") && is(16, b":") && hour < 24 && minute < 60 && second < 60) {
+        return None;
+    }
+    let rest = &text[19..];
+    let fraction =
+        rest.strip_prefix('.').map_or(0, |rest| 1 + rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
+    let offset = match rest.get(fraction..)?.as_bytes() {
+        _ if fraction == 1 => return None,
+        b"Z" | b"z" => 0,
+        [sign @ (b'+' | b'-'), a @ b'0'..=b'2', b @ b'0'..=b'9', b':', c @ b'0'..=b'5', d @ b'0'..=b'9'] => {
+            let minutes = i64::from((a - b'0') * 10 + (b - b'0')) * 60 + i64::from((c - b'0') * 10 + (d - b'0'));
+            if *sign == b'-' { -minutes } else { minutes }
+        }
+        _ => return None,
+    };
+    let seconds = seconds + hour * 3_600 + (minute - offset) * 60 + second;
+    u64::try_from(seconds).ok().map(Duration::from_secs)
 }
 
 /// Seeded chance: SplitMix64, fixed for ever, so that a seed means the same run on every build.
@@ -159,6 +206,35 @@ mod tests {
         assert_eq!(rfc3339(Duration::ZERO), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(Duration::from_millis(951_782_400_007)), "2000-02-29T00:00:00.007Z");
         assert_eq!(rfc3339(Duration::from_secs(1_795_305_599)), "2026-11-21T23:59:59.000Z");
+    }
+
+    #[test]
+    fn days_and_times_are_read_as_they_are_written() {
+        for seconds in [0, 951_782_400, 1_795_305_599, 4_107_542_400, 1_709_164_800] {
+            let time = Duration::from_secs(seconds);
+            assert_eq!(since_epoch(&rfc3339(time)), Some(time), "{}", rfc3339(time));
+        }
+        assert_eq!(since_epoch("2000-02-29"), Some(Duration::from_secs(951_782_400)));
+        assert_eq!(since_epoch("1970-01-01T01:30:00+01:30"), Some(Duration::ZERO));
+        assert_eq!(since_epoch("1970-01-01t00:00:00-00:01"), Some(Duration::from_secs(60)));
+        for bad in [
+            "",
+            "2027",
+            "2027-13-01",
+            "2027-02-29",
+            "2027-00-10",
+            "2027-1-01",
+            "2027-01-01T00:00:00",
+            "2027-01-01T24:00:00Z",
+            "2027-01-01T00:00:00.Z",
+            "1969-12-31",
+            "2027-01-01T00:00:00+1:00",
+            "2027-01-01Z",
+            "+027-01-01",
+            "2027-01-01T00:0",
+        ] {
+            assert_eq!(since_epoch(bad), None, "{bad}");
+        }
     }
 
     #[test]

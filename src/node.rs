@@ -4,31 +4,35 @@
 //! that a request never changes core. The control plane is one small runtime of its own. They meet in the snapshot
 //! pointer, in counters and in bounded channels only.
 
+mod nat;
 mod sockets;
 
 use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::front::Front;
+use crate::front::handshake::Reception;
 use crate::front::server::{Door, accept};
+use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
 use crate::limits::{CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX, STREAM_BUFFER_BYTES_MAX};
 use crate::moment::{Clock, Dice, Moment, mix};
 use crate::names::Label;
 use crate::probe;
 use crate::reload;
+use crate::reload::tls::{Papers, PapersError};
 use crate::secret::Secret;
 use crate::shutdown::requested;
 use crate::snapshot::Published;
 use crate::status::admin::{self, Admin};
 use crate::status::drains::{DrainError, Drains};
 use crate::status::guard::{Token, TokenError};
-use crate::tls::certificates::{CertificateError, Certificates};
+use crate::tls::certificates::Sources;
+use crate::tls::identity::Identity;
 use crate::topology::check::check;
 use crate::topology::mistake::Mistakes;
 use crate::topology::{Site, Topology};
 use crate::upstream::{Upstream, resolve};
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use sockets::{Sockets, local};
 use std::future::Future;
 use std::io;
@@ -40,7 +44,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 /// A node is ready when every endpoint was probed once, or after this: with everything silent it serves all the same.
@@ -107,20 +111,9 @@ pub enum StartError {
     /// The admin token cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// A certificate cannot be used.
+    /// A certificate or the fleet's secret cannot be used.
     #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// The fleet's secret cannot be used.
-    #[error("--secret-file {}: {why}", path.display())]
-    Secret {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
-    /// TLS cannot be set up.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(#[from] rustls::Error),
+    Papers(#[from] PapersError),
     /// HTTPS without certificates.
     #[error("--https {0} needs a certificate: give --tls-cert and --tls-key, or --tls-dir")]
     NoCertificate(SocketAddr),
@@ -183,13 +176,13 @@ impl Node {
         if let Some(open) = options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
             return Err(StartError::OpenAdmin(*open));
         }
-        let secret = Arc::new(ArcSwap::from_pointee(secret(options.secret_file.as_deref())?));
-        let tls = server_config(&options)?;
+        let papers = papers(&options, &topology, clock)?;
         let Sockets { http, https, workers, admin } = Sockets::bind(&options)?;
         let admin_addresses = admin.iter().map(local).collect();
 
         let started = clock.now();
         let mut control = Control::new(started, Arc::new(topology), Arc::new(locator), here, drains.overrides());
+        control.apply(started, control::Event::Certified { certificates: papers.report() });
         let (first, _) = control.advance(started, clock.wall()).expect("the first snapshot is always new");
         let published = Published::new(first);
         let counters = Counters::new(options.workers);
@@ -200,13 +193,27 @@ impl Node {
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
         let seed = u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked");
-        let common =
-            Common { clock, published: published.clone(), events, counters: counters.clone(), failures, seed, secret };
+        let services = Arc::new(ArcSwap::from_pointee(Services::default()));
+        let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
+        nat.follow(&published.load_full(), clock);
+        let secret = Arc::clone(&papers.secret);
+        let common = Common {
+            clock,
+            published: published.clone(),
+            events,
+            counters: counters.clone(),
+            failures,
+            seed,
+            secret,
+            services,
+        };
+        let identity = papers.identity.clone();
 
         let desk = (drains, token, is_ready, reload.clone(), started);
-        let runtime = common.start_control((control, facts), desk, admin, (options.config, asked), &control_ends)?;
+        let following = (options.config, asked, papers);
+        let runtime = common.start_control((control, facts), desk, (admin, nat), following, &control_ends)?;
         runtime.spawn(become_ready(published.clone(), ready.clone()));
-        let workers = common.start_workers(workers, tls.as_ref(), options.grace, &accepting_ends)?;
+        let workers = common.start_workers(workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
             http,
             https,
@@ -291,21 +298,16 @@ fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError>
     }
 }
 
-/// The fleet's secret, or one of our own.
-fn secret(file: Option<&Path>) -> Result<Secret, StartError> {
-    let Some(path) = file else { return Ok(Secret::random()) };
-    let failed = |why: String| StartError::Secret { path: path.to_owned(), why };
-    let text = std::fs::read_to_string(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
-    Secret::parse(&text).map_err(|error| failed(error.to_string()))
-}
-
-fn server_config(options: &Options) -> Result<Option<Arc<ArcSwap<ServerConfig>>>, StartError> {
-    let Some(address) = options.https.first() else { return Ok(None) };
-    if options.certificates.is_empty() && options.certificate_folders.is_empty() {
-        return Err(StartError::NoCertificate(*address));
+/// Certificates, keys and the fleet's secret.
+fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers, StartError> {
+    let mut sources = Sources::default();
+    if let Some(address) = options.https.first() {
+        sources = Sources { pairs: options.certificates.clone(), folders: options.certificate_folders.clone() };
+        if sources.are_none() {
+            return Err(StartError::NoCertificate(*address));
+        }
     }
-    let config = Certificates::load(&options.certificates, &options.certificate_folders)?.into_config()?;
-    Ok(Some(Arc::new(ArcSwap::from(config))))
+    Ok(Papers::read(sources, options.secret_file.clone(), topology, clock)?)
 }
 
 /// What every part of the node gets.
@@ -317,6 +319,7 @@ struct Common {
     failures: mpsc::Sender<Failed>,
     seed: u64,
     secret: Arc<ArcSwap<Secret>>,
+    services: Arc<ArcSwap<Services>>,
 }
 
 /// What the admin address gets besides.
@@ -327,8 +330,8 @@ impl Common {
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
         (drains, token, ready, reload, started): Desk,
-        admin: Vec<TcpListener>,
-        (config, asked): (PathBuf, mpsc::Receiver<()>),
+        (admin, nat): (Vec<TcpListener>, nat::Keeper),
+        (config, asked, papers): (PathBuf, mpsc::Receiver<()>, Papers),
         ending: &watch::Receiver<bool>,
     ) -> Result<Runtime, StartError> {
         let runtime = Builder::new_multi_thread()
@@ -353,6 +356,7 @@ impl Common {
             ready,
             reload,
             started,
+            nat_ips: nat.document(),
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());
@@ -360,7 +364,12 @@ impl Common {
         let dice = Dice::seeded(self.seed);
         spawn("probing", Box::pin(probe::run(published.clone(), events.clone(), clock, dice, ends())));
         spawn("the resolver", Box::pin(resolve::run(published.clone(), events.clone(), clock, ends())));
-        spawn("reload", Box::pin(reload::run(config, published.clone(), events.clone(), asked, ends())));
+        spawn("the NAT addresses", Box::pin(nat.run(published.clone(), clock, ends())));
+        let others = Arc::<Notify>::default();
+        let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&others), ends());
+        spawn("reload", Box::pin(following));
+        let following = reload::tls::run(papers, published.clone(), events.clone(), clock, others, ends());
+        spawn("certificates", Box::pin(following));
         spawn("the admin address", Box::pin(admin::run(admin, listeners, ends())));
         Ok(runtime)
     }
@@ -386,7 +395,7 @@ impl Common {
     fn start_workers(
         &self,
         workers: Vec<Vec<(TcpListener, bool)>>,
-        tls: Option<&Arc<ArcSwap<ServerConfig>>>,
+        identity: Option<&Arc<ArcSwap<Identity>>>,
         grace: Duration,
         ending: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<()>>, StartError> {
@@ -400,6 +409,7 @@ impl Common {
                 upstream: Upstream::new(self.clock),
                 counters: self.counters.worker(number),
                 secret: Arc::clone(&self.secret),
+                services: Arc::clone(&self.services),
                 replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
                 rooms: Mutex::default(),
                 scratch: Mutex::new(vec![0; STREAM_BUFFER_BYTES_MAX]),
@@ -408,7 +418,7 @@ impl Common {
             let worker = Worker {
                 front,
                 listeners,
-                tls: tls.cloned(),
+                tls: identity.map(|identity| Reception { identity: Arc::clone(identity), queue: Arc::default() }),
                 connections_max: u32::try_from(share(u64::from(CONNECTIONS_MAX))).expect("a share of it"),
                 grace,
                 ending: ending.clone(),
@@ -445,7 +455,7 @@ async fn become_ready(published: Published, ready: watch::Sender<bool>) {
 struct Worker {
     front: Arc<Front>,
     listeners: Vec<(TcpListener, bool)>,
-    tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    tls: Option<Reception>,
     connections_max: u32,
     grace: Duration,
     ending: watch::Receiver<bool>,

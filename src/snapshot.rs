@@ -4,7 +4,7 @@
 //! attempt loads it exactly once.
 
 use crate::geo::database::Locator;
-use crate::health::verdict::Pace;
+use crate::health::opinion::Shown;
 use crate::health::{Reason, Standing};
 use crate::load::Load;
 use crate::moment::{Moment, mix};
@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub overrides: Arc<[Override]>,
     /// What is wrong with the newest version of the file, if it was refused.
     pub problem: Option<Arc<Problem>>,
+    /// What we show to TLS clients.
+    pub certificates: Arc<CertificateReport>,
 }
 
 impl Snapshot {
@@ -69,8 +71,8 @@ pub struct EndpointState {
     pub reason: Reason,
     /// Since when.
     pub since: Moment,
-    /// How quickly it should be probed.
-    pub pace: Pace,
+    /// What each of its probes says, and how quickly it should ask: in the order of `Region::probes`.
+    pub probes: Vec<Shown>,
     /// How much of its share it gets, percent.
     pub share_percent: u8,
     /// How long a probe takes.
@@ -198,6 +200,28 @@ pub struct Problem {
     pub since: Moment,
     /// Every mistake, drawn.
     pub text: String,
+}
+
+/// The certificates in force, and what is wrong with newer versions of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertificateReport {
+    /// Each of them; the first answers clients that name nothing we know.
+    pub in_force: Vec<CertificateInForce>,
+    /// Files that cannot be used, and why: what was good of them stays in force.
+    pub problems: Vec<String>,
+    /// What could be better though it is used.
+    pub remarks: Vec<String>,
+}
+
+/// A certificate that clients are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateInForce {
+    /// Where it was read.
+    pub file: String,
+    /// What for.
+    pub names: Vec<String>,
+    /// When it ends: wall clock, since the Unix epoch.
+    pub not_after: Duration,
 }
 
 /// The one pointer to the newest snapshot, and a bell that rings when it moves. Cheap to clone.

@@ -34,7 +34,7 @@ impl Lines {
             from += usize::from(bytes[from] == b'\n');
         }
         let rest = bytes.get(from..).filter(|rest| !rest.is_empty())?;
-        let Some(length) = rest.iter().position(|octet| matches!(octet, b'\n' | b'\r')) else {
+        let Some(length) = memchr::memchr2(b'\n', b'\r', rest) else {
             return Some(Piece { octets: from..bytes.len(), next: None });
         };
         let end = from + length;

@@ -205,7 +205,9 @@ fn status_prints_a_page_where_there_is_no_terminal() {
     let snapshot = node.published.load_full();
     let endpoint = snapshot.endpoints[2].id;
     for _ in 0..3 {
-        node.events.blocking_send(Event::Probed { endpoint, result: Err(Fault::Silent) }).expect("control runs");
+        node.events
+            .blocking_send(Event::Probed { endpoint, probe: 0, result: Err(Fault::Silent) })
+            .expect("control runs");
     }
     node.until("the outage", |node| node.json("/regions")["regions"][1]["standing"] == "down");
     let text = output(&node.command(&["status"]));

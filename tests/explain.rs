@@ -52,7 +52,7 @@ fn a_node_is_asked_what_it_would_do_now() {
         let is_orf = endpoint.name.as_str().starts_with("orf/");
         let result = if is_orf { Err(Fault::Refused) } else { Ok(Duration::from_millis(20)) };
         for _ in 0..3 {
-            node.events.blocking_send(Event::Probed { endpoint: state.id, result }).expect("control runs");
+            node.events.blocking_send(Event::Probed { endpoint: state.id, probe: 0, result }).expect("control runs");
         }
     }
     node.until("the outage", |node| {

@@ -2,10 +2,11 @@
 
 use super::plan;
 use crate::geo::place::{Coordinates, Country, Place};
+use crate::moment::Clock;
 use crate::snapshot::Snapshot;
 use crate::status::view::{HostnameView, steering_word};
 use crate::steering::{Client, PlacedBy, Query, steer};
-use crate::topology::check::check;
+use crate::topology::check::check_at;
 use crate::topology::mistake::Mistakes;
 use crate::topology::{Route, RouteIndex, Steering, file};
 use serde_json::{Value, json};
@@ -80,7 +81,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let is_drawn_in_color = !args.no_color
         && std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    match check(&source, shown) {
+    match check_at(&source, shown, Some(Clock::start().wall())) {
         Err(mistakes) if args.json => {
             plan::print(&format!("{:#}\n", json!({ "ok": false, "mistakes": mistakes })))?;
             Ok(ExitCode::FAILURE)

@@ -6,6 +6,7 @@ pub mod drain;
 pub mod explain;
 pub mod geoip;
 pub mod lab;
+pub mod nat_ips;
 pub mod plan;
 pub mod serve;
 pub mod status;
@@ -30,6 +31,7 @@ enum Command {
     Undrain(drain::UndrainArgs),
     Status(status::Args),
     Geoip(geoip::Args),
+    NatIps(nat_ips::Args),
     Lab(lab::Args),
 }
 
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Undrain(args) => drain::undrain(args),
         Command::Status(args) => status::run(args),
         Command::Geoip(args) => geoip::run(args),
+        Command::NatIps(args) => nat_ips::run(args),
         Command::Lab(args) => lab::run(args),
     };
     done.unwrap_or_else(|error| {

@@ -4,6 +4,7 @@ use crate::names::Label;
 use crate::node::{Node, Options};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,17 +41,19 @@ pub struct Args {
     /// Where drains and the audit log are kept
     #[arg(long, value_name = "DIR", default_value = ".anyfront")]
     state_dir: PathBuf,
-    /// A certificate chain in PEM form; the n-th goes with the n-th --tls-key
+    /// A certificate chain in PEM form; the n-th goes with the n-th --tls-key. It, its key and an OCSP response beside it
+    /// (NAME.ocsp, DER) are read again when they change
     #[arg(long, value_name = "FILE")]
     tls_cert: Vec<PathBuf>,
     /// The key of a --tls-cert
     #[arg(long, value_name = "FILE")]
     tls_key: Vec<PathBuf>,
-    /// A folder of pairs NAME.pem (or .crt) and NAME.key, chosen by SNI; repeatable
+    /// A folder of pairs NAME.pem (or .crt) and NAME.key, perhaps with NAME.ocsp, chosen by SNI; repeatable. Pairs that
+    /// come, change or go are noticed
     #[arg(long, value_name = "DIR")]
     tls_dir: Vec<PathBuf>,
     /// The fleet's secret, the same on every node, newest line first: TLS tickets and sealed sessions of one node are
-    /// understood by all. Without it a node understands only its own
+    /// understood by all. Without it a node understands only its own. Read again when it changes
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// Threads that carry requests [default: one per core]
@@ -86,6 +89,10 @@ pub enum LogFormat {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     start_logging(&args.log, args.log_format)?;
     let options = options(args)?;
+    // Memory holds private keys: no core dump, and no look into it by others of the same user. Root may still debug.
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "the memory of this process is not protected from core dumps");
+    }
     let node = Node::start(options)?;
     for (kind, addresses) in [("http", &node.http), ("https", &node.https), ("admin", &node.admin)] {
         for address in addresses {

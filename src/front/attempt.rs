@@ -208,7 +208,9 @@ impl Vigil<'_> {
 fn is_in_vain(snapshot: &Snapshot, endpoint: EndpointId, hostname: &Hostname, client: &Client) -> bool {
     let state = snapshot.endpoints.iter().find(|state| state.id == endpoint);
     state.is_some_and(|state| match state.reason {
-        Reason::ProbesFail(fault) | Reason::Traffic(fault) => state.standing >= Standing::Ejected && fault.is_silence(),
+        Reason::ProbesFail(fault) | Reason::FurtherFails(_, fault) | Reason::Traffic(fault) => {
+            state.standing >= Standing::Ejected && fault.is_silence()
+        }
         Reason::SelfSuspicion => somebody_works(snapshot, hostname, client),
         _ => false,
     })

@@ -73,6 +73,8 @@ impl Resumed {
 #[derive(Debug, Default)]
 struct Memory {
     generation: u64,
+    /// What may be asked for here.
+    asked: Option<RouteIndex>,
     client: Option<(IpAddr, Arc<Client>)>,
     decision: Option<(RouteIndex, Arc<Decision>)>,
     introduction: Option<(Asker, Hostname, Version, Arc<Introduction>)>,
@@ -102,6 +104,23 @@ impl Connection {
             *memory = Memory { generation: snapshot.generation, ..Memory::default() };
         }
         memory
+    }
+
+    /// Whether a request for `route` may come this way at all ([`Arrival::may_ask`]).
+    #[must_use]
+    pub fn may_ask(&self, snapshot: &Snapshot, route: RouteIndex) -> bool {
+        let asked = snapshot.topology.route(route);
+        if self.arrival.tls.is_none() {
+            return self.arrival.may_ask(&asked.hostname, asked.client_auth.as_ref());
+        }
+        let mut memory = self.memory(snapshot);
+        if memory.asked != Some(route) {
+            if !self.arrival.may_ask(&asked.hostname, asked.client_auth.as_ref()) {
+                return false;
+            }
+            memory.asked = Some(route);
+        }
+        true
     }
 
     /// Who the asker is to steering, and the first decision for it.
@@ -154,7 +173,8 @@ impl Connection {
             return Arc::clone(known);
         }
         let (site, zone) = (&snapshot.here.name, &snapshot.topology.zone);
-        let made = Arc::new(Introduction::new(hostname, &asker, self.arrival.is_https, version, site, zone));
+        let made = Introduction::new(hostname, &asker, self.arrival.is_https, version, site, zone);
+        let made = Arc::new(made.with_certificate(self.arrival.client_certificate()));
         memory.introduction = Some((asker, hostname.clone(), version, Arc::clone(&made)));
         made
     }

@@ -1,5 +1,6 @@
 //! What is changed in headers on the way through: hop-by-hop fields, who asked, loops, what happened on the way.
 
+use super::arrival::ClientCertificate;
 use super::client::Asker;
 use crate::health::Fault;
 use crate::names::{Hostname, Label};
@@ -26,6 +27,10 @@ pub const UNSERVED: HeaderName = HeaderName::from_static("edge-unserved");
 /// A key that makes repetition harmless.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// The client's certificate (RFC 9440 §2.2).
+const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+/// What the client sent with it (RFC 9440 §2.3).
+const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -45,10 +50,11 @@ pub struct Introduction {
     site: HeaderValue,
     zone: HeaderValue,
     via: HeaderValue,
+    certificate: Option<ClientCertificate>,
 }
 
 /// Fields that a request gains on its way, at most: room for them is made at once.
-const FIELDS_GAINED: usize = 14;
+const FIELDS_GAINED: usize = 16;
 
 impl Introduction {
     /// Introduces `asker`, who came by TLS or not (`is_https`) in this version of HTTP, to the regions of `hostname`. We
@@ -77,7 +83,14 @@ impl Introduction {
             site: value(site.as_str()),
             zone: value(zone.as_str()),
             via: via(version, site),
+            certificate: None,
         }
+    }
+
+    /// The same of somebody who has shown a certificate, or has not.
+    #[must_use]
+    pub fn with_certificate(self, certificate: Option<&ClientCertificate>) -> Self {
+        Self { certificate: certificate.cloned(), ..self }
     }
 }
 
@@ -109,6 +122,12 @@ pub fn toward_region(
     headers.insert(X_FORWARDED_PROTO, introduction.x_forwarded_proto.clone());
     headers.insert(X_FORWARDED_HOST, introduction.x_forwarded_host.clone());
     headers.insert(header::FORWARDED, introduction.forwarded.clone());
+    if let Some(ClientCertificate { certificate, chain }) = &introduction.certificate {
+        headers.insert(CLIENT_CERT, certificate.clone());
+        if let Some(chain) = chain {
+            headers.insert(CLIENT_CERT_CHAIN, chain.clone());
+        }
+    }
     headers.insert(SITE, introduction.site.clone());
     headers.insert(REQUEST_ID, request_id.clone());
     append_to_list(&mut headers, CDN_LOOP, &introduction.zone);
@@ -218,7 +237,7 @@ pub fn error_token(fault: Fault) -> &'static str {
         Fault::Reset => "connection_terminated",
         Fault::Cut => "http_response_incomplete",
         Fault::Protocol => "http_protocol_error",
-        Fault::Silent => "http_response_timeout",
+        Fault::Silent | Fault::Stalled => "http_response_timeout",
         Fault::Status(_) | Fault::Body | Fault::Unserved => "destination_unavailable",
     }
 }

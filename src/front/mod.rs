@@ -8,10 +8,12 @@ pub mod framing;
 pub mod guard;
 pub mod gather;
 pub mod arrival;
+pub mod handshake;
 pub mod client;
 pub mod headers;
 pub mod terms;
 pub mod reply;
+pub mod services;
 pub mod failover;
 pub mod replay;
 pub mod flushed;
@@ -33,6 +35,7 @@ use crate::snapshot::Published;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use fast::rooms::Rooms;
+use services::Services;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -50,6 +53,8 @@ pub struct Front {
     pub events: mpsc::Sender<Event>,
     /// Ways to endpoints, this worker's own.
     pub upstream: Upstream,
+    /// What this node itself serves.
+    pub services: Arc<ArcSwap<Services>>,
     /// What this worker counts.
     pub counters: Arc<WorkerCounters>,
     /// What the fleet's nodes know, for what they seal.

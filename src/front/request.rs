@@ -87,14 +87,11 @@ impl<'a> Exchange<'a> {
         };
         let understood = match violation {
             Some(violation) => Err(complaint_about(violation)),
-            None => understand(&snapshot, &parts),
+            None => understand(connection, &snapshot, &parts),
         };
         let (route, hostname) = match understood {
             Ok(understood) => understood,
-            Err(complaint) => {
-                DoorCounters::count(&front.counters.door.refusals);
-                return refuse(&complaint, Dialect::Plain, &request_id, front.roll());
-            }
+            Err(complaint) => return turn_away(front, &complaint, &parts, &request_id),
         };
         let class = snapshot.topology.class(&hostname, parts.uri.path());
         if let Err(complaint) = admit(&snapshot, &parts) {
@@ -340,8 +337,23 @@ impl<'a> Exchange<'a> {
     }
 }
 
+/// Which hostname is asked for, and its route, if it may be asked for on this connection.
+fn understand(
+    connection: &Connection,
+    snapshot: &Snapshot,
+    parts: &Parts,
+) -> Result<(RouteIndex, Hostname), Complaint> {
+    let (route, hostname) = asked_for(snapshot, parts)?;
+    if connection.may_ask(snapshot, route) {
+        return Ok((route, hostname));
+    }
+    // On another connection it will be (RFC 9110 §15.5.20).
+    let message = "this hostname is not served on this connection: connect to it by its own name, with TLS";
+    Err(Complaint::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", message))
+}
+
 /// Which hostname is asked for, and its route (RFC 9110 §7.2, RFC 9112 §3.2, RFC 9113 §8.3.1).
-fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname), Complaint> {
+fn asked_for(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname), Complaint> {
     let bad = |why: &str| Complaint::new(StatusCode::BAD_REQUEST, "bad_host", format!("the request's host {why}"));
     let mut lines = parts.headers.get_all(header::HOST).iter();
     let host = match (lines.next(), lines.next()) {
@@ -379,6 +391,20 @@ fn understand(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostnam
     };
     let route = routes.get(&hostname).ok_or_else(|| unknown("this hostname"))?;
     Ok((*route, hostname))
+}
+
+/// The answer to a request that no region may have: what the node itself serves there, or the complaint.
+fn turn_away(front: &super::Front, complaint: &Complaint, parts: &Parts, request_id: &HeaderValue) -> Response<Reply> {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str).or(host);
+    let is_elsewhere = complaint.status == StatusCode::MISDIRECTED_REQUEST && !is_too_large(parts);
+    let own = authority
+        .filter(|_| is_elsewhere)
+        .and_then(|authority| front.services.load().answer(authority, parts, request_id, front.roll()));
+    own.unwrap_or_else(|| {
+        DoorCounters::count(&front.counters.door.refusals);
+        refuse(complaint, Dialect::Plain, request_id, front.roll())
+    })
 }
 
 fn is_port(text: &str) -> bool {

@@ -6,19 +6,18 @@ use super::connection::Connection;
 use super::fast;
 use super::gather::Gathered;
 use super::guard::{Guard, Talk};
+use super::handshake::{Reception, Unsecured};
 use super::request::serve;
 use crate::counters::DoorCounters;
 use crate::limits::{
-    CONNECTION_BUFFER_BYTES_MAX, HANDSHAKE_TIMEOUT, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, STREAM_BUFFER_BYTES_MAX,
+    CONNECTION_BUFFER_BYTES_MAX, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, STREAM_BUFFER_BYTES_MAX,
     STREAMS_PENDING_RESET_MAX, STREAMS_PER_CONNECTION_MAX,
 };
 use crate::shutdown::requested;
 use crate::tls::ALPN_HTTP2;
-use arc_swap::ArcSwap;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::ServerConfig;
 use socket2::SockRef;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -28,7 +27,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio_rustls::TlsAcceptor;
 
 /// After an accept that failed (no descriptors left, say) the next is tried this much later.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
@@ -47,7 +45,7 @@ pub struct Door {
     /// The worker's.
     pub front: Arc<Front>,
     /// How TLS is spoken, if it is.
-    pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    pub tls: Option<Reception>,
     /// Most connections of this worker at once.
     pub connections_max: u32,
     /// Held by everything that the end of the node has to wait for.
@@ -109,15 +107,17 @@ async fn converse(door: &Door, stream: TcpStream, peer: SocketAddr, ending: watc
     let Some(tls) = &door.tls else {
         // Only a reset tells a client of HTTP/1.0 that its answer was cut.
         let break_off = |stream: &TcpStream| drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
-        let arrival = Arrival { peer: peer.ip(), is_https: false };
+        let arrival = Arrival { peer: peer.ip(), is_https: false, tls: None };
         return Box::pin(converse_http1(door, stream, break_off, arrival, ending)).await;
     };
-    let acceptor = TlsAcceptor::from(tls.load_full());
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else {
-        DoorCounters::count(&door.front.counters.door.failed_handshakes);
-        return;
+    let counters = &door.front.counters.door;
+    // It is large, and over soon.
+    let (stream, secured) = match Box::pin(tls.receive(stream, peer.ip())).await {
+        Ok(secured) => secured,
+        Err(Unsecured::Crowded) => return DoorCounters::count(&counters.refused_connections),
+        Err(Unsecured::Failed) => return DoorCounters::count(&counters.failed_handshakes),
     };
-    let arrival = Arrival { peer: peer.ip(), is_https: true };
+    let arrival = Arrival { peer: peer.ip(), is_https: true, tls: Some(Arc::new(secured)) };
     if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
         Box::pin(converse_http2(door, stream, arrival, ending)).await;
     } else {

@@ -3,8 +3,9 @@
 use super::ejection::Ejection;
 use super::evidence::Evidence;
 use super::latency::Latency;
+use super::opinion::{Flowed, Opinion, Shown};
 use super::ramp;
-use super::verdict::{Needed, Outcome, Pace, Verdict};
+use super::verdict::{Pace, Verdict};
 use super::{Fault, Reason, Standing};
 use crate::moment::Moment;
 use std::time::Duration;
@@ -17,10 +18,10 @@ pub const ALARM_LASTS: Duration = Duration::from_secs(2);
 /// The machine of one endpoint: probes and live traffic in, standing out.
 #[derive(Clone, Debug)]
 pub struct EndpointHealth {
-    needed: Needed,
-    verdict: Verdict,
-    /// What was believed when a probe last passed: to go back to if what came after was our own fault.
-    at_last_pass: Option<(Verdict, Ejection, Option<Moment>)>,
+    /// What each probe says; the first is the one that is asked most often, and with which live traffic counts.
+    opinions: Vec<Opinion>,
+    /// What else was believed when the first probe last passed: to go back to if what came after was our own fault.
+    at_last_pass: Option<(Ejection, Option<Moment>)>,
     is_excused: bool,
     /// What live traffic met lately.
     pub evidence: Evidence,
@@ -29,18 +30,17 @@ pub struct EndpointHealth {
     recovered: Option<Moment>,
     has_passed: bool,
     failing_since: Option<Moment>,
-    last_fault: Fault,
     alarmed_until: Moment,
     passive_failure: Option<Moment>,
 }
 
 impl EndpointHealth {
-    /// An endpoint nobody has asked yet.
+    /// An endpoint nobody has asked yet, with these probes: at least one.
     #[must_use]
-    pub fn new(needed: Needed) -> Self {
+    pub fn new(opinions: Vec<Opinion>) -> Self {
+        assert!(!opinions.is_empty(), "an endpoint has a probe");
         Self {
-            needed,
-            verdict: Verdict::default(),
+            opinions,
             at_last_pass: None,
             is_excused: false,
             evidence: Evidence::default(),
@@ -49,7 +49,6 @@ impl EndpointHealth {
             recovered: None,
             has_passed: false,
             failing_since: None,
-            last_fault: Fault::Silent,
             alarmed_until: Moment::ZERO,
             passive_failure: None,
         }
@@ -63,17 +62,31 @@ impl EndpointHealth {
                 self.has_passed = true;
                 self.failing_since = None;
                 if let Some(before) = self.at_last_pass.take().filter(|_| self.is_excused) {
-                    (self.verdict, self.ejection, self.recovered) = before;
+                    (self.ejection, self.recovered) = before;
+                    self.opinions.iter_mut().for_each(Opinion::forgive);
                 }
                 self.is_excused = false;
-                self.conclude(now, Outcome::Passed);
-                self.at_last_pass = Some((self.verdict, self.ejection.clone(), self.recovered));
+                self.conclude(now, 0, Ok(()));
+                self.at_last_pass = Some((self.ejection.clone(), self.recovered));
             }
             Err(fault) => {
-                self.last_fault = fault;
                 self.failing_since.get_or_insert(now);
-                self.conclude(now, Outcome::Failed);
+                self.conclude(now, 0, Err(fault));
             }
+        }
+    }
+
+    /// A further probe came back: the one at `probe`, counted from 0. One that is no more is forgotten.
+    pub fn further_probed(&mut self, now: Moment, probe: usize, result: Result<(), Fault>) {
+        if probe < self.opinions.len() {
+            self.conclude(now, probe, result);
+        }
+    }
+
+    /// The stream that a probe opened flowed so.
+    pub fn flowed(&mut self, probe: usize, flowed: Flowed) {
+        if let Some(opinion) = self.opinions.get_mut(probe) {
+            opinion.flowed(flowed);
         }
     }
 
@@ -85,11 +98,16 @@ impl EndpointHealth {
                 let ejected = self.ejection.connect_failed(now, fault);
                 if ejected || self.passive_failure.is_none_or(|last| now.since(last) >= PASSIVE_FAILURE_EVERY) {
                     self.passive_failure = Some(now);
-                    self.last_fault = fault;
-                    self.conclude(now, Outcome::Failed);
+                    self.conclude(now, 0, Err(fault));
                 }
             }
-            Fault::Reset | Fault::Cut | Fault::Protocol | Fault::Silent | Fault::Status(_) | Fault::Body => {
+            Fault::Reset
+            | Fault::Cut
+            | Fault::Protocol
+            | Fault::Silent
+            | Fault::Stalled
+            | Fault::Status(_)
+            | Fault::Body => {
                 self.evidence.failed(now, prefix);
             }
             Fault::Local | Fault::Unresolved | Fault::Unserved => {}
@@ -107,10 +125,10 @@ impl EndpointHealth {
         self.evidence.clear();
     }
 
-    fn conclude(&mut self, now: Moment, outcome: Outcome) {
-        let was_down = self.verdict.is_down();
-        self.verdict = self.verdict.after(outcome, self.needed);
-        match (was_down, self.verdict.is_down()) {
+    fn conclude(&mut self, now: Moment, probe: usize, result: Result<(), Fault>) {
+        let was_down = self.veto().is_some();
+        self.opinions[probe].concluded(result);
+        match (was_down, self.veto().is_some()) {
             (false, true) => {
                 // Comes and goes: held back for longer each time it falls.
                 self.ejection.fell(now);
@@ -133,11 +151,11 @@ impl EndpointHealth {
         if self.is_excused {
             return (Standing::Unknown, Reason::SelfSuspicion);
         }
-        match self.verdict {
-            Verdict::Down { .. } => (Standing::Down, Reason::ProbesFail(self.last_fault)),
-            verdict => match self.ejection.active(now) {
+        match self.veto() {
+            Some(reason) => (Standing::Down, reason),
+            None => match self.ejection.active(now) {
                 Some(reason) => (Standing::Ejected, reason),
-                None if matches!(verdict, Verdict::Unknown { .. }) => (Standing::Unknown, Reason::NotProbed),
+                None if self.is_unknown() => (Standing::Unknown, Reason::NotProbed),
                 None if self.latency.is_slow() => (Standing::Strained, Reason::Slow),
                 None if self.share_percent(now, slow_start) < 100 => (Standing::Up, Reason::RampingUp),
                 None => (Standing::Up, Reason::ProbesPass),
@@ -152,15 +170,40 @@ impl EndpointHealth {
         self.recovered.map_or(100, |since| ramp::share_percent(now, since.max(self.ejection.last_end()), slow_start))
     }
 
-    /// How quickly it should be asked.
+    /// How quickly its first probe should ask.
     #[must_use]
     pub fn pace(&self, now: Moment) -> Pace {
-        match self.verdict.pace() {
+        match self.opinions[0].verdict().pace() {
             // Our own network may be back any moment.
             _ if self.is_excused => Pace::Fast,
-            Pace::Steady if now < self.alarmed_until || self.ejection.active(now).is_some() => Pace::Fast,
+            Pace::Steady if self.is_alarmed(now) => Pace::Fast,
             pace => pace,
         }
+    }
+
+    /// What each probe says, in their order, and how quickly each should ask.
+    #[must_use]
+    pub fn opinions(&self, now: Moment) -> Vec<Shown> {
+        let is_alarmed = self.is_alarmed(now);
+        let mut shown: Vec<Shown> = self.opinions.iter().map(|opinion| opinion.shown(is_alarmed)).collect();
+        shown[0].pace = self.pace(now);
+        shown
+    }
+
+    fn is_alarmed(&self, now: Moment) -> bool {
+        now < self.alarmed_until || self.ejection.active(now).is_some()
+    }
+
+    /// Why it is down, if any probe says so.
+    fn veto(&self) -> Option<Reason> {
+        let (at, down) = self.opinions.iter().enumerate().find(|(_, opinion)| opinion.verdict().is_down())?;
+        let fault = down.fault().unwrap_or(Fault::Silent);
+        Some(if at == 0 { Reason::ProbesFail(fault) } else { Reason::FurtherFails(down.kind(), fault) })
+    }
+
+    /// Whether a probe has not come back yet: it is up only if every probe passes.
+    fn is_unknown(&self) -> bool {
+        self.opinions.iter().any(|opinion| matches!(opinion.verdict(), Verdict::Unknown { .. }))
     }
 
     /// Since when its probes have failed without a pass. An endpoint that never passed is no witness against us.
@@ -185,15 +228,17 @@ impl EndpointHealth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::verdict::Needed;
 
     const SLOW_START: Duration = Duration::from_secs(60);
+    const NEEDED: Needed = Needed { rise: 3, fall: 3, reset_ok: 10 };
 
     fn at(ms: u64) -> Moment {
         Moment::at(Duration::from_millis(ms))
     }
 
     fn health() -> EndpointHealth {
-        let mut health = EndpointHealth::new(Needed { rise: 3, fall: 3, reset_ok: 10 });
+        let mut health = EndpointHealth::new(vec![Opinion::new("http", NEEDED)]);
         health.probed(at(0), Ok(Duration::from_millis(10)));
         health
     }
@@ -267,5 +312,35 @@ mod tests {
         health.suspect(Some(at(1_000)));
         health.suspect(None);
         assert_eq!(standing(&health, 5_020).0, Standing::Down, "nor is what still fails when suspicion ends");
+    }
+
+    #[test]
+    fn it_is_up_only_if_every_probe_passes_and_each_counts_for_itself() {
+        let mut health = EndpointHealth::new(vec![Opinion::new("http", NEEDED), Opinion::new("token", NEEDED)]);
+        health.probed(at(0), Ok(Duration::from_millis(10)));
+        assert_eq!(standing(&health, 1), (Standing::Unknown, Reason::NotProbed), "half is not all");
+        health.further_probed(at(1), 1, Ok(()));
+        assert_eq!(standing(&health, 2), (Standing::Up, Reason::ProbesPass));
+        for n in 0..3 {
+            health.further_probed(at(10 + n), 1, Err(Fault::Stalled));
+            (0..20).for_each(|_| health.probed(at(10 + n), Ok(Duration::from_millis(10))));
+        }
+        assert_eq!(standing(&health, 20), (Standing::Down, Reason::FurtherFails("token", Fault::Stalled)));
+        assert_eq!(health.pace(at(15_000)), Pace::Steady, "the probe that passes is in no doubt");
+        (0..3).for_each(|n| health.further_probed(at(20_000 + n), 1, Ok(())));
+        assert_eq!(standing(&health, 20_003), (Standing::Up, Reason::RampingUp));
+    }
+
+    #[test]
+    fn what_was_our_own_fault_is_forgiven_to_every_probe() {
+        let needed = Needed { fall: 1, ..NEEDED };
+        let mut health = EndpointHealth::new(vec![Opinion::new("http", needed), Opinion::new("token", needed)]);
+        health.probed(at(0), Ok(Duration::from_millis(10)));
+        health.further_probed(at(0), 1, Ok(()));
+        health.probed(at(1_000), Err(Fault::Silent));
+        health.further_probed(at(1_001), 1, Err(Fault::Silent));
+        health.suspect(Some(at(1_000)));
+        health.probed(at(9_000), Ok(Duration::from_millis(10)));
+        assert_eq!(standing(&health, 9_000), (Standing::Up, Reason::ProbesPass));
     }
 }

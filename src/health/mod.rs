@@ -7,6 +7,7 @@ pub mod ejection;
 pub mod endpoint;
 pub mod evidence;
 pub mod latency;
+pub mod opinion;
 pub mod ramp;
 pub mod suspicion;
 pub mod verdict;
@@ -72,6 +73,8 @@ pub enum Fault {
     Protocol,
     /// Connected, but no answer in time.
     Silent,
+    /// A stream began, or should have, and its next event did not come in time.
+    Stalled,
     /// An answer whose status means failure.
     Status(u16),
     /// An answer whose body is not what a probe expects.
@@ -99,7 +102,7 @@ impl Fault {
     /// Whether it means that nobody answered, as against a wrong answer.
     #[must_use]
     pub fn is_silence(self) -> bool {
-        matches!(self, Self::ConnectTimeout | Self::Silent)
+        matches!(self, Self::ConnectTimeout | Self::Silent | Self::Stalled)
     }
 
     /// The name in logs and metrics.
@@ -116,6 +119,7 @@ impl Fault {
             Self::Cut => "cut",
             Self::Protocol => "protocol",
             Self::Silent => "silent",
+            Self::Stalled => "stalled",
             Self::Status(_) => "status",
             Self::Body => "body",
             Self::Unserved => "unserved",
@@ -136,6 +140,7 @@ impl fmt::Display for Fault {
             Self::Cut => f.write_str("connection ended inside an answer"),
             Self::Protocol => f.write_str("answer is not valid HTTP"),
             Self::Silent => f.write_str("no answer in time"),
+            Self::Stalled => f.write_str("the stream stalls"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Body => f.write_str("body is not as expected"),
             Self::Unserved => f.write_str("declined before doing anything"),
@@ -154,6 +159,8 @@ pub enum Reason {
     ProbesPass,
     /// Probes failed often enough; this was the last failure.
     ProbesFail(Fault),
+    /// Its first probe passes, but a further one, of this kind, failed often enough; this was the last failure.
+    FurtherFails(&'static str, Fault),
     /// Ejected because of this, seen by live traffic.
     Traffic(Fault),
     /// Ejected because too many of its answers were failures.
@@ -177,7 +184,7 @@ impl Reason {
         match self {
             Self::NotProbed => "not_probed",
             Self::ProbesPass => "probes_pass",
-            Self::ProbesFail(_) => "probes_fail",
+            Self::ProbesFail(_) | Self::FurtherFails(..) => "probes_fail",
             Self::Traffic(_) => "traffic",
             Self::ErrorRate => "error_rate",
             Self::HeldBack => "held_back",
@@ -195,6 +202,7 @@ impl fmt::Display for Reason {
             Self::NotProbed => f.write_str("not probed yet"),
             Self::ProbesPass => f.write_str("probes pass"),
             Self::ProbesFail(fault) => write!(f, "probes fail: {fault}"),
+            Self::FurtherFails(kind, fault) => write!(f, "{kind} probes fail: {fault}"),
             Self::Traffic(fault) => write!(f, "live traffic: {fault}"),
             Self::ErrorRate => f.write_str("too many failed answers"),
             Self::HeldBack => f.write_str("recovered, held back because it flapped"),

@@ -1,6 +1,6 @@
 //! What a stand-in answers with, octet by octet, and how it dies in the middle.
 
-use super::fault::Fault;
+use super::fault::{Fault, LUMP_HOLDS};
 use super::logbook::Logbook;
 use super::wire::{Scissors, Weather};
 use crate::moment::{Clock, Moment};
@@ -22,6 +22,8 @@ use tokio::time::{Sleep, sleep};
 const ZEROS: &[u8] = &[0; 64 << 10];
 /// Between the last octet of a cut answer and the reset: long enough for it to leave, because a reset overtakes.
 const CUT_PAUSE: Duration = Duration::from_millis(20);
+/// How often a stream that is stuck looks whether it may go on.
+const STUCK_LOOKS: Duration = Duration::from_millis(20);
 /// Of a long answer, this much may pass before it is cut, octets.
 const CUT_AFTER_BYTES_MAX: u64 = 256 << 10;
 
@@ -168,6 +170,22 @@ impl Answer {
         pace.mul_f64(times)
     }
 
+    /// For how long a stream is held back now by what is wrong with it. What is gathered becomes one piece.
+    fn holds_back(&mut self) -> Option<Duration> {
+        let fault = self.weather.borrow().fault;
+        let Source::Events { left, pace } = &mut self.source else { return None };
+        match fault {
+            Fault::Wedge if !left.is_empty() => Some(STUCK_LOOKS),
+            Fault::Lump if left.len() > 1 => {
+                let complete = pace.saturating_mul(u32::try_from(left.len()).unwrap_or(u32::MAX));
+                let whole: Vec<u8> = left.drain(..).flatten().collect();
+                left.push_back(Bytes::from(whole));
+                Some(complete + LUMP_HOLDS)
+            }
+            _ => None,
+        }
+    }
+
     /// The next octets, no more than `bytes_max` where that can be chosen.
     fn poll_source(&mut self, cx: &mut Context<'_>, bytes_max: u64) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
@@ -236,6 +254,11 @@ impl Body for Answer {
             }
             this.scissors.cut();
             return Poll::Pending;
+        }
+        if let Some(wait) = this.holds_back() {
+            this.pause = Some(Box::pin(sleep(wait)));
+            // Asks the pause to wake us.
+            return Pin::new(this).poll_frame(cx);
         }
         match ready!(this.poll_source(cx, bytes_max)) {
             Some(Ok(frame)) => {

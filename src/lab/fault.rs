@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// How long `flap` is broken, and then whole, unless it is said.
 pub const FLAP_PERIOD: Duration = Duration::from_secs(5);
+/// How long `lump` keeps a complete stream back: longer than anybody waits for a first word.
+pub const LUMP_HOLDS: Duration = Duration::from_secs(5);
 /// How much longer `slow` takes unless it is said.
 pub const SLOW_BY: Duration = Duration::from_secs(1);
 /// Longest time that a fault may be given: a day.
@@ -53,11 +55,16 @@ pub enum Fault {
     },
     /// Takes connections, shakes hands, reads requests, and never says a word. What waits when it is healed is reset.
     Hang,
+    /// Everything works but streams: their heads come, and no event more, until it is healed.
+    Wedge,
+    /// Streams come all at once, when they are complete and `LUMP_HOLDS` over: somebody on the way gathers them.
+    Lump,
 }
 
 impl Fault {
     /// The kinds, as people call them.
-    pub const KINDS: [&str; 8] = ["refuse", "blackhole", "error", "slow", "cut", "tls", "flap", "hang"];
+    pub const KINDS: [&str; 10] =
+        ["refuse", "blackhole", "error", "slow", "cut", "tls", "flap", "hang", "wedge", "lump"];
 
     /// What people call it; `none` if nothing is wrong.
     #[must_use]
@@ -72,6 +79,8 @@ impl Fault {
             Self::Tls => "tls",
             Self::Flap { .. } => "flap",
             Self::Hang => "hang",
+            Self::Wedge => "wedge",
+            Self::Lump => "lump",
         }
     }
 }
@@ -125,6 +134,8 @@ impl Wanted {
             "tls" => Fault::Tls,
             "flap" => Fault::Flap { period: self.ms.map_or(FLAP_PERIOD, Duration::from_millis) },
             "hang" => Fault::Hang,
+            "wedge" => Fault::Wedge,
+            "lump" => Fault::Lump,
             other => return Err(format!("{other:?} is no kind of fault: there are {}", Fault::KINDS.join(", "))),
         };
         self.has_only_what(fault)?;

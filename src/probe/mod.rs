@@ -1,14 +1,20 @@
 //! ASKS HOW ENDPOINTS ARE: what is due is decided by a machine, asked by a shell, on traffic's own path.
 
 pub mod check;
+pub mod flow;
+mod http;
+mod mcp;
+mod token;
 pub mod schedule;
 
 use crate::control::Event;
+use crate::health::opinion::Flowed;
 use crate::moment::{Clock, Dice};
 use crate::shutdown::requested;
 use crate::snapshot::Published;
 use crate::tls::trust::Trust;
-use schedule::Schedule;
+use check::Answered;
+use schedule::{Learnt, Schedule};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -32,22 +38,28 @@ pub async fn run(
         }
         snapshot = newest;
         schedule.follow(clock.now(), &snapshot);
-        for (endpoint, result) in schedule.overdue(clock.now()) {
-            if events.send(Event::Probed { endpoint, result }).await.is_err() {
+        for Learnt { endpoint, probe, result } in schedule.overdue(clock.now()) {
+            if events.send(Event::Probed { endpoint, probe, result }).await.is_err() {
                 return;
             }
         }
         for launch in schedule.due(clock.now()) {
-            let question = check::Question::about(&snapshot, launch.endpoint, &trust);
+            let question = check::Question::about(&snapshot, launch.endpoint, launch.probe, &trust);
             probes.spawn(async move { (launch, question.ask(clock).await) });
         }
         tokio::select! {
             () = requested(&mut shutdown) => return,
             changed = bell.changed() => if changed.is_err() { return },
             () = tokio::time::sleep_until(clock.instant(schedule.wake_at(clock.now()))) => {}
-            Some(Ok((launch, result))) = probes.join_next() => {
-                for (endpoint, result) in schedule.finished(clock.now(), launch.id, launch.serial, result) {
-                    if events.send(Event::Probed { endpoint, result }).await.is_err() {
+            Some(Ok((launch, Answered { result, flowed }))) = probes.join_next() => {
+                if flowed != Flowed::default() {
+                    let event = Event::Flowed { endpoint: launch.id, probe: launch.probe, flowed };
+                    if events.send(event).await.is_err() {
+                        return;
+                    }
+                }
+                for Learnt { endpoint, probe, result } in schedule.finished(clock.now(), launch.id, launch.serial, result) {
+                    if events.send(Event::Probed { endpoint, probe, result }).await.is_err() {
                         return;
                     }
                 }

@@ -29,8 +29,21 @@ pub struct Launch {
     pub endpoint: EndpointIndex,
     /// Who that is over all snapshots.
     pub id: EndpointId,
-    /// Which probe this is.
+    /// Which of its probes, counted from 0.
+    pub probe: usize,
+    /// Which launch this is.
     pub serial: u64,
+}
+
+/// What is learnt of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Learnt {
+    /// Whose.
+    pub endpoint: EndpointId,
+    /// Which of its probes, counted from 0.
+    pub probe: usize,
+    /// How long it took, or what went wrong.
+    pub result: Result<Duration, Fault>,
 }
 
 #[derive(Debug)]
@@ -44,6 +57,7 @@ struct Flight {
 struct Watched {
     id: EndpointId,
     endpoint: EndpointIndex,
+    number: usize,
     probe: Arc<Probe>,
     pace: Pace,
     usual: Option<f64>,
@@ -73,35 +87,34 @@ impl Schedule {
     /// quickens is asked soon.
     pub fn follow(&mut self, now: Moment, snapshot: &Snapshot) {
         let mut old = std::mem::take(&mut self.watched);
-        self.watched = snapshot
-            .endpoints
-            .iter()
-            .enumerate()
-            .map(|(at, state)| {
-                let endpoint = EndpointIndex::of(at);
-                let region = snapshot.topology.endpoint(endpoint).region;
-                let probe = Arc::clone(&snapshot.topology.region(region).probe);
-                match old.iter().position(|watched| watched.id == state.id) {
+        for (at, state) in snapshot.endpoints.iter().enumerate() {
+            let endpoint = EndpointIndex::of(at);
+            let region = snapshot.topology.region(snapshot.topology.endpoint(endpoint).region);
+            for (number, (probe, said)) in region.probes().zip(&state.probes).enumerate() {
+                let probe = Arc::clone(probe);
+                let known = old.iter().position(|watched| watched.id == state.id && watched.number == number);
+                self.watched.push(match known {
                     Some(at) => {
                         let mut watched = old.swap_remove(at);
                         (watched.endpoint, watched.probe) = (endpoint, probe);
-                        watched.follow(now, state.pace);
+                        watched.follow(now, said.pace);
                         watched
                     }
                     None => Watched {
                         id: state.id,
                         endpoint,
+                        number,
                         probe,
-                        pace: state.pace,
+                        pace: said.pace,
                         usual: None,
                         launched: now,
                         next: now,
                         flights: Vec::new(),
                         silence: None,
                     },
-                }
-            })
-            .collect();
+                });
+            }
+        }
     }
 
     /// The probes to send `now`.
@@ -116,7 +129,8 @@ impl Schedule {
             watched.flights.push(Flight { serial: self.serial, started: now, is_late: false });
             watched.launched = now;
             watched.next = now + watched.interval().mul_f64(1.0 - JITTER * self.dice.fraction());
-            launches.push(Launch { endpoint: watched.endpoint, id: watched.id, serial: self.serial });
+            let Watched { endpoint, id, number: probe, .. } = *watched;
+            launches.push(Launch { endpoint, id, probe, serial: self.serial });
         }
         launches
     }
@@ -129,12 +143,13 @@ impl Schedule {
         id: EndpointId,
         serial: u64,
         result: Result<Duration, Fault>,
-    ) -> Vec<(EndpointId, Result<Duration, Fault>)> {
-        let Some(watched) = self.watched.iter_mut().find(|watched| watched.id == id) else { return Vec::new() };
+    ) -> Vec<Learnt> {
+        let own = self.watched.iter_mut().filter(|watched| watched.id == id);
+        let mut flown = own.filter_map(|watched| Some((watched.flight(serial)?, watched)));
+        let Some((at, watched)) = flown.next() else { return Vec::new() };
         watched.notice_lateness(now);
-        let Some(at) = watched.flights.iter().position(|flight| flight.serial == serial) else { return Vec::new() };
         let flight = watched.flights.remove(at);
-        let mut learnt = vec![(id, result)];
+        let mut learnt = vec![watched.learnt(result)];
         watched.silence = result.err().filter(|fault| fault.is_silence());
         match result {
             Ok(_) => {
@@ -148,7 +163,7 @@ impl Schedule {
     }
 
     /// What is learnt from waiting alone: after a probe that nobody answered, those that become late fail as well.
-    pub fn overdue(&mut self, now: Moment) -> Vec<(EndpointId, Result<Duration, Fault>)> {
+    pub fn overdue(&mut self, now: Moment) -> Vec<Learnt> {
         let mut learnt = Vec::new();
         for watched in &mut self.watched {
             watched.notice_lateness(now);
@@ -178,11 +193,20 @@ impl Watched {
     }
 
     /// The late ones fail in the way of the last, if that was silence.
-    fn give_up_late(&mut self) -> Vec<(EndpointId, Result<Duration, Fault>)> {
+    fn give_up_late(&mut self) -> Vec<Learnt> {
         let Some(fault) = self.silence else { return Vec::new() };
         let before = self.flights.len();
         self.flights.retain(|flight| !flight.is_late);
-        (self.flights.len()..before).map(|_| (self.id, Err(fault))).collect()
+        (self.flights.len()..before).map(|_| self.learnt(Err(fault))).collect()
+    }
+
+    fn learnt(&self, result: Result<Duration, Fault>) -> Learnt {
+        Learnt { endpoint: self.id, probe: self.number, result }
+    }
+
+    /// Where the flight of that number is among those under way.
+    fn flight(&self, serial: u64) -> Option<usize> {
+        self.flights.iter().position(|flight| flight.serial == serial)
     }
 
     fn interval(&self) -> Duration {

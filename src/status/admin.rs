@@ -53,13 +53,15 @@ pub struct Admin {
     pub reload: mpsc::Sender<()>,
     /// Since when the node runs.
     pub started: Moment,
+    /// The document of the addresses that regions call out from.
+    pub nat_ips: watch::Receiver<Arc<str>>,
 }
 
 /// Answers on `listeners` until `shutdown`; then finishes the answers under way.
 pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Receiver<bool>) {
-    let Admin { published, events, counters, drains, clock, token, ready, reload, started } = admin;
+    let Admin { published, events, counters, drains, clock, token, ready, reload, started, nat_ips } = admin;
     let (asks, asked) = mpsc::channel(ASKS_MAX);
-    let desk = Arc::new(Desk { published: published.clone(), counters, clock, started, token, ready, asks });
+    let desk = Arc::new(Desk { published: published.clone(), counters, clock, started, token, ready, asks, nat_ips });
     let permits = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
     let mut doors = JoinSet::new();
     for listener in listeners {

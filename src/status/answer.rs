@@ -26,6 +26,7 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -33,23 +34,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// What `GET /` says.
-const INDEX: &str = "\
-anyfront: the admin address of this node
-
-  GET  /ready                          200 if the node wants traffic, 503 if it starts or stops
-  GET  /live                           200 as long as the node answers at all
-  GET  /regions                        everything the node believes, as JSON
-  GET  /decisions?count=50             the newest requests: who asked, who answered
-  GET  /explain?host=NAME&client=IP    who would answer this client, and why (&format=text for people)
-  GET  /drains                         the drains in force
-  GET  /metrics                        for Prometheus
-  POST /drain                          {\"target\":\"region:NAME\",\"reason\":\"...\",\"for_s\":1800,\"hard\":false,\"who\":\"...\"}
-  POST /undrain                        {\"target\":\"region:NAME\",\"who\":\"...\"}
-  POST /reload                         reads regions.toml again ({\"who\":\"...\"}, or nothing)
-
-The commands `anyfront status`, `explain`, `drain` and `undrain` use these.
-";
-const PATHS: [&str; 7] = ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics"];
+const INDEX: &str = include_str!("index.txt");
+const PATHS: [&str; 8] = ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics", "/nat-ips"];
 const POSTED: [&str; 3] = ["/drain", "/undrain", "/reload"];
 
 /// An answer on its way out.
@@ -72,6 +58,8 @@ pub struct Desk {
     pub ready: watch::Receiver<bool>,
     /// Where wishes go.
     pub asks: mpsc::Sender<Ask>,
+    /// The document of the addresses that regions call out from.
+    pub nat_ips: watch::Receiver<Arc<str>>,
 }
 
 /// What `POST /drain` is given.
@@ -163,6 +151,7 @@ impl Desk {
                 Ok(answer(format.content_type(), metrics::render(&self.overview(), *self.ready.borrow(), format)))
             }
             "/regions" => Ok(json_answer(&self.overview())),
+            "/nat-ips" => Ok(answer("application/json", self.nat_ips.borrow().to_string())),
             "/drains" => Ok(json_answer(&json!({ "drains": self.overview().drains }))),
             "/decisions" => self.decisions(parts.uri.query().unwrap_or_default()),
             "/explain" => self.explain(parts),

@@ -4,7 +4,7 @@
 //! Labels are names from the file and nothing else: no client, path or hostname, so their number is bounded by the file.
 //! The text is valid in the plain format (version 0.0.4) and, where asked for, in OpenMetrics 1.0.
 
-use super::view::{EndpointView, Overview, RegionView};
+use super::view::{EndpointView, Overview, ProbeView, RegionView};
 use std::fmt::{Display, Write};
 
 /// In which dialect metrics are written.
@@ -40,9 +40,11 @@ const STANDINGS: [&str; 5] = ["up", "strained", "unknown", "ejected", "down"];
 pub fn render(node: &Overview, is_ready: bool, format: Format) -> String {
     let mut page = Page { text: String::with_capacity(16 << 10), format };
     page.node(node, is_ready);
+    page.certificates(node);
     page.doors(node);
     page.regions(&node.regions);
     page.endpoints(&node.regions);
+    page.probes(&node.regions);
     if format == Format::OpenMetrics {
         page.text.push_str("# EOF\n");
     }
@@ -98,6 +100,18 @@ impl Page {
         let suspect = u8::from(node.suspect);
         self.gauge("anyfront_node_suspect", "1 while the node suspects its own network.", suspect);
         self.gauge("anyfront_drains", "Drains in force.", node.drains.len());
+    }
+
+    fn certificates(&mut self, node: &Overview) {
+        let certificates = &node.certificates;
+        let valid = certificates.problems.is_empty() && certificates.in_force.iter().all(|one| one.left_s > 0.0);
+        let help = "0 while a certificate's files cannot be used, or one in force has expired.";
+        self.gauge("anyfront_certificates_valid", help, u8::from(valid));
+        let name = "anyfront_certificate_expires_in_seconds";
+        self.head(name, "gauge", "Until the certificate in force ends; below 0: it has expired.");
+        for certificate in &certificates.in_force {
+            self.sample(name, &[("certificate", &certificate.file)], certificate.left_s.round());
+        }
     }
 
     fn doors(&mut self, node: &Overview) {
@@ -183,6 +197,44 @@ impl Page {
             endpoint.requests
         });
         self.each_endpoint(regions, "failures", "counter", "Attempts failed.", |endpoint| endpoint.failures);
+    }
+
+    fn probes(&mut self, regions: &[RegionView]) {
+        self.each_probe(regions, "passes", "1 if the probe of this kind calls the endpoint up.", |probe| {
+            Some(f64::from(u8::from(probe.standing == "up")))
+        });
+        let seconds = |ms: Option<f64>| ms.map(|ms| (ms * 100.0).round() / 100_000.0);
+        self.each_probe(regions, "first_event_seconds", "From a probe's request to the first event.", |probe| {
+            seconds(probe.first_event_ms)
+        });
+        self.each_probe(regions, "first_event_smoothed_seconds", "The same, smoothed.", |probe| {
+            seconds(probe.first_event_smoothed_ms)
+        });
+        self.each_probe(regions, "gap_seconds", "The largest time between two events of a probe's stream.", |probe| {
+            seconds(probe.gap_ms)
+        });
+        self.each_probe(regions, "gap_smoothed_seconds", "The same, smoothed.", |probe| seconds(probe.gap_smoothed_ms));
+    }
+
+    fn each_probe(
+        &mut self,
+        regions: &[RegionView],
+        what: &str,
+        help: &str,
+        value: impl Fn(&ProbeView) -> Option<f64>,
+    ) {
+        let name = format!("anyfront_probe_{what}");
+        self.head(&name, "gauge", help);
+        for region in regions {
+            for endpoint in &region.endpoints {
+                for probe in &endpoint.probes {
+                    if let Some(value) = value(probe) {
+                        let labels = [("region", &*region.name), ("endpoint", &endpoint.name), ("probe", &probe.kind)];
+                        self.sample(&name, &labels, value);
+                    }
+                }
+            }
+        }
     }
 
     fn each_endpoint(

@@ -3,8 +3,9 @@
 //! Everything is a name or an age; nothing here is an index or a clock of one process.
 
 use crate::counters::{Counters, Recent};
+use crate::health::opinion::Shown;
 use crate::moment::{Moment, rfc3339};
-use crate::snapshot::{Drained, EndpointState, Override, Snapshot};
+use crate::snapshot::{CertificateInForce, CertificateReport, Drained, EndpointState, Override, Snapshot};
 use crate::topology::{EndpointIndex, Region, RegionIndex, Route, Steering};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -26,6 +27,9 @@ pub struct Overview {
     pub suspect: bool,
     /// What is wrong with the newest version of the file, if it was refused.
     pub problem: Option<ProblemView>,
+    /// What TLS clients are shown.
+    #[serde(default)]
+    pub certificates: CertificatesView,
     /// Since the node started, seconds.
     pub uptime_s: f64,
     /// What was counted since then.
@@ -36,6 +40,30 @@ pub struct Overview {
     pub hostnames: Vec<HostnameView>,
     /// The drains in force.
     pub drains: Vec<DrainView>,
+}
+
+/// The certificates of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CertificatesView {
+    /// Those in force.
+    pub in_force: Vec<CertificateView>,
+    /// Files that cannot be used, and why: what was good of them stays in force.
+    pub problems: Vec<String>,
+    /// What could be better though it is used.
+    pub remarks: Vec<String>,
+}
+
+/// A certificate in force.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CertificateView {
+    /// Where it was read.
+    pub file: String,
+    /// What for.
+    pub names: Vec<String>,
+    /// When it ends (RFC 3339).
+    pub not_after: String,
+    /// How long it is still good, seconds; less than nothing: it has expired.
+    pub left_s: f64,
 }
 
 /// A version of the file that was refused.
@@ -142,6 +170,28 @@ pub struct EndpointView {
     pub requests: u64,
     /// Attempts failed.
     pub failures: u64,
+    /// What each of its probes says.
+    #[serde(default)]
+    pub probes: Vec<ProbeView>,
+}
+
+/// What a probe says of an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProbeView {
+    /// `http`, `tcp`, `token` or `mcp`.
+    pub kind: String,
+    /// `up`, `unknown` or `down`.
+    pub standing: String,
+    /// How it failed last, until that is forgiven.
+    pub fault: Option<String>,
+    /// From its request to the first event, if it opens streams.
+    pub first_event_ms: Option<f64>,
+    /// The same, smoothed.
+    pub first_event_smoothed_ms: Option<f64>,
+    /// The largest time between two events of the last stream.
+    pub gap_ms: Option<f64>,
+    /// The same, smoothed.
+    pub gap_smoothed_ms: Option<f64>,
 }
 
 /// A hostname and who serves it.
@@ -225,11 +275,28 @@ impl Overview {
                 .problem
                 .as_ref()
                 .map(|problem| ProblemView { since_s: seconds(now.since(problem.since)), text: problem.text.clone() }),
+            certificates: CertificatesView::of(&snapshot.certificates, wall),
             uptime_s: seconds(now.since(started)),
             counters: Totals::of(counters),
             regions: (0..topology.regions.len()).map(|at| RegionView::of(snapshot, RegionIndex::of(at), now)).collect(),
             hostnames: topology.routes.iter().map(|route| HostnameView::of(snapshot, route)).collect(),
             drains: snapshot.overrides.iter().map(|drain| DrainView::of(drain, wall)).collect(),
+        }
+    }
+}
+
+impl CertificatesView {
+    fn of(report: &CertificateReport, wall: Duration) -> Self {
+        let view = |certificate: &CertificateInForce| CertificateView {
+            file: certificate.file.clone(),
+            names: certificate.names.clone(),
+            not_after: rfc3339(certificate.not_after),
+            left_s: seconds(certificate.not_after) - seconds(wall),
+        };
+        Self {
+            in_force: report.in_force.iter().map(view).collect(),
+            problems: report.problems.clone(),
+            remarks: report.remarks.clone(),
         }
     }
 }
@@ -299,6 +366,22 @@ impl EndpointView {
             in_flight: state.load.in_flight(),
             requests: state.load.requests(),
             failures: state.load.failures(),
+            probes: state.probes.iter().map(ProbeView::of).collect(),
+        }
+    }
+}
+
+impl ProbeView {
+    fn of(said: &Shown) -> Self {
+        let (first, gap) = (said.first_event, said.gap);
+        Self {
+            kind: said.kind.to_owned(),
+            standing: said.standing.as_str().to_owned(),
+            fault: said.fault.map(|fault| fault.to_string()),
+            first_event_ms: first.map(|first| milliseconds(first.last)),
+            first_event_smoothed_ms: first.map(|first| milliseconds(first.smoothed)),
+            gap_ms: gap.map(|gap| milliseconds(gap.last)),
+            gap_smoothed_ms: gap.map(|gap| milliseconds(gap.smoothed)),
         }
     }
 }

@@ -1,132 +1,144 @@
-//! Our own certificates: PEM pairs from files, chosen by SNI (RFC 6066 §3).
+//! Our own certificates: PEM pairs from files, chosen by SNI (RFC 6066 §3), read again when the files change.
+//!
+//! A pair that cannot be used any more leaves the one that could in force, until its end: only what it is the newest good
+//! version of matters, not when it was read. A pair that is gone from its folder is gone.
 
-use super::{ALPN_HTTP1, ALPN_HTTP2, provider};
-use rustls::ServerConfig;
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use super::pair::{Certificate, CertificateError};
 use std::collections::HashMap;
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Why certificates cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
-    /// A file cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file holds nothing of what it should.
-    #[error("{}: holds no {what} in PEM form", path.display())]
-    Empty {
-        /// Which.
-        path: PathBuf,
-        /// What is missing.
-        what: &'static str,
-    },
-    /// Certificate and key do not belong together, or are of a kind we cannot use.
-    #[error("{}: {source}", path.display())]
-    Pair {
-        /// Which certificate.
-        path: PathBuf,
-        /// Why.
-        source: rustls::Error,
-    },
-    /// A certificate without a name to choose it by.
-    #[error("{}: the certificate has no DNS name", path.display())]
-    Nameless {
-        /// Which.
-        path: PathBuf,
-    },
-    /// A folder without pairs.
-    #[error("{}: no NAME.pem (or .crt) with its NAME.key in this folder", path.display())]
-    NoPairs {
-        /// Which.
-        path: PathBuf,
-    },
+/// Where certificates are.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Certificate chain and key.
+    pub pairs: Vec<(PathBuf, PathBuf)>,
+    /// Folders of pairs: `NAME.pem` or `NAME.crt` beside `NAME.key`.
+    pub folders: Vec<PathBuf>,
 }
 
-/// The certificates of a node, by name. The first one answers clients that name nothing we know.
-pub struct Certificates {
-    exact: HashMap<String, Arc<CertifiedKey>>,
-    wildcard: HashMap<String, Arc<CertifiedKey>>,
-    default: Arc<CertifiedKey>,
-}
-
-impl fmt::Debug for Certificates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificates")
-            .field("exact", &self.exact.keys())
-            .field("wildcard", &self.wildcard.keys())
-            .finish()
+impl Sources {
+    /// Whether there are none.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.pairs.is_empty() && self.folders.is_empty()
     }
-}
 
-impl Certificates {
-    /// Loads `pairs` of certificate chain and key, and every pair in `folders` (`NAME.pem` or `NAME.crt` beside
-    /// `NAME.key`).
-    ///
-    /// # Errors
-    /// The first file that cannot be used, and why.
-    ///
-    /// # Panics
-    /// Without a pair or folder: there is nothing to serve.
-    pub fn load(pairs: &[(PathBuf, PathBuf)], folders: &[PathBuf]) -> Result<Self, CertificateError> {
-        let mut all = pairs.to_vec();
-        for folder in folders {
+    /// Every pair there is now.
+    fn all(&self) -> Result<Vec<(PathBuf, PathBuf)>, CertificateError> {
+        let mut all = self.pairs.clone();
+        for folder in &self.folders {
             let found = pairs_in(folder)?;
             if found.is_empty() {
                 return Err(CertificateError::NoPairs { path: folder.clone() });
             }
             all.extend(found);
         }
-        let (mut exact, mut wildcard, mut default) = (HashMap::new(), HashMap::new(), None);
-        for (certificate, key) in &all {
-            let (pair, names) = load_pair(certificate, key)?;
-            for name in names {
-                match name.strip_prefix("*.") {
-                    Some(parent) => wildcard.entry(parent.to_owned()).or_insert_with(|| Arc::clone(&pair)),
-                    None => exact.entry(name).or_insert_with(|| Arc::clone(&pair)),
-                };
-            }
-            default.get_or_insert(pair);
-        }
-        Ok(Self { exact, wildcard, default: default.expect("there is a pair") })
-    }
-
-    /// How TLS is spoken to clients: 1.2 and 1.3, HTTP/2 and HTTP/1.1, with tickets that every worker understands and
-    /// without early data (replay).
-    ///
-    /// # Errors
-    /// If the provider cannot make tickets.
-    ///
-    /// # Panics
-    /// If the provider has no protocol version in common with itself.
-    pub fn into_config(self) -> Result<Arc<ServerConfig>, rustls::Error> {
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .expect("the provider speaks TLS 1.2 and 1.3")
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(self));
-        config.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
-        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
-        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-        Ok(Arc::new(config))
+        Ok(all)
     }
 }
 
-impl ResolvesServerCert for Certificates {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let Some(name) = hello.server_name() else { return Some(Arc::clone(&self.default)) };
-        let by_parent = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
-        Some(Arc::clone(self.exact.get(name).or_else(by_parent).unwrap_or(&self.default)))
+/// The certificates of a node, by name. The first one answers clients that name nothing we know.
+#[derive(Debug, Default)]
+pub struct Certificates {
+    /// All, the first first.
+    pub all: Vec<Arc<Certificate>>,
+    exact: HashMap<String, usize>,
+    wildcard: HashMap<String, usize>,
+}
+
+impl Certificates {
+    /// Reads every pair, `wall` after the Unix epoch.
+    ///
+    /// # Errors
+    /// The first file that cannot be used, and why.
+    pub fn read(sources: &Sources, wall: Duration) -> Result<Self, CertificateError> {
+        let pairs = sources.all()?;
+        let read = pairs.iter().map(|(certificate, key)| Certificate::read(certificate, key, wall, None));
+        Ok(Self::of(read.collect::<Result<_, _>>()?))
+    }
+
+    /// Reads every pair again. What cannot be used is told, and what it was stays.
+    #[must_use]
+    pub fn read_again(&self, sources: &Sources, wall: Duration) -> (Self, Vec<CertificateError>) {
+        let mut problems = Vec::new();
+        let mut pairs = sources.pairs.clone();
+        for folder in &sources.folders {
+            match pairs_in(folder) {
+                Ok(mut found) => {
+                    // A certificate whose key is gone has not been taken away: it is broken.
+                    let left = self.below(folder).filter(|path| path.exists());
+                    let left = left.filter(|path| !found.iter().any(|(known, _)| known == path)).collect::<Vec<_>>();
+                    found.extend(left.into_iter().map(|path| (path.to_owned(), path.with_extension("key"))));
+                    if found.is_empty() {
+                        problems.push(CertificateError::NoPairs { path: folder.clone() });
+                    }
+                    pairs.extend(found);
+                }
+                Err(error) => {
+                    problems.push(error);
+                    pairs.extend(self.below(folder).map(|path| (path.to_owned(), path.with_extension("key"))));
+                }
+            }
+        }
+        let mut all = Vec::with_capacity(pairs.len());
+        for (certificate, key) in pairs {
+            let before = self.all.iter().find(|before| before.path == certificate);
+            match Certificate::read(&certificate, &key, wall, before) {
+                Ok(read) => all.push(read),
+                Err(error) => {
+                    problems.push(error);
+                    all.extend(before.cloned());
+                }
+            }
+        }
+        // Without any there would be nothing to say to anybody.
+        let all = if all.is_empty() { self.all.clone() } else { all };
+        (Self::of(all), problems)
+    }
+
+    fn of(all: Vec<Arc<Certificate>>) -> Self {
+        let mut certificates = Self { all, ..Self::default() };
+        for (at, certificate) in certificates.all.iter().enumerate() {
+            for name in &certificate.names.exact {
+                certificates.exact.entry(name.clone()).or_insert(at);
+            }
+            for parent in &certificate.names.wildcard {
+                certificates.wildcard.entry(parent.clone()).or_insert(at);
+            }
+        }
+        certificates
+    }
+
+    fn below<'a>(&'a self, folder: &'a Path) -> impl Iterator<Item = &'a Path> {
+        self.all.iter().map(|certificate| &*certificate.path).filter(move |path| path.parent() == Some(folder))
+    }
+
+    /// The certificate for a client that names this name (lower case), or none.
+    ///
+    /// # Panics
+    /// Without certificates: there is always one.
+    #[must_use]
+    pub fn choose(&self, name: Option<&str>) -> &Arc<Certificate> {
+        let by_name = name.and_then(|name| {
+            let by_parent = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
+            self.exact.get(name).or_else(by_parent)
+        });
+        &self.all[by_name.copied().unwrap_or(0)]
+    }
+
+    /// Whether these are those.
+    #[must_use]
+    pub fn are_same_as(&self, others: &Self) -> bool {
+        self.all.len() == others.all.len()
+            && self.all.iter().zip(&others.all).all(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
+    /// Whether a pair of `before` is no more among these.
+    #[must_use]
+    pub fn have_lost_of(&self, before: &Self) -> bool {
+        before.all.iter().any(|lost| !self.all.iter().any(|kept| kept.path == lost.path))
     }
 }
 
@@ -143,44 +155,4 @@ fn pairs_in(folder: &Path) -> Result<Vec<(PathBuf, PathBuf)>, CertificateError> 
     }
     pairs.sort();
     Ok(pairs)
-}
-
-fn load_pair(certificate: &Path, key: &Path) -> Result<(Arc<CertifiedKey>, Vec<String>), CertificateError> {
-    let pem = |path: &Path, what| {
-        let path = path.to_owned();
-        move |error| match error {
-            rustls_pki_types::pem::Error::Io(source) => CertificateError::Read { path, source },
-            _ => CertificateError::Empty { path, what },
-        }
-    };
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .map_err(pem(certificate, "certificate"))?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(pem(certificate, "certificate"))?;
-    let first =
-        chain.first().ok_or_else(|| CertificateError::Empty { path: certificate.to_owned(), what: "certificate" })?;
-    let names = names_of(first);
-    if names.is_empty() {
-        return Err(CertificateError::Nameless { path: certificate.to_owned() });
-    }
-    let key = PrivateKeyDer::from_pem_file(key).map_err(pem(key, "private key"))?;
-    let pair = CertifiedKey::from_der(chain, key, &provider())
-        .map_err(|source| CertificateError::Pair { path: certificate.to_owned(), source })?;
-    Ok((Arc::new(pair), names))
-}
-
-/// The DNS names a certificate is for, lower case, wildcards as they are (RFC 5280 §4.2.1.6).
-fn names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
-    use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
-    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
-    let Ok(Some(alternatives)) = parsed.subject_alternative_name() else { return Vec::new() };
-    alternatives
-        .value
-        .general_names
-        .iter()
-        .filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-            _ => None,
-        })
-        .collect()
 }

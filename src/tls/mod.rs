@@ -1,9 +1,13 @@
-//! Certificates by SNI, and whom we trust.
+//! Certificates by SNI, tickets, and whom we trust.
 //!
 //! One TLS provider for everything, taken explicitly, so that nothing depends on a process-wide default.
 
 pub mod trust;
+pub mod ocsp;
+pub mod pair;
 pub mod certificates;
+pub mod tickets;
+pub mod identity;
 
 use rustls::crypto::CryptoProvider;
 use std::sync::Arc;

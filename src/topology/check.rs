@@ -7,6 +7,7 @@
 
 mod classes;
 mod files;
+mod nat;
 mod regions;
 mod routes;
 mod warnings;
@@ -20,7 +21,7 @@ use crate::limits::{GEO_PLACES_MAX, MISTAKES_MAX, SITES_MAX, TOPOLOGY_BYTES_MAX}
 use crate::names::{Hostname, Label};
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
@@ -39,12 +40,26 @@ pub struct Checked {
 /// # Errors
 /// Every mistake found, and no warnings.
 pub fn check(source: &str, path: &Path) -> Result<Checked, Mistakes> {
+    check_at(source, path, None)
+}
+
+/// As [`check`], `wall` being now, since the Unix epoch: what is announced too late is warned of too.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_at(source: &str, path: &Path, wall: Option<Duration>) -> Result<Checked, Mistakes> {
     let name = path.display().to_string();
     let mut mistakes = Vec::new();
     let topology = read(source, &mut mistakes).map(|file| {
         let folder = path.parent().unwrap_or(Path::new(""));
-        let mut proof =
-            Proof { file: &file, folder, mistakes: std::mem::take(&mut mistakes), region_by_name: HashMap::new() };
+        let mut proof = Proof {
+            file: &file,
+            folder,
+            wall,
+            mistakes: std::mem::take(&mut mistakes),
+            region_by_name: HashMap::new(),
+            files: Vec::new(),
+        };
         let topology = proof.prove(source);
         if !proof.is_refused() {
             proof.warn(&topology);
@@ -93,9 +108,12 @@ fn read(source: &str, mistakes: &mut Vec<Mistake>) -> Option<File> {
 struct Proof<'a> {
     file: &'a File,
     folder: &'a Path,
+    wall: Option<Duration>,
     mistakes: Vec<Mistake>,
     /// Regions as hostnames may name them. Those whose name is refused are there too, so that they are told once only.
     region_by_name: HashMap<&'a str, RegionIndex>,
+    /// The files that were read, as in [`Topology::files`].
+    files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl<'a> Proof<'a> {
@@ -130,6 +148,8 @@ impl<'a> Proof<'a> {
         let (providers, regions, endpoints) = self.regions();
         let (routes, route_by_hostname) = self.routes(&zone, &regions);
         let classes = self.classes(&route_by_hostname);
+        self.nat_ips_differ();
+        let nat_hostname = self.nat_hostname(&route_by_hostname, &regions);
         Topology {
             fleet: fleet.as_str().into(),
             zone,
@@ -141,8 +161,10 @@ impl<'a> Proof<'a> {
             endpoints,
             routes,
             route_by_hostname,
+            nat_hostname,
             forward,
             classes,
+            files: std::mem::take(&mut self.files),
         }
     }
 
@@ -200,7 +222,8 @@ impl<'a> Proof<'a> {
             self.positive(key.0, key.1.as_ref());
         }
         let trust = written.and_then(|forward| forward.trust.as_ref());
-        let trust = trust.iter().flat_map(|files| &files.value).flat_map(|file| self.trust(file)).collect();
+        let trust =
+            trust.iter().flat_map(|files| &files.value).flat_map(|file| self.authorities("trust", file)).collect();
         if let Some(proxies) = written.and_then(|forward| forward.trusted_proxies.as_ref()) {
             self.repeated("trusted_proxies", Some(proxies), ToString::to_string);
         }

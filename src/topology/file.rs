@@ -2,9 +2,10 @@
 //!
 //! The documentation of a key here is what editors show (`anyfront check --schema`).
 
+use super::dates::When;
 use super::read::{Any, At, Degrees, May, Must, Whole, Written, nearest, quoted, table};
-use super::words::{Kind, Level, Pointer, Prefix, Statuses, Url, UrlPath};
-use super::{AllDown, Dialect, HostFrom, Steering, StreamEnd};
+use super::words::{Also, Kind, Level, Pointer, Prefix, Statuses, Url, UrlPath};
+use super::{AllDown, ClientCertificate, Dialect, HostFrom, NatState, Steering, StreamEnd};
 use crate::geo::place::Country;
 use crate::names::{Hostname, Label};
 use http::Method;
@@ -30,6 +31,8 @@ table! {
         region: Must<Vec<At<Region>>>,
         /// Hostnames and who serves them. Every region has one of its own besides: CODE.zone.
         hostname: May<Vec<At<Served>>>,
+        /// Where the addresses are told that regions call out from. Absent: nowhere.
+        nat_ips: May<NatIps>,
         /// Kinds of traffic; the first that matches counts. What matches none is plain, and GET, HEAD and OPTIONS are safe.
         class: May<Vec<At<Class>>>,
     }
@@ -92,17 +95,22 @@ table! {
 table! {
     /// How endpoints are probed: on the way that traffic goes, TLS as the endpoint's URL says.
     Probe "[probe]" {
-        /// `http` sends a GET and judges the answer; `tcp` only opens a connection.
+        /// `http` sends a GET and judges the answer; `tcp` only opens a connection; `token` opens a tiny stream of a
+        /// model and watches it flow; `mcp` makes a call that every MCP server answers and that changes nothing.
         kind: May<Kind> = "http",
-        /// Path and query of the GET. It should go through everything a request goes through.
+        /// Path and query of what is asked. It should go through everything a request goes through. For `token`
+        /// "/v1/chat/completions", for `mcp` "/mcp".
         path: May<UrlPath> = "/health",
-        /// Between probes of an endpoint that is up and stable. One second: a refused region is down within two.
+        /// Between probes of an endpoint that is up and stable. One second: a refused region is down within two. For
+        /// `token` and `mcp` "10s": they cost the gateway more.
         interval: May<Duration> = "1s",
-        /// Between probes while in doubt. At most `interval`.
+        /// Between probes while in doubt. At most `interval`. For `token` and `mcp` "1s".
         fast_interval: May<Duration> = "250ms",
-        /// Between probes of an endpoint that is down: slower, so that the sick are not hammered.
+        /// Between probes of an endpoint that is down: slower, so that the sick are not hammered. For `token` and `mcp`
+        /// "5s".
         down_interval: May<Duration> = "2s",
         /// From the first packet to the last byte that matters. Four times the round trip to the far side of the earth.
+        /// For `token` "10s": the whole stream; for `mcp` "3s": up to three calls.
         timeout: May<Duration> = "1500ms",
         /// Passes in a row that bring an endpoint up. More than one, so that a lucky probe brings nobody back.
         rise: May<Whole<1, 100>> = 3,
@@ -116,6 +124,20 @@ table! {
         expect_body: May<String> = "",
         /// A value that the body must have, if it must be JSON.
         expect_json: May<ExpectJson>,
+        /// For `token`: which model. One that costs nothing, such as an echo; there is no default that could be right.
+        model: May<String>,
+        /// For `token`: so many events must come at least, before `data: [DONE]`. Three: one alone has no gap.
+        events: May<Whole<1, 1000>> = 3,
+        /// For `token`: the first event must come within this of the request. Far more than an echo needs.
+        first_event: May<Duration> = "2s",
+        /// For `token`: each further event must come within this of the one before.
+        gap: May<Duration> = "1s",
+        /// For `token` and `mcp`: a file, relative to this one, with the value of the header Authorization, such as
+        /// "Bearer …". Read when this file is; never shown.
+        authorization_file: May<String>,
+        /// Further probes of the same endpoints, each complete in itself, at most one of a kind: `[[probe.also]]`. An
+        /// endpoint is up only if every probe passes. A region that has its own replaces all of them.
+        also: May<Also>,
     }
 }
 
@@ -178,8 +200,34 @@ table! {
         capacity: May<Whole<1, 1_000_000>>,
         /// Its share where a hostname's steering is `weighted`.
         weight: May<Whole<0, 10_000>> = 100,
+        /// Where it calls out from: what customers allow in their firewalls.
+        nat_ip: May<Vec<At<NatIp>>>,
         /// How this region is probed, where it differs from `[probe]`.
         probe: May<Probe>,
+        /// As in `[[hostname]]`, for the region's own hostname: who signs its clients' certificates.
+        client_ca: May<Vec<At<String>>>,
+        /// Whether a client of that hostname must have such a certificate: `required` or `optional`. Only with `client_ca`.
+        client_certificate: May<ClientCertificate> = "required",
+    }
+}
+
+table! {
+    /// A network that a region calls out from.
+    NatIp "[[region.nat_ip]]" {
+        /// One address, or a network.
+        prefix: Must<IpNet>,
+        /// From when on it may be used: a day or a time. `planned` needs it, 14 days ahead.
+        valid_from: May<When>,
+        /// `planned`: not used yet; `active`; `retiring`: soon not used any more.
+        state: May<NatState> = "active",
+    }
+}
+
+table! {
+    /// Where the addresses are told that regions call out from.
+    NatIps "[nat_ips]" {
+        /// A hostname of its own, at which nodes answer /nat_ip.json themselves.
+        hostname: Must<Hostname>,
     }
 }
 
@@ -216,6 +264,11 @@ table! {
         residency: May<Vec<At<String>>> = [],
         /// When nothing is up: `try-nearest` tries the best of the down all the same, `refuse` answers 503.
         all_down: May<AllDown> = "try-nearest",
+        /// PEM files, relative to this one, with the authorities that sign its clients' certificates. Regions read the
+        /// certificate in Client-Cert (RFC 9440). Absent: clients are not asked for one.
+        client_ca: May<Vec<At<String>>>,
+        /// Whether a client must have such a certificate: `required` or `optional`. Only with `client_ca`.
+        client_certificate: May<ClientCertificate> = "required",
     }
 }
 
@@ -244,7 +297,7 @@ table! {
 }
 
 /// Every table: how its header is written, and the keys it may have.
-pub const TABLES: [(&str, &[&str]); 12] = [
+pub const TABLES: [(&str, &[&str]); 14] = [
     (File::HEADER, File::KEYS),
     (Fleet::HEADER, Fleet::KEYS),
     (Site::HEADER, Site::KEYS),
@@ -254,6 +307,8 @@ pub const TABLES: [(&str, &[&str]); 12] = [
     (ExpectJson::HEADER, ExpectJson::KEYS),
     (Forward::HEADER, Forward::KEYS),
     (Region::HEADER, Region::KEYS),
+    (NatIp::HEADER, NatIp::KEYS),
+    (NatIps::HEADER, NatIps::KEYS),
     (Endpoint::HEADER, Endpoint::KEYS),
     (Served::HEADER, Served::KEYS),
     (Class::HEADER, Class::KEYS),

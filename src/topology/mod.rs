@@ -8,11 +8,12 @@ pub mod check;
 pub mod file;
 pub mod mistake;
 pub(crate) mod read;
+mod dates;
 mod words;
 
 use crate::geo::place::{Country, Place};
 use crate::names::{EndpointName, Hostname, Label};
-use http::Method;
+use http::{HeaderValue, Method};
 use ipnet::IpNet;
 use rustls_pki_types::CertificateDer;
 use std::collections::{HashMap, HashSet};
@@ -81,10 +82,14 @@ pub struct Topology {
     pub routes: Vec<Route>,
     /// Which route a hostname has.
     pub route_by_hostname: HashMap<Hostname, RouteIndex>,
+    /// At which hostname the addresses are told that regions call out from.
+    pub nat_hostname: Option<Hostname>,
     /// How requests are carried.
     pub forward: Forward,
     /// Kinds of traffic; first match wins. The last matches everything.
     pub classes: Vec<Class>,
+    /// The files that the file names, with the SHA-256 of what was in them.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl Topology {
@@ -162,8 +167,42 @@ pub struct Region {
     pub capacity: Option<u32>,
     /// Its share under `weighted` steering, 0 to 10 000.
     pub weight: u32,
+    /// Where it calls out from.
+    pub nat_ips: Vec<NatIp>,
     /// How it is probed.
     pub probe: Arc<Probe>,
+    /// How it is probed besides. It is up only if every probe passes; no two are of one kind.
+    pub also: Vec<Arc<Probe>>,
+}
+
+impl Region {
+    /// All its probes, the first one first.
+    pub fn probes(&self) -> impl Iterator<Item = &Arc<Probe>> {
+        std::iter::once(&self.probe).chain(&self.also)
+    }
+}
+
+/// A network that a region calls out from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatIp {
+    /// The network.
+    pub prefix: IpNet,
+    /// From when on it may be used, since the Unix epoch.
+    pub valid_from: Option<Duration>,
+    /// Whether it is used.
+    pub state: NatState,
+}
+
+/// Whether a region calls out from a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NatState {
+    /// Not yet.
+    Planned,
+    /// Now.
+    Active,
+    /// Not for long any more.
+    Retiring,
 }
 
 /// One thing that answers.
@@ -280,9 +319,42 @@ pub enum ProbeKind {
         /// A value the body must have, by JSON pointer (RFC 6901).
         expect_json: Option<(Arc<str>, serde_json::Value)>,
     },
+    /// Whether a stream of a model flows as it should.
+    Token {
+        /// Path and query.
+        path: Arc<str>,
+        /// Which model.
+        model: Arc<str>,
+        /// How many events at least, the end's mark apart.
+        events: u32,
+        /// From the request to the first event.
+        first_event: Duration,
+        /// Between two events.
+        gap: Duration,
+        /// What is said in `Authorization`. Marked as sensitive, so that it is never shown.
+        authorization: Option<HeaderValue>,
+    },
+    /// Whether an MCP server answers.
+    Mcp {
+        /// Path and query.
+        path: Arc<str>,
+        /// What is said in `Authorization`. Marked as sensitive, so that it is never shown.
+        authorization: Option<HeaderValue>,
+    },
 }
 
 impl ProbeKind {
+    /// How the file, logs and metrics call it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Http { .. } => "http",
+            Self::Token { .. } => "token",
+            Self::Mcp { .. } => "mcp",
+        }
+    }
+
     /// Whether a body must be read to judge the answer.
     #[must_use]
     pub fn wants_body(&self) -> bool {
@@ -305,6 +377,17 @@ pub struct Route {
     pub residency: Option<Residency>,
     /// What happens when nothing is up.
     pub all_down: AllDown,
+    /// Whose certificates clients are asked for, if they are.
+    pub client_auth: Option<Arc<ClientAuth>>,
+}
+
+/// Clients of a hostname prove who they are by a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    /// Who signs those certificates; at least one.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// Whether nobody gets in without one.
+    pub is_required: bool,
 }
 
 /// A region's part in a route.
@@ -339,6 +422,16 @@ pub enum AllDown {
     TryNearest,
     /// The request is refused with 503.
     Refuse,
+}
+
+/// Whether a client has to have a certificate, where it is asked for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// Nobody gets in without.
+    #[default]
+    Required,
+    /// Whoever has none gets in as well; regions are told of those who have one.
+    Optional,
 }
 
 /// Where a request may be processed.

@@ -2,7 +2,7 @@
 
 use super::mistake::Mistake;
 use super::read::{At, Word, Written, Wrong, quoted, wrong_type};
-use super::{AllDown, Dialect, Host, HostFrom, Steering, StreamEnd};
+use super::{AllDown, ClientCertificate, Dialect, Host, HostFrom, NatState, Steering, StreamEnd};
 use crate::geo::place::Country;
 use crate::limits::DURATION_MAX;
 use crate::names::{Hostname, Label};
@@ -391,11 +391,42 @@ pub enum Kind {
     Tcp,
     /// Sends a GET.
     Http,
+    /// Opens a stream of a model.
+    Token,
+    /// Calls an MCP server.
+    Mcp,
 }
 
-words!("\"http\" or \"tcp\"": Kind { "http" => Self::Http, "tcp" => Self::Tcp });
+impl Kind {
+    /// The word itself.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Http => "http",
+            Self::Token => "token",
+            Self::Mcp => "mcp",
+        }
+    }
+}
+
+words!("\"http\", \"tcp\", \"token\" or \"mcp\"": Kind {
+    "http" => Self::Http,
+    "tcp" => Self::Tcp,
+    "token" => Self::Token,
+    "mcp" => Self::Mcp,
+});
+words!("\"planned\", \"active\" or \"retiring\"": NatState {
+    "planned" => Self::Planned,
+    "active" => Self::Active,
+    "retiring" => Self::Retiring,
+});
 words!("\"endpoint\" or \"client\"": HostFrom { "endpoint" => Self::Endpoint, "client" => Self::Client });
 words!("\"try-nearest\" or \"refuse\"": AllDown { "try-nearest" => Self::TryNearest, "refuse" => Self::Refuse });
+words!("\"required\" or \"optional\"": ClientCertificate {
+    "required" => Self::Required,
+    "optional" => Self::Optional,
+});
 words!("\"nearest\", \"latency\", \"priority\" or \"weighted\"": Steering {
     "nearest" => Self::Nearest,
     "latency" => Self::Latency,
@@ -411,6 +442,20 @@ words!("\"openai\", \"jsonrpc\" or \"plain\"": Dialect {
     "jsonrpc" => Self::JsonRpc,
     "plain" => Self::Plain,
 });
+
+/// Probes besides a probe: tables of the same keys, so that editors are told of them by reference.
+#[derive(Clone, Debug)]
+pub struct Also(pub Vec<At<super::file::Probe>>);
+
+impl Written for Also {
+    fn read(key: &str, value: &Spanned<DeValue<'_>>, mistakes: &mut Vec<Mistake>) -> Option<Self> {
+        Vec::read(key, value, mistakes).map(Self)
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "array", "items": { "$ref": "#/properties/probe" } })
+    }
+}
 
 /// One element of `fallback`: a region, or several that are one level.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use super::{locator, topology};
 use anyfront::control::{Change, Control, Event, TICK};
 use anyfront::health::{Fault, Standing};
 use anyfront::moment::{Dice, Moment};
-use anyfront::probe::schedule::{Launch, Schedule};
+use anyfront::probe::schedule::{Launch, Learnt, Schedule};
 use anyfront::snapshot::{EndpointState, Override, RegionState, Snapshot};
 use anyfront::topology::{EndpointIndex, Topology};
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub enum Behaviour {
     /// Loses this share of its probes.
     Lossy(f64),
     Answers(u16),
+    /// Passes its first probe; the streams of further ones do not begin.
+    Stuck,
 }
 
 #[derive(Debug)]
@@ -212,8 +214,8 @@ impl Node {
         let done: Vec<Flight> = done;
         for flight in done {
             let Launch { id, serial, .. } = flight.launch;
-            for (endpoint, result) in self.schedule.finished(self.now, id, serial, flight.result) {
-                self.control.apply(self.now, Event::Probed { endpoint, result });
+            for Learnt { endpoint, probe, result } in self.schedule.finished(self.now, id, serial, flight.result) {
+                self.control.apply(self.now, Event::Probed { endpoint, probe, result });
             }
         }
         if self.now >= self.next_tick {
@@ -231,8 +233,8 @@ impl Node {
             }
             self.schedule.follow(self.now, &self.snapshot);
             let overdue = self.schedule.overdue(self.now);
-            for (endpoint, result) in &overdue {
-                self.control.apply(self.now, Event::Probed { endpoint: *endpoint, result: *result });
+            for Learnt { endpoint, probe, result } in overdue.iter().copied() {
+                self.control.apply(self.now, Event::Probed { endpoint, probe, result });
             }
             if overdue.is_empty() {
                 break;
@@ -246,11 +248,15 @@ impl Node {
     fn launch(&mut self, launch: Launch) {
         self.probes += 1;
         let endpoint = launch.endpoint.at();
-        let (network, timeout) = (self.round_trips[endpoint], self.timeout(endpoint));
+        let timeout = if launch.probe == 0 { self.timeout(endpoint) } else { Duration::from_secs(10) };
+        let network = self.round_trips[endpoint];
         // TCP, TLS, HTTP: three round trips, of which a probe reports the last.
         let whole = network * 3;
         let silent = (timeout, Err(Fault::Silent));
+        let stuck = (Duration::from_secs(2), Err(Fault::Stalled));
         let (after, result) = match self.behaviours[endpoint] {
+            Behaviour::Stuck if launch.probe > 0 => stuck,
+            Behaviour::Stuck => (whole, Ok(network)),
             Behaviour::Works => (whole, Ok(network)),
             Behaviour::Refuses => (network, Err(Fault::Refused)),
             Behaviour::Silent => silent,

@@ -138,6 +138,7 @@ impl Node {
             ready: is_ready,
             reload,
             started: Moment::ZERO,
+            nat_ips: watch::channel("{}".into()).1,
         };
         let writer = published.clone();
         let thread = std::thread::spawn(move || {

@@ -258,6 +258,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let text = |(start, end): (usize, usize)| std::str::from_utf8(&self.input[start..end]).ok();
         let host = without_port(text(asked.host)?);
         let (hostname, route) = topology.route_by_hostname.get_key_value(host)?;
+        // Who shows a certificate is introduced at length, and who comes the wrong way is told so.
+        if connection.arrival.client_certificate().is_some() || !connection.may_ask(&snapshot, *route) {
+            return None;
+        }
         let path = text(asked.target)?;
         let path = path.split_once('?').map_or(path, |(path, _)| path);
         let class = topology.class(hostname, path);

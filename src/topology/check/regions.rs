@@ -35,6 +35,7 @@ impl Proof<'_> {
         });
         let fleet_probe = file.probe.as_ref().map(|probe| &probe.value);
         let common = Arc::new(self.probe(fleet_probe, None));
+        let common_also = self.also(&common, fleet_probe);
         let (mut providers, mut regions, mut endpoints) = (Vec::<Label>::new(), Vec::new(), Vec::new());
         for (at, region) in written.iter().enumerate() {
             let index = RegionIndex::of(at);
@@ -53,7 +54,12 @@ impl Proof<'_> {
                 Some(own) => Arc::new(self.probe(fleet_probe, Some(&own.value))),
                 None => Arc::clone(&common),
             };
+            let also = match region.probe.as_ref().filter(|own| own.value.also.is_some()) {
+                Some(own) => self.also(&probe, Some(&own.value)),
+                None => common_also.iter().filter(|also| also.kind.as_str() != probe.kind.as_str()).cloned().collect(),
+            };
             self.repeated("addresses", region.addresses.as_ref(), ToString::to_string);
+            let nat_ips = self.nat_ips(region);
             regions.push(Region {
                 name: label(&region.name),
                 provider: ProviderIndex::of(provider),
@@ -62,7 +68,9 @@ impl Proof<'_> {
                 addresses: values(region.addresses.as_ref()),
                 capacity: region.capacity.as_ref().map(|capacity| capacity.value.0),
                 weight: whole(region.weight.as_ref(), 100),
+                nat_ips,
                 probe,
+                also,
             });
         }
         (providers, regions, endpoints)
@@ -150,6 +158,12 @@ impl Proof<'_> {
     fn probe(&mut self, fleet: Option<&file::Probe>, own: Option<&file::Probe>) -> Probe {
         // Mistakes in [probe] alone are told once, not for every region.
         let told = own.or(fleet);
+        let kind_of = |probe: Option<&file::Probe>| probe.and_then(|probe| probe.kind.as_ref()).map(|kind| kind.value);
+        let kind = kind_of(own).or(kind_of(fleet)).unwrap_or(Kind::Http);
+        let is_costly = matches!(kind, Kind::Token | Kind::Mcp);
+        // What suits a GET does not suit a stream, nor the other way round: then nothing is taken over.
+        let other = kind_of(fleet).unwrap_or(Kind::Http);
+        let fleet = fleet.filter(|_| other == kind || !(is_costly || matches!(other, Kind::Token | Kind::Mcp)));
         macro_rules! key {
             ($key:ident) => {
                 own.and_then(|own| own.$key.as_ref()).or(fleet.and_then(|fleet| fleet.$key.as_ref()))
@@ -158,7 +172,10 @@ impl Proof<'_> {
         let duration = |written: Option<&At<Duration>>, default_ms| {
             written.map_or(Duration::from_millis(default_ms), |written| written.value)
         };
-        let kind = key!(kind).map_or(Kind::Http, |kind| kind.value);
+        let authorization = match own.and_then(|own| own.authorization_file.as_ref()) {
+            Some(written) => self.authorization(written, true),
+            None => key!(authorization_file).and_then(|written| self.authorization(written, own.is_none())),
+        };
         let probe = Probe {
             kind: match kind {
                 Kind::Tcp => ProbeKind::Tcp,
@@ -174,22 +191,57 @@ impl Proof<'_> {
                         Some((pointer.value.0.as_str().into(), value.value.0.clone()))
                     }),
                 },
+                Kind::Token => ProbeKind::Token {
+                    path: key!(path).map_or("/v1/chat/completions", |path| &path.value.0).into(),
+                    model: key!(model).map_or("", |model| &model.value).into(),
+                    events: whole(key!(events), 3),
+                    first_event: duration(key!(first_event), 2_000),
+                    gap: duration(key!(gap), 1_000),
+                    authorization,
+                },
+                Kind::Mcp => {
+                    ProbeKind::Mcp { path: key!(path).map_or("/mcp", |path| &path.value.0).into(), authorization }
+                }
             },
-            interval: duration(key!(interval), 1_000),
-            fast_interval: duration(key!(fast_interval), 250),
-            down_interval: duration(key!(down_interval), 2_000),
-            timeout: duration(key!(timeout), 1_500),
+            interval: duration(key!(interval), if is_costly { 10_000 } else { 1_000 }),
+            fast_interval: duration(key!(fast_interval), if is_costly { 1_000 } else { 250 }),
+            down_interval: duration(key!(down_interval), if is_costly { 5_000 } else { 2_000 }),
+            timeout: duration(key!(timeout), timeout_ms(kind)),
             rise: whole(key!(rise), 3),
             fall: whole(key!(fall), 3),
             reset_ok: whole(key!(reset_ok), 10),
         };
         if let Some(told) = told {
-            self.probe_rules(told, kind, &probe);
+            self.probe_rules(told, &probe);
+            self.stream_rules(told, &probe);
+            self.idle_keys(told, kind);
         }
         probe
     }
 
-    fn probe_rules(&mut self, told: &file::Probe, kind: Kind, probe: &Probe) {
+    /// The probes besides `first` that a table names.
+    fn also(&mut self, first: &Probe, told: Option<&file::Probe>) -> Vec<Arc<Probe>> {
+        let written = told.and_then(|told| told.also.as_ref()).map_or(&[][..], |also| &also.value.0);
+        let mut kinds = vec![first.kind.as_str()];
+        let mut probes = Vec::with_capacity(written.len());
+        for At { value, span } in written {
+            if let Some(nested) = &value.also {
+                self.error(&nested.span, "also inside also", "one is enough", "put it beside the others");
+            }
+            let probe = self.probe(None, Some(value));
+            let kind = probe.kind.as_str();
+            if kinds.contains(&kind) {
+                let title = format!("two probes of kind {kind:?} ask the same endpoints");
+                let place = value.kind.as_ref().map_or(span, |kind| &kind.span);
+                self.error(place, title, "the second of its kind", "a region has one probe of each kind: remove one");
+            }
+            kinds.push(kind);
+            probes.push(Arc::new(probe));
+        }
+        probes
+    }
+
+    fn probe_rules(&mut self, told: &file::Probe, probe: &Probe) {
         for (key, written) in [
             ("interval", &told.interval),
             ("fast_interval", &told.fast_interval),
@@ -233,18 +285,56 @@ impl Proof<'_> {
                 "write such as [\"200-299\"], or leave the key out",
             );
         }
-        if kind == Kind::Tcp {
-            let keys = [
-                ("path", told.path.as_ref().map(|key| &key.span)),
-                ("expect_status", told.expect_status.as_ref().map(|key| &key.span)),
-                ("expect_body", told.expect_body.as_ref().map(|key| &key.span)),
-                ("expect_json", told.expect_json.as_ref().map(|key| &key.span)),
-            ];
-            for (key, span) in keys.into_iter().filter_map(|(key, span)| Some((key, span?))) {
-                let title = format!("{key} has no effect on a probe of kind \"tcp\"");
-                self.error(span, title, "never looked at", format!("remove {key}, or make it kind = \"http\""));
+    }
+
+    /// What a stream needs.
+    fn stream_rules(&mut self, told: &file::Probe, probe: &Probe) {
+        let ProbeKind::Token { model, first_event, gap, .. } = &probe.kind else { return };
+        if model.is_empty() {
+            let place = told.model.as_ref().map(|model| &model.span).or(told.kind.as_ref().map(|kind| &kind.span));
+            let place = place.cloned().unwrap_or(0..0);
+            let help = "add a line such as model = \"echo\": one that costs nothing";
+            self.error(&place, "a probe of kind \"token\" without a model", "model is missing", help);
+        }
+        self.positive("first_event", told.first_event.as_ref());
+        self.positive("gap", told.gap.as_ref());
+        for (key, written, limit) in [("first_event", &told.first_event, first_event), ("gap", &told.gap, gap)] {
+            if let Some(At { span, .. }) = written.as_ref().filter(|_| *limit > probe.timeout) {
+                let title = format!("{key} {limit:?} is longer than the probe's timeout {:?}", probe.timeout);
+                self.error(span, title, "never reached", format!("make timeout longer than {key}"));
             }
         }
+    }
+
+    /// Keys that mean nothing for a kind.
+    fn idle_keys(&mut self, told: &file::Probe, kind: Kind) {
+        use Kind::{Http, Mcp, Token};
+        let keys: [(&str, Option<&Range<usize>>, &[Kind]); 9] = [
+            ("path", told.path.as_ref().map(|key| &key.span), &[Http, Token, Mcp]),
+            ("expect_status", told.expect_status.as_ref().map(|key| &key.span), &[Http]),
+            ("expect_body", told.expect_body.as_ref().map(|key| &key.span), &[Http]),
+            ("expect_json", told.expect_json.as_ref().map(|key| &key.span), &[Http]),
+            ("model", told.model.as_ref().map(|key| &key.span), &[Token]),
+            ("events", told.events.as_ref().map(|key| &key.span), &[Token]),
+            ("first_event", told.first_event.as_ref().map(|key| &key.span), &[Token]),
+            ("gap", told.gap.as_ref().map(|key| &key.span), &[Token]),
+            ("authorization_file", told.authorization_file.as_ref().map(|key| &key.span), &[Token, Mcp]),
+        ];
+        for (key, span, fits) in keys.into_iter().filter(|(.., fits)| !fits.contains(&kind)) {
+            let Some(span) = span else { continue };
+            let title = format!("{key} has no effect on a probe of kind {:?}", kind.as_str());
+            let help = format!("remove {key}, or make it kind = {:?}", fits[0].as_str());
+            self.error(span, title, "never looked at", help);
+        }
+    }
+}
+
+/// How long a probe of that kind may take unless it is said, milliseconds.
+fn timeout_ms(kind: Kind) -> u64 {
+    match kind {
+        Kind::Http | Kind::Tcp => 1_500,
+        Kind::Token => 10_000,
+        Kind::Mcp => 3_000,
     }
 }
 

@@ -50,6 +50,7 @@ impl Proof<'_> {
                 steering: Steering::default(),
                 residency: None,
                 all_down: AllDown::default(),
+                client_auth: self.regional_client_auth(at),
             });
         }
         (routes, route_by_hostname)
@@ -75,7 +76,8 @@ impl Proof<'_> {
             );
         }
         let all_down = served.all_down.as_ref().map_or(AllDown::TryNearest, |all_down| all_down.value);
-        Route { hostname: name, is_regional: false, members, steering, residency, all_down }
+        let client_auth = self.client_auth(served.client_ca.as_ref(), served.client_certificate.as_ref());
+        Route { hostname: name, is_regional: false, members, steering, residency, all_down, client_auth }
     }
 
     /// Every region that may serve `name`, once, level by level; and whether all that is written could be understood.

@@ -1,0 +1,150 @@
+//! Where regions call out from.
+
+use super::{At, Proof};
+use crate::limits::NAT_IPS_PER_REGION_MAX;
+use crate::names::Hostname;
+use crate::topology::mistake::Mistake;
+use crate::topology::{NatIp, NatState, Region, RouteIndex, file};
+use ipnet::IpNet;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::time::Duration;
+
+/// How long before its use an address must be told: customers change firewalls by hand.
+const NOTICE: Duration = Duration::from_secs(14 * 86_400);
+
+/// Networks that customers never see as a source.
+const UNSEEN: [(&str, &str); 17] = [
+    ("10.0.0.0/8", "private"),
+    ("172.16.0.0/12", "private"),
+    ("192.168.0.0/16", "private"),
+    ("100.64.0.0/10", "shared among a provider's customers"),
+    ("127.0.0.0/8", "loopback"),
+    ("169.254.0.0/16", "link-local"),
+    ("0.0.0.0/8", "no source"),
+    ("224.0.0.0/4", "multicast"),
+    ("240.0.0.0/4", "reserved"),
+    ("192.0.2.0/24", "for documentation"),
+    ("198.51.100.0/24", "for documentation"),
+    ("203.0.113.0/24", "for documentation"),
+    ("2001:db8::/32", "for documentation"),
+    ("::1/128", "loopback"),
+    ("fc00::/7", "private"),
+    ("fe80::/10", "link-local"),
+    ("ff00::/8", "multicast"),
+];
+
+impl Proof<'_> {
+    /// The addresses of one region.
+    pub(super) fn nat_ips(&mut self, region: &file::Region) -> Vec<NatIp> {
+        let written = region.nat_ip.as_ref().map_or(&[][..], |list| &list.value);
+        self.bound("region.nat_ip", written, NAT_IPS_PER_REGION_MAX);
+        let mut addresses = Vec::with_capacity(written.len());
+        for At { value: nat, span } in written.iter().take(NAT_IPS_PER_REGION_MAX) {
+            let state = nat.state.as_ref().map_or(NatState::Active, |state| state.value);
+            if state == NatState::Planned && nat.valid_from.is_none() {
+                let place = nat.state.as_ref().map_or(span, |state| &state.span);
+                let help = "add a line such as valid_from = 2027-01-31: from when on it will be used";
+                self.error(place, "a planned nat_ip without valid_from", "from when on?", help);
+            }
+            let Some(prefix) = &*nat.prefix else { continue };
+            self.unseen(prefix);
+            let valid_from = nat.valid_from.as_ref().map(|when| when.value.0);
+            if let (Some(wall), Some(from), NatState::Planned, Some(at)) =
+                (self.wall, valid_from, state, &nat.valid_from)
+            {
+                self.notice(prefix.value, wall, from, &at.span);
+            }
+            addresses.push(NatIp { prefix: prefix.value, valid_from, state });
+        }
+        addresses
+    }
+
+    fn unseen(&mut self, At { value: prefix, span }: &At<IpNet>) {
+        let unseen = UNSEEN.iter().find(|(network, _)| {
+            network.parse::<IpNet>().is_ok_and(|network| network.contains(prefix) || prefix.contains(&network))
+        });
+        if let Some((network, what)) = unseen {
+            let title = format!("nat_ip {prefix} is {what} ({network})");
+            let help = "write the public addresses that the region's calls come from";
+            self.mistakes.push(Mistake::warning(span.clone(), title, "nobody sees it as a source", help));
+        }
+    }
+
+    fn notice(&mut self, prefix: IpNet, wall: Duration, from: Duration, span: &Range<usize>) {
+        if from < wall + NOTICE {
+            let title = format!("nat_ip {prefix} is planned with less than 14 days of notice");
+            let help = "customers change firewalls by hand: give them 14 days, or say that it is active";
+            self.mistakes.push(Mistake::warning(span.clone(), title, "too soon", help));
+        }
+    }
+
+    /// No two regions call out from the same network; said once for each pair that meets.
+    pub(super) fn nat_ips_differ(&mut self) {
+        let mut seen: HashMap<IpNet, &Range<usize>> = HashMap::new();
+        let file = self.file;
+        for region in file.region.iter().flat_map(|regions| &regions.value) {
+            for nat in region.value.nat_ip.iter().flat_map(|list| &list.value) {
+                let Some(At { value: prefix, span }) = &*nat.value.prefix else { continue };
+                if let Some(first) = seen.get(prefix) {
+                    let title = format!("nat_ip {prefix} is there twice");
+                    let help = "an address belongs to one region: remove it from the other";
+                    let mistake = Mistake::error(span.clone(), title, "again here", help);
+                    self.mistakes.push(mistake.and((*first).clone(), "first here"));
+                    continue;
+                }
+                // Every shorter network that would hold it: at most 128 looks.
+                let around = (0..prefix.prefix_len()).rev().find_map(|length| {
+                    let wider = IpNet::new(prefix.addr(), length).ok()?.trunc();
+                    seen.get(&wider).map(|first| (wider, (*first).clone()))
+                });
+                if let Some((wider, first)) = around {
+                    let title = format!("nat_ip {prefix} is inside {wider}");
+                    let help = "whoever allows the wider one allows it already: remove one";
+                    self.mistakes.push(Mistake::warning(span.clone(), title, "said already", help).and(first, "here"));
+                }
+                seen.insert(*prefix, span);
+            }
+        }
+    }
+
+    /// The hostname of the document: one of its own.
+    pub(super) fn nat_hostname(
+        &mut self,
+        routes: &HashMap<Hostname, RouteIndex>,
+        regions: &[Region],
+    ) -> Option<Hostname> {
+        let file = self.file;
+        let At { value, span } = file.nat_ips.as_ref()?;
+        let At { value: hostname, span: place } = value.hostname.as_ref()?;
+        if routes.contains_key(hostname) {
+            let title = format!("the hostname of [nat_ips], {hostname}, is served by regions already");
+            self.error(place, title, "taken", "give the document a hostname of its own");
+        }
+        if regions.iter().all(|region| region.nat_ips.is_empty()) {
+            let title = "[nat_ips] has nothing to tell".to_owned();
+            let help = "add [[region.nat_ip]] to regions, or remove it";
+            self.mistakes.push(Mistake::warning(span.clone(), title, "no region has a nat_ip", help));
+        }
+        Some(hostname.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::IpAddr;
+
+    fn is_seen(address: IpAddr) -> bool {
+        UNSEEN.iter().all(|(network, _)| network.parse::<IpNet>().is_ok_and(|network| !network.contains(&address)))
+    }
+
+    #[test]
+    fn every_network_of_the_table_can_be_read_and_public_addresses_are_in_none() {
+        assert!(UNSEEN.iter().all(|(network, _)| network.parse::<IpNet>().is_ok()));
+        for public in ["8.8.4.4", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2a00:1450::1", "2001:db9::1"] {
+            assert!(is_seen(public.parse().expect("an address")), "{public}");
+        }
+        assert!(!is_seen("100.64.0.1".parse().expect("an address")));
+    }
+}
