@@ -4,6 +4,7 @@ use crate::limits::DECISIONS_MAX;
 use crate::moment::Moment;
 use crate::names::{Hostname, Label};
 use crate::steering::Client;
+use crate::topology::link::PrivateLink;
 use http::{HeaderValue, Method};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -19,6 +20,10 @@ pub struct DoorCounters {
     pub open: AtomicU32,
     /// Connections refused because a limit was reached.
     pub refused_connections: AtomicU64,
+    /// Connections closed because a balancer had to say whose they are and nobody who may did so well.
+    pub failed_proxy_headers: AtomicU64,
+    /// HTTP/2 clients told to go for what they did too much of.
+    pub dismissed: AtomicU64,
     /// TLS handshakes that failed.
     pub failed_handshakes: AtomicU64,
     /// Requests taken.
@@ -29,6 +34,8 @@ pub struct DoorCounters {
     pub unserved: AtomicU64,
     /// Attempts after the first of a request.
     pub failovers: AtomicU64,
+    /// Repetitions not made because the budget for them was spent.
+    pub unrepeated: AtomicU64,
     /// Answers that ended before their end.
     pub cut: AtomicU64,
     /// Facts for `control` dropped because its queue was full.
@@ -67,6 +74,8 @@ pub struct Recent {
     pub elapsed: Duration,
     /// Its id.
     pub request_id: HeaderValue,
+    /// The private link that it came by.
+    pub link: Option<PrivateLink>,
     /// Of which generation the last decision was.
     pub generation: u64,
 }

@@ -26,11 +26,17 @@ pub const HANDSHAKES_MAX: usize = 2_048;
 pub const HANDSHAKES_PER_PREFIX_MAX: usize = HANDSHAKES_MAX / 2;
 /// A client's certificate and its chain, octets: they go into fields of the request (RFC 9440), where a third is added.
 pub const CLIENT_CERTIFICATES_BYTES_MAX: usize = 12 << 10;
+/// Longest PROXY header, octets: what fits into the smallest segment, so that it comes in one piece. Private links need 60.
+pub const PROXY_HEADER_BYTES_MAX: usize = 536;
+/// A PROXY header must be there within this: a balancer sends it with the connection.
+pub const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(1);
 /// A client that is still sending when it has been refused is heard out for so long: closing at once would destroy the
 /// answer on its way (RFC 9112 §9.6).
 pub const LINGER_MAX: Duration = Duration::from_secs(5);
 /// An idle connection between requests is kept this long: longer than common client pools keep theirs.
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(75);
+/// What a client is told to go keeps for requests that are on their way: only then is its idle connection closed.
+pub const FAREWELL: Duration = Duration::from_secs(1);
 /// A body may be slow at first; from this on it has to come at [`BODY_RATE_MIN`].
 pub const BODY_GRACE: Duration = Duration::from_secs(5);
 /// Slowest body accepted, octets a second on average since it began.
@@ -47,17 +53,57 @@ pub const HELD_EVENT_BYTES_MAX: usize = 64 << 10;
 pub const REPLAY_REQUEST_BYTES_MAX: usize = 256 << 10;
 /// What all requests of a process may keep for repetition, octets.
 pub const REPLAY_PROCESS_BYTES_MAX: u64 = 64 << 20;
+/// Of a region's reason for not serving, so much is passed on, octets: it goes into a header of every such answer.
+pub const UNSERVED_REASON_BYTES_MAX: usize = 64;
+/// Shortest patience of a client that is believed: no answer comes from anywhere in less.
+pub const PATIENCE_MIN: Duration = Duration::from_millis(10);
+/// Longest patience of a client that is believed: beyond a day it is a mistake, not patience.
+pub const PATIENCE_MAX: Duration = Duration::from_secs(86_400);
+/// Our own answer comes at most so much earlier than its client would give up.
+pub const PATIENCE_MARGIN_MAX: Duration = Duration::from_secs(1);
+/// How long it is remembered which region failed a client: SDKs try again within seconds.
+pub const RECALL_LASTS: Duration = Duration::from_secs(60);
+/// Sets of that memory: a client's network decides which one is its own. With [`RECALL_WAYS`] some 2 MiB at most.
+pub const RECALL_SETS: usize = 1_024;
+/// Entries in one set: clients of one network that failed within a minute; beyond it the oldest is overwritten.
+pub const RECALL_WAYS: usize = 64;
+/// Budgets for repetition, one for each hostname at each region it has met: more than any fleet has in use.
+pub const BUDGETS_MAX: usize = 16_384;
 /// Connections open at one node; beyond it new ones are closed at once.
 pub const CONNECTIONS_MAX: u32 = 60_000;
 /// Concurrent streams on one HTTP/2 connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 100;
 /// Streams a client may reset before we accepted them (rapid reset).
 pub const STREAMS_PENDING_RESET_MAX: usize = 20;
+/// Streams of one HTTP/2 connection that a client may reset, or make us reset, within [`RESETS_WITHIN`]: each is work
+/// that nobody wants. A person who stops ten answers a second is none.
+pub const RESETS_MAX: u32 = 100;
+/// See [`RESETS_MAX`].
+pub const RESETS_WITHIN: Duration = Duration::from_secs(10);
+/// HTTP/2 frames at once that carry nothing of a request: settings, pings, priorities, window updates, empty data and
+/// unknown ones. What we send earns more of them, so that no reader is too quick.
+pub const CONTROL_FRAMES_BURST_MAX: u32 = 1_000;
+/// And so many more in each second.
+pub const CONTROL_FRAMES_PER_SECOND: u32 = 100;
+/// How long altogether a client may leave no room for an answer that has begun before its stream is reset; what it takes
+/// at [`BODY_RATE_MIN`] makes up for it. The time for which a thousand streams may hold what they have for nobody.
+pub const WINDOW_STALL_MAX: Duration = Duration::from_secs(10);
+/// Streams of one HTTP/2 connection at once with less than [`NARROW_WINDOW_BYTES`] of room for an answer since they were
+/// opened: every client that means to read gives 16 KiB and more.
+pub const NARROW_STREAMS_MAX: usize = 8;
+/// See [`NARROW_STREAMS_MAX`]; octets.
+pub const NARROW_WINDOW_BYTES: i64 = 1 << 10;
+/// Streams of one HTTP/2 connection that are watched: those that may be open, and as many more as may be refused in one
+/// turn before the client hears of the first.
+pub const STREAMS_WATCHED_MAX: usize = 4 * STREAMS_PER_CONNECTION_MAX as usize;
 
 /// Idle connections kept to one endpoint by one worker.
 pub const POOL_IDLE_MAX: usize = 1_024;
 /// How long an idle connection to an endpoint is kept: below what common gateways keep.
 pub const POOL_IDLE: Duration = Duration::from_secs(30);
+/// How long a connection to an endpoint is used, a fifth more or less: then it is opened anew, so that those behind the
+/// endpoint's address share the work as they come and go.
+pub const POOL_AGE_MAX: Duration = Duration::from_secs(600);
 /// Requests at once on one HTTP/2 connection to an endpoint.
 pub const UPSTREAM_STREAMS_MAX: usize = 100;
 /// What one connection to an endpoint may hold in its read or write buffer, octets.
@@ -97,6 +143,8 @@ pub const HOSTNAMES_MAX: usize = 1_024;
 pub const CLASSES_MAX: usize = 256;
 /// Most overrides of where clients are: a table looked through before the database.
 pub const GEO_PLACES_MAX: usize = 4_096;
+/// Most private links that are known: a table looked into for each connection that came by one.
+pub const PRIVATE_LINKS_MAX: usize = 4_096;
 /// Most elements of any other list in the file: addresses, proxies, methods, status ranges.
 pub const LIST_MAX: usize = 1_024;
 /// Longest duration the file may ask for: beyond a day a time limit is none.

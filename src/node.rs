@@ -4,13 +4,17 @@
 //! that a request never changes core. The control plane is one small runtime of its own. They meet in the snapshot
 //! pointer, in counters and in bounded channels only.
 
+pub mod listen;
 mod nat;
+mod ready;
 mod sockets;
 
 use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::front::Front;
+use crate::front::budget::Budgets;
 use crate::front::handshake::Reception;
+use crate::front::recall::Recall;
 use crate::front::server::{Door, accept};
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
@@ -31,9 +35,11 @@ use crate::tls::identity::Identity;
 use crate::topology::check::check;
 use crate::topology::mistake::Mistakes;
 use crate::topology::{Site, Topology};
-use crate::upstream::{Upstream, resolve};
+use crate::upstream::{Upstream, keep_tidy, resolve};
 use arc_swap::ArcSwap;
-use sockets::{Sockets, local};
+use listen::Listen;
+use ready::become_ready;
+use sockets::{Bound, Sockets, local};
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -47,8 +53,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
-/// A node is ready when every endpoint was probed once, or after this: with everything silent it serves all the same.
-const READY_WITHIN: Duration = Duration::from_secs(3);
 /// Threads of the control plane.
 const CONTROL_THREADS: usize = 2;
 /// How long the control plane has for its last words.
@@ -62,9 +66,9 @@ pub struct Options {
     /// Which site this node is; may be left out where there is one.
     pub site: Option<Label>,
     /// Where HTTP/1.1 is taken in the clear; port 0 is any.
-    pub http: Vec<SocketAddr>,
+    pub http: Vec<Listen>,
     /// Where HTTPS is taken.
-    pub https: Vec<SocketAddr>,
+    pub https: Vec<Listen>,
     /// Where operators are served.
     pub admin: Vec<SocketAddr>,
     /// Where drains and the audit log are kept.
@@ -301,7 +305,7 @@ fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError>
 /// Certificates, keys and the fleet's secret.
 fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers, StartError> {
     let mut sources = Sources::default();
-    if let Some(address) = options.https.first() {
+    if let Some(Listen { address, .. }) = options.https.first() {
         sources = Sources { pairs: options.certificates.clone(), folders: options.certificate_folders.clone() };
         if sources.are_none() {
             return Err(StartError::NoCertificate(*address));
@@ -394,14 +398,15 @@ impl Common {
 
     fn start_workers(
         &self,
-        workers: Vec<Vec<(TcpListener, bool)>>,
+        workers: Vec<Vec<Bound>>,
         identity: Option<&Arc<ArcSwap<Identity>>>,
         grace: Duration,
         ending: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<()>>, StartError> {
         let count = workers.len() as u64;
         let share = |all: u64| (all / count).max(1);
-        let start = |(number, listeners): (usize, Vec<(TcpListener, bool)>)| {
+        let (budgets, recall) = (Arc::<Budgets>::default(), Arc::<Recall>::default());
+        let start = |(number, listeners): (usize, Vec<Bound>)| {
             let front = Arc::new(Front {
                 clock: self.clock,
                 published: self.published.clone(),
@@ -410,6 +415,8 @@ impl Common {
                 counters: self.counters.worker(number),
                 secret: Arc::clone(&self.secret),
                 services: Arc::clone(&self.services),
+                budgets: Arc::clone(&budgets),
+                recall: Arc::clone(&recall),
                 replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
                 rooms: Mutex::default(),
                 scratch: Mutex::new(vec![0; STREAM_BUFFER_BYTES_MAX]),
@@ -437,24 +444,10 @@ impl Common {
     }
 }
 
-/// Ready once every endpoint has been probed.
-async fn become_ready(published: Published, ready: watch::Sender<bool>) {
-    let mut bell = published.subscribe();
-    let probed = async {
-        while published.load().endpoints.iter().any(|state| state.reason == crate::health::Reason::NotProbed) {
-            if bell.changed().await.is_err() {
-                return;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(READY_WITHIN, probed).await;
-    ready.send_replace(true);
-}
-
 /// One thread of the data plane.
 struct Worker {
     front: Arc<Front>,
-    listeners: Vec<(TcpListener, bool)>,
+    listeners: Vec<Bound>,
     tls: Option<Reception>,
     connections_max: u32,
     grace: Duration,
@@ -467,16 +460,18 @@ impl Worker {
     async fn run(mut self) {
         let (alive, mut all_gone) = mpsc::channel::<()>(1);
         let mut doors = JoinSet::new();
-        for (listener, is_tls) in self.listeners {
+        for Bound { listener, is_tls, balancers } in self.listeners {
             let listener = tokio::net::TcpListener::from_std(listener).expect("it was bound without blocking");
             let tls = self.tls.clone().filter(|_| is_tls);
             let (front, connections_max, alive) = (Arc::clone(&self.front), self.connections_max, alive.clone());
-            doors.spawn(accept(Door { front, tls, connections_max, alive }, listener, self.ending.clone()));
+            doors.spawn(accept(Door { front, balancers, tls, connections_max, alive }, listener, self.ending.clone()));
         }
         drop(alive);
+        let (front, ending) = (Arc::clone(&self.front), &mut self.ending);
         tokio::select! {
             biased;
-            () = requested(&mut self.ending) => {}
+            () = requested(ending) => {}
+            () = keep_tidy(&front.upstream, &front.published) => {}
             Some(_) = doors.join_next() => {
                 let _ = self.failures.try_send(Failed("a listener"));
             }

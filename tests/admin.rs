@@ -8,6 +8,7 @@ use anyfront::health::Fault;
 use anyfront::names::{Hostname, Label};
 use anyfront::status::admin::ADMIN_CONNECTIONS_MAX;
 use anyfront::steering::Client;
+use anyfront::topology::link::PrivateLink;
 use http::{HeaderValue, Method};
 use operator::{Node, anyfront, complaint, output};
 use serde_json::Value;
@@ -43,6 +44,7 @@ fn serve(node: &Node, requests: usize) {
             tried: is_last.then(|| Label::parse("orf").expect("a name")).into_iter().collect(),
             elapsed: Duration::from_micros(87_600),
             request_id: HeaderValue::from_static("r-1"),
+            link: Some(PrivateLink::Gcp(20_216)),
             generation: snapshot.generation,
         });
     }
@@ -77,7 +79,7 @@ fn decisions_tell_prefixes_and_never_addresses() {
     assert_eq!(told.as_array().map(Vec::len), Some(2));
     assert_eq!((&told[0]["client"], &told[0]["place"]), (&"203.0.113.0/24".into(), &"New York, US".into()));
     assert_eq!((&told[0]["region"], &told[0]["tried"]), (&"sfo".into(), &serde_json::json!(["orf"])));
-    assert_eq!(told[0]["elapsed_ms"], 87.6);
+    assert_eq!((&told[0]["elapsed_ms"], &told[0]["private_link"]), (&87.6.into(), &"gcp:20216".into()));
     assert!(!told.to_string().contains("203.0.113.9"));
     for count in ["0", "-1", "x", "257", ""] {
         assert_eq!(node.get(&format!("/decisions?count={count}")).0, 400, "{count:?}");

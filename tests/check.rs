@@ -7,8 +7,8 @@
 #![expect(clippy::panic, reason = "helpers of tests")]
 
 use anyfront::limits::{
-    CLASSES_MAX, ENDPOINTS_PER_REGION_MAX, GEO_PLACES_MAX, HOSTNAMES_MAX, LIST_MAX, MISTAKES_MAX, REGIONS_MAX,
-    SITES_MAX, TOPOLOGY_BYTES_MAX,
+    CLASSES_MAX, ENDPOINTS_PER_REGION_MAX, GEO_PLACES_MAX, HOSTNAMES_MAX, LIST_MAX, MISTAKES_MAX, PRIVATE_LINKS_MAX,
+    REGIONS_MAX, SITES_MAX, TOPOLOGY_BYTES_MAX,
 };
 use anyfront::topology::check::{Checked, check};
 use anyfront::topology::mistake::{Gravity, Mistakes};
@@ -172,6 +172,7 @@ fn absent_keys_have_the_documented_defaults() {
         (forward.attempts, forward.failover_timeout, forward.connect_timeout, forward.first_byte_timeout),
         (3, seconds(5), seconds(1), seconds(600))
     );
+    assert_eq!((forward.retry_percent, forward.retry_floor), (10, 3));
     assert_eq!((forward.stream_idle_timeout, forward.slow_start), (seconds(600), seconds(60)));
     assert!(forward.trusted_proxies.is_empty() && forward.trust.is_empty());
     let probe = &topology.regions[0].probe;
@@ -251,6 +252,9 @@ fn every_table_takes_what_it_may_and_not_one_more() {
             format!("[[geo.place]]\nprefix=\"10.{}.{}.0/24\"\nlatitude=1\nlongitude=1\n", n / 256, n % 256)
         });
         whole("", &places)
+    });
+    assert_edge(PRIVATE_LINKS_MAX, "private_link", |count| {
+        whole("", &many(count, &|n| format!("[[private_link]]\nprovider=\"gcp\"\nid=\"{n}\"\n")))
     });
     assert_edge(LIST_MAX, "trusted_proxies", |count| {
         let proxies = many(count, &|n| format!("\"10.{}.{}.0/24\",", n / 256, n % 256));

@@ -104,3 +104,36 @@ fn the_address_answers_bad_questions_with_sentences() {
         node.ask("GET", "/explain?host=us.gateway.example&client=203.0.113.9", "accept: text/plain\r\n", "");
     assert!(body.contains("goes to orf"), "{body}");
 }
+
+#[test]
+fn a_private_link_is_explained_with_its_region_and_its_hostnames() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("regions.toml");
+    let links = "[[private_link]]\nprovider = \"aws\"\nid = \"vpce-0a\"\nregion = \"sfo\"\n\
+                 [[private_link]]\nprovider = \"gcp\"\nid = \"7\"\nregion = \"sfo\"\nleaves_region = true\n\
+                 [[private_link]]\nprovider = \"azure\"\nid = \"8\"\nhostnames = [\"sfo.gateway.example\"]\n";
+    std::fs::write(&path, format!("{FLEET}\n{links}")).expect("written");
+    let path = path.to_str().expect("a path");
+    let ask = |link: &str, more: &[&str]| {
+        let host = "us.gateway.example";
+        let ask = ["explain", "--host", host, "--client", "203.0.113.9", "--config", path, "--private-link", link];
+        output(&anyfront(&[&ask[..], more].concat()))
+    };
+    for (link, told) in [
+        ("aws:vpce-0a", "which never leaves sfo"),
+        ("gcp:7", "which goes to sfo while that stands as well"),
+        ("azure:8", "which may not ask for this hostname: answered with 421"),
+        ("aws:vpce-0b", "which is not in the file: served like any client"),
+    ] {
+        let text = ask(link, &[]);
+        assert!(text.contains(&format!("by private link {link}, {told}")), "{text}");
+    }
+    let decision: Value = serde_json::from_str(&ask("aws:vpce-0a", &["--json"])).expect("JSON");
+    assert_eq!((regions(&decision), &decision["private_link"]["region"]), (vec!["sfo"], &Value::from("sfo")));
+    assert_eq!(decision["excluded"][0]["exclusion"], "bound_elsewhere");
+    let decision: Value = serde_json::from_str(&ask("gcp:7", &["--json"])).expect("JSON");
+    assert_eq!(regions(&decision)[0], "sfo");
+    let mistaken = anyfront(&["explain", "--host", "x", "--client", "::1", "--private-link", "aws:eni-1"]);
+    let told = String::from_utf8_lossy(&mistaken.stderr).into_owned();
+    assert!(told.contains("--private-link") && told.contains("vpce-08d2bf15fac5001c9"), "{told}");
+}

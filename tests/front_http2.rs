@@ -292,6 +292,27 @@ fn a_region_that_refuses_a_stream_has_done_nothing_and_one_that_loses_it_may_hav
 }
 
 #[test]
+fn a_large_body_that_an_http2_region_refuses_is_served_elsewhere() {
+    const REFUSED_STREAM: u32 = 7;
+    let body: Vec<u8> = (0..16 << 20).map(|at: u32| at.to_be_bytes()[2]).collect();
+    for deed in [Deed::Reset(REFUSED_STREAM), Deed::Disown] {
+        let papers = Papers::new();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("threads");
+        let (first, streams) = runtime.block_on(region(&papers, vec![deed]));
+        let second = Origin::polite();
+        let door = Door::start(&[("https", first), ("http", second.address)], "", &papers);
+        let head = format!("POST /x HTTP/1.1\r\nHost: gw.test\r\nContent-Length: {}\r\n\r\n", body.len());
+        let answer = door.ask([head.as_bytes(), &body].concat());
+        assert_eq!((answer.status(), answer.field("x-anyfront-region")), (200, Some("b")), "{deed:?}: {answer:?}");
+        assert_eq!(streams.load(SeqCst), 1);
+        assert!(second.only().body == body, "{deed:?}: octet by octet");
+        drop(door);
+        drop(runtime);
+    }
+}
+
+#[test]
 fn an_answer_cut_by_an_http2_region_never_looks_whole() {
     let papers = Papers::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");

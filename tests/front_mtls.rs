@@ -256,7 +256,7 @@ fn no_key_and_no_secret_is_ever_shown() {
             tls::Stand { http: https, https, admin, node: None, folder: tempfile::tempdir().expect("a folder") };
         assert_eq!(stand.ask(&config(None, &TLS13), "app.test", "app.test").expect("an answer").status, 200);
         // A newer pair that is broken: errors tell of files, not of what is in them.
-        put(std::path::Path::new(&path("app.key")), &pair.key_pem.replace("PRIVATE", "PUBLIC"));
+        put(std::path::Path::new(&path("app.key")), pair.key_pem.replace("PRIVATE", "PUBLIC"));
         put(std::path::Path::new(&path("secret")), &SECRET[..20]);
         until("both are told of", || stand.metric("anyfront_certificates_valid") == 0.0);
         ["/", "/metrics", "/regions", "/decisions", "/ready"].map(|path| stand.admin(path)).concat()

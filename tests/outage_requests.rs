@@ -4,7 +4,7 @@
 mod harness;
 
 use anyfront::health::Standing;
-use anyfront::lab::fault::Fault;
+use anyfront::lab::fault::{Fault, Hint};
 use anyfront::lab::world::Settings;
 use harness::{Ask, BOUND, Fleet, SILENT, SOON, completion, from, get, get_path, post, quick};
 use std::time::Duration;
@@ -130,4 +130,23 @@ async fn a_large_body_that_reached_nobody_goes_elsewhere() {
     let seen = fleet.ask(ask, from("New York")).await;
     assert!(seen.is_good() && seen.region() == "dfw", "{:?} {:?}", seen.status, seen.attempts());
     assert_eq!(seen.body.as_ref().map(bytes::Bytes::len), Ok(2 << 20));
+}
+
+/// A region that is busy says so before it does anything: that is no outage, and nobody notices but in the protocol.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_a_region_declines_is_served_by_the_next_whatever_it_is() {
+    let fleet = Fleet::start(quick()).await;
+    fleet.suffer("orf", Fault::Unserved { share: 1.0, hint: Hint::Elsewhere });
+    for ask in [get("us"), post("us"), completion("us", true, 3)] {
+        let seen = fleet.ask(ask, from("New York")).await;
+        assert!(seen.is_good() && seen.attempts() == ["orf", "dfw"], "{seen:?}");
+        assert!(seen.header("proxy-status").contains("details=\"unserved: lab\""), "{seen:?}");
+    }
+    fleet.suffer("orf", Fault::Unserved { share: 1.0, hint: Hint::Later });
+    for ask in [get("us"), post("us")] {
+        let seen = fleet.ask(ask, from("New York")).await;
+        assert_eq!((seen.status, seen.attempts()), (Some(503), vec!["orf"]), "{seen:?}");
+        assert_eq!((seen.header("x-should-retry"), seen.header("edge-unserved")), ("true", ""), "{seen:?}");
+    }
+    assert_eq!(fleet.standing("orf"), Standing::Up);
 }

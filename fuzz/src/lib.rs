@@ -6,24 +6,30 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 
+use anyfront::front::frames::Frames;
+use anyfront::front::proxy;
 use anyfront::geo::build::{List, build};
 use anyfront::geo::database::Locator;
 use anyfront::geo::place::{Coordinates, Place};
+use anyfront::limits::PROXY_HEADER_BYTES_MAX;
+use anyfront::moment::Moment;
 use anyfront::names::{HOSTNAME_BYTES_MAX, Hostname, LABEL_BYTES_MAX, Label};
 use anyfront::snapshot::Target;
 use anyfront::steering::{Client, PlacedBy, Query, steer};
 use anyfront::topology::RouteIndex;
 use anyfront::topology::check::check;
+use anyfront::topology::link::PrivateLink;
 use common::invariants;
 use common::worlds::Bytes;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A target: its name, which is that of its seeds' folder, and what it does with some bytes.
 pub type NamedTarget = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [NamedTarget; 7] = [
+pub const TARGETS: [NamedTarget; 9] = [
     ("regions_toml", regions_toml),
     ("hostname", hostname),
     ("authority", authority),
@@ -31,6 +37,8 @@ pub const TARGETS: [NamedTarget; 7] = [
     ("steer", steering),
     ("geo_file", geo_file),
     ("geo_list", geo_list),
+    ("proxy_header", proxy_header),
+    ("http2_frames", http2_frames),
 ];
 
 /// A configuration: told what is wrong with it, at places that exist; or a topology that steering can use.
@@ -133,6 +141,64 @@ pub fn geo_list(data: &[u8]) {
     let file = Scratch::with(&built.bytes);
     let locator = Locator::open(Vec::new(), Some(&file.0)).expect("what was built can be opened");
     assert_eq!(locator.facts().bytes, built.bytes.len());
+}
+
+/// What a balancer says first: it is read without an octet of what follows, within its bounds, and says the same whatever
+/// follows; a link in it is shown as it is read.
+pub fn proxy_header(data: &[u8]) {
+    let mut taken = 0;
+    let whole = loop {
+        match proxy::wanted(&data[..taken]) {
+            Ok(0) => break &data[..taken],
+            Ok(more) if taken + more <= data.len() => taken += more,
+            Ok(more) => return assert!(taken + more <= PROXY_HEADER_BYTES_MAX, "a header of {taken} and {more}"),
+            Err(_) => return,
+        }
+        assert!(taken <= PROXY_HEADER_BYTES_MAX);
+    };
+    if let Ok(told) = proxy::read(whole) {
+        assert!(told.client.is_none_or(|client| client == client.to_canonical()));
+        if let Some(link) = told.link {
+            assert_eq!(PrivateLink::parse(&link.to_string()).as_ref(), Ok(&link));
+            assert!(link.to_string().bytes().all(|byte| byte.is_ascii_graphic()), "it goes into a header");
+        }
+    }
+    assert!(proxy::read(&[whole, b"G"].concat()).is_err(), "an octet too many was taken for part of it");
+}
+
+/// Both directions of an HTTP/2 connection, in pieces: each is a length, whose last bit says who speaks, and so many
+/// octets. What is made of them does not depend on how they are cut, and streams end only once.
+pub fn http2_frames(data: &[u8]) {
+    let (mut whole, mut cut) = (Frames::default(), Frames::default());
+    let (mut left, mut now) = (data, Moment::ZERO);
+    let mut ended = Vec::new();
+    while let Some((length, rest)) = left.split_first() {
+        let (piece, rest) = rest.split_at(rest.len().min(usize::from(length >> 1)));
+        left = rest;
+        now = now + Duration::from_millis(250);
+        if length & 1 == 0 {
+            whole.received(piece, now);
+            piece.iter().for_each(|octet| cut.received(&[*octet], now));
+        } else {
+            whole.sent(piece, now);
+            piece.iter().for_each(|octet| cut.sent(&[*octet], now));
+        }
+        while let Some(stream) = whole.stalled(now) {
+            assert_eq!(cut.stalled(now), Some(stream));
+            assert!(stream <= whole.last_stream());
+            ended.push(stream);
+        }
+        assert_eq!(cut.stalled(now), None);
+        let seen = |frames: &Frames| {
+            let between = (frames.is_between_received(), frames.is_between_sent());
+            (frames.excess(), frames.has_resets(), frames.last_stream(), frames.wakes_at(), between)
+        };
+        assert_eq!(seen(&whole), seen(&cut));
+    }
+    let all = ended.len();
+    ended.sort_unstable();
+    ended.dedup();
+    assert_eq!(ended.len(), all, "a stream ended twice");
 }
 
 /// A file that is there as long as this is.

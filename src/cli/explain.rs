@@ -2,9 +2,9 @@
 
 use super::admin::{AdminArgs, DEFAULT_ADDRESS, encoded, printable};
 use super::plan;
-use crate::status::answer::route_of;
-use crate::steering::{Client, Query, steer};
+use crate::status::explain::Question;
 use crate::topology::check::check;
+use crate::topology::link::PrivateLink;
 use anyhow::bail;
 use serde_json::Value;
 use std::net::{IpAddr, TcpStream};
@@ -41,6 +41,9 @@ pub struct Args {
     /// The client's address
     #[arg(long, value_name = "IP")]
     client: IpAddr,
+    /// As if the client came by this private link: aws:vpce-ID, gcp:ID or azure:ID
+    #[arg(long, value_name = "CLOUD:ID", value_parser = PrivateLink::parse)]
+    private_link: Option<PrivateLink>,
     /// Ask this configuration, without a node (- is standard input)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["admin", "admin_token_file"])]
     config: Option<PathBuf>,
@@ -101,13 +104,12 @@ fn offline(args: &Args, config: &Path) -> anyhow::Result<String> {
         bail!("there is more than one site: say --site with one of {}", known.join(", "));
     }
     let snapshot = plan::assume(topology, args.site.as_deref(), &args.down)?;
-    let route = route_of(&snapshot.topology, &args.host).map_err(|(_, text)| anyhow::anyhow!(text))?;
-    let client = Client::locate(&snapshot, args.client);
-    let decision = steer(&snapshot, &Query::first(route, &client));
+    let question = Question { host: args.host.clone(), client: args.client, link: args.private_link.clone() };
+    let answer = question.answer(&snapshot).map_err(|(_, text)| anyhow::anyhow!(text))?;
     if args.json {
-        return Ok(format!("{:#}\n", decision.to_json(&snapshot, &client)));
+        return Ok(format!("{:#}\n", answer.to_json()));
     }
-    let mut text = decision.to_text(&snapshot, &client);
+    let mut text = answer.to_text();
     text.push_str(&format!("\n  asked of {}, without a node: ", config.display()));
     text.push_str(&match args.down.as_slice() {
         [] => "every region is taken to be up (--down REGION for what if)\n".to_owned(),
@@ -122,7 +124,10 @@ fn live(args: Args) -> anyhow::Result<String> {
         admin_token_file: args.admin_token_file,
     }
     .client()?;
-    let path = format!("/explain?host={}&client={}", encoded(&args.host), encoded(&args.client.to_string()));
+    let mut path = format!("/explain?host={}&client={}", encoded(&args.host), encoded(&args.client.to_string()));
+    if let Some(link) = &args.private_link {
+        path.push_str(&format!("&private_link={}", encoded(&link.to_string())));
+    }
     if args.json {
         return Ok(format!("{:#}\n", node.get::<Value>(&path)?));
     }

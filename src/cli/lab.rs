@@ -3,7 +3,7 @@
 use super::serve::{LogFormat, start_logging};
 use super::{parse_duration, status};
 use crate::lab::command::{Break, Heal};
-use crate::lab::fault::{Aim, Fault};
+use crate::lab::fault::{Aim, Fault, Hint};
 use crate::lab::world::{Settings, World};
 use crate::names::Label;
 use crate::node::{Node, Options};
@@ -32,6 +32,7 @@ Targets:  orf (or region:orf), provider:aws, endpoint:orf/a (or orf/a), all
 Faults:   refuse     nobody listens, open connections are reset
           blackhole  connecting hangs, open connections fall silent
           error      a share of the requests is answered with a server error
+          unserved   a share of the requests is declined, with the word that nothing was done
           slow       answers take longer
           cut        answers die in the middle
           tls        a bad certificate on new connections
@@ -133,7 +134,7 @@ struct BreakArgs {
     /// How
     #[arg(value_parser = Fault::KINDS)]
     kind: String,
-    /// error: how many of all requests, 0 to 1 [default: 1]
+    /// error, unserved: how many of all requests, 0 to 1 [default: 1]
     #[arg(long, value_name = "SHARE")]
     share: Option<f64>,
     /// error: with which status [default: 503]
@@ -148,6 +149,9 @@ struct BreakArgs {
     /// cut: after how many octets of the body [default: half of it]
     #[arg(long, value_name = "N")]
     bytes: Option<u64>,
+    /// unserved: what the region wants, asking elsewhere or later [default: elsewhere]
+    #[arg(long, value_name = "HINT", value_parser = Hint::WORDS)]
+    hint: Option<String>,
     /// Heal by itself after this time, such as 30s or 5m
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     lasts: Option<Duration>,
@@ -172,6 +176,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 ms: args.ms,
                 times: args.times,
                 bytes: args.bytes,
+                hint: args.hint,
                 for_s: args.lasts.map(|lasts| lasts.as_secs_f64()),
             };
             let done = ask(args.control, "POST", "/break", &serde_json::to_string(&order)?)?;
@@ -203,13 +208,14 @@ fn start(args: Start) -> anyhow::Result<()> {
     let world = World::start(settings).context("the lab cannot start")?;
     let control = world.serve_control(free(args.control, CONTROL.port())).context("the lab cannot start")?;
     let options = Options {
-        http: vec![free(args.http, 8_080)],
-        https: vec![free(args.https, 8_443)],
+        http: vec![free(args.http, 8_080).into()],
+        https: vec![free(args.https, 8_443).into()],
         admin: vec![free(args.admin, 9_900)],
         workers: usize::from(args.workers),
         ..world.node_options()
     };
-    let asked = format!("http {}, https {}, admin {}", options.http[0], options.https[0], options.admin[0]);
+    let asked =
+        format!("http {}, https {}, admin {}", options.http[0].address, options.https[0].address, options.admin[0]);
     let node = Node::start(options).with_context(|| format!("the router cannot start ({asked})"))?;
     let (Some(http), Some(https), Some(admin)) = (node.http.first(), node.https.first(), node.admin.first()) else {
         bail!("the router has no addresses");

@@ -1,6 +1,7 @@
 //! Runs a node until it is told to stop.
 
 use crate::names::Label;
+use crate::node::listen::Listen;
 use crate::node::{Node, Options};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -18,7 +19,9 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   anyfront serve --config regions.toml --http 0.0.0.0:80 --https 0.0.0.0:443 --tls-dir /etc/anyfront/tls
-  anyfront serve --config regions.toml --site lon-1 --http 127.0.0.1:8080 --admin 127.0.0.1:9900")]
+  anyfront serve --config regions.toml --site lon-1 --http 127.0.0.1:8080 --admin 127.0.0.1:9900
+  anyfront serve --https 0.0.0.0:8443,proxy=10.0.0.0/8 --tls-dir /etc/anyfront/tls
+      behind a network load balancer that says by the PROXY protocol who the client is")]
 pub struct Args {
     /// The fleet: the same file on every node
     #[arg(long, value_name = "FILE", default_value = "regions.toml")]
@@ -26,12 +29,13 @@ pub struct Args {
     /// Which [[site]] of the file this node is; not needed when there is one
     #[arg(long, value_name = "NAME", value_parser = parse_label)]
     site: Option<Label>,
-    /// Take HTTP/1.1 here; repeatable, port 0 is any
-    #[arg(long, value_name = "ADDR")]
-    http: Vec<SocketAddr>,
-    /// Take HTTPS here: HTTP/2 and HTTP/1.1; repeatable
-    #[arg(long, value_name = "ADDR")]
-    https: Vec<SocketAddr>,
+    /// Take HTTP/1.1 here; repeatable, port 0 is any. With proxy=NETWORK each connection must come from a balancer in one of
+    /// these networks and begin with a PROXY header (version 1 or 2) that says whose it is
+    #[arg(long, value_name = "ADDR[,proxy=NETWORK...]", value_parser = Listen::parse)]
+    http: Vec<Listen>,
+    /// Take HTTPS here: HTTP/2 and HTTP/1.1; repeatable. With proxy=NETWORK as above
+    #[arg(long, value_name = "ADDR[,proxy=NETWORK...]", value_parser = Listen::parse)]
+    https: Vec<Listen>,
     /// Serve operators here; repeatable. Loopback only, unless --admin-token-file is given
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
     admin: Vec<SocketAddr>,

@@ -1,13 +1,19 @@
 //! One attempt: a connection, the request on it, the head of the answer.
 
 use super::Front;
+use super::budget::{Budget, Occasion};
 use super::events::is_event_stream;
-use super::headers::{ATTEMPT, Introduction, toward_region};
+use super::failover::allowance;
+use super::headers::{ATTEMPT, DEADLINE_MS, Introduction, toward_region};
+use super::journey::Target;
+use super::patience::Patience;
 use super::replay::Source;
 use super::terms::{Protocol, Terms};
+use crate::counters::DoorCounters;
 use crate::health::{Fault, Reason, Standing};
 use crate::limits::HELD_EVENT_BYTES_MAX;
 use crate::load::InFlight;
+use crate::moment::Moment;
 use crate::names::Hostname;
 use crate::snapshot::{EndpointId, Published, Snapshot};
 use crate::sse::Events;
@@ -56,6 +62,21 @@ pub struct Sending<'a> {
     pub terms: &'a Terms,
     /// Whether it needs a new connection.
     pub is_fresh: bool,
+    /// How long it may take, if its client is impatient.
+    pub limit: Option<Limit>,
+}
+
+/// How long an attempt for an impatient client may take.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// How impatient it is.
+    pub patience: Patience,
+    /// When its request came.
+    pub began: Moment,
+    /// When the attempt begins.
+    pub now: Moment,
+    /// Out of which budget another region would be asked after it, if one could be.
+    pub moves_by: Option<Arc<Budget>>,
 }
 
 impl Sending<'_> {
@@ -69,22 +90,67 @@ impl Sending<'_> {
         let in_flight = InFlight::at(&state.load);
         let needs = if self.is_websocket() { Needs::Upgrade } else { Needs::Any };
         let connecting = self.front.upstream.connect(self.snapshot, self.endpoint, self.hostname, needs, self.is_fresh);
-        let lease = connecting.await.map_err(unsent)?;
+        let lease = self.in_time(connecting).await.unwrap_or(Err(Fault::Late)).map_err(unsent)?;
         let was_reused = lease.was_idle();
         let request = self.request(&lease).ok_or_else(|| unsent(Fault::Protocol))?;
         let mut answer = pin!(lease.send(request, in_flight, self.terms.is_safe));
-        let result = match tokio::time::timeout(WATCH_AFTER, &mut answer).await {
-            Ok(result) => result,
-            Err(_) => Box::pin(self.vigil(state.id).keep(answer))
-                .await
-                .unwrap_or_else(|| Err(AttemptError { fault: Fault::Silent, progress: Progress::Sent, was_reused })),
+        let silent = |fault| Err(AttemptError { fault, progress: Progress::Sent, was_reused });
+        let answering = async {
+            match tokio::time::timeout(WATCH_AFTER, &mut answer).await {
+                Ok(result) => result,
+                Err(_) => Box::pin(self.vigil(state.id).keep(answer)).await.unwrap_or_else(|| silent(Fault::Silent)),
+            }
         };
+        let result = self.in_time(answering).await.unwrap_or_else(|| silent(Fault::Late));
         let answer = result.and_then(|answer| self.unless_it_switches(answer))?;
-        if self.terms.commit_hold.is_zero() || !is_event_stream(answer.headers()) {
+        let hold = self.commit_hold();
+        if hold.is_zero() || !is_event_stream(answer.headers()) {
             return Ok(answer);
         }
-        let held = Box::pin(first_event(answer, self.terms.commit_hold)).await;
+        let held = Box::pin(first_event(answer, hold)).await;
         held.map_err(|fault| AttemptError { fault, progress: Progress::Sent, was_reused: false })
+    }
+
+    /// Waits for `what` as long as an impatient client does; others wait for ever here. Its patience begins when the last of
+    /// its request has come.
+    async fn in_time<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        let Some(limit) = &self.limit else { return Some(what.await) };
+        Box::pin(self.within(limit, what)).await
+    }
+
+    async fn within<T>(&self, limit: &Limit, what: impl Future<Output = T>) -> Option<T> {
+        let clock = self.front.clock;
+        let allowance = allowance(&self.snapshot.topology.forward);
+        let mut moves_by = limit.moves_by.as_ref();
+        let mut what = pin!(what);
+        loop {
+            let start = self.body.ended_at(limit.began).unwrap_or_else(|| clock.now());
+            let Some(end) = limit.patience.attempt_ends(limit.now, start, moves_by.is_some()) else {
+                return Some(what.await);
+            };
+            if let Ok(done) = tokio::time::timeout_at(clock.instant(end), &mut what).await {
+                return Some(done);
+            }
+            if self.body.ended_at(limit.began).is_none_or(|ended| ended > start) {
+                continue;
+            }
+            match moves_by.take() {
+                // Who may not move goes on waiting.
+                Some(budget) if !budget.spend(clock.now(), allowance, Occasion::Impatience) => {
+                    DoorCounters::count(&self.front.counters.door.unrepeated);
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// How long the head of a stream of events may be held: never beyond its client's patience.
+    fn commit_hold(&self) -> Duration {
+        let hold = self.terms.commit_hold;
+        let Some(limit) = &self.limit else { return hold };
+        let now = self.front.clock.now();
+        let end = limit.patience.ends(self.body.ended_at(limit.began).unwrap_or(now));
+        end.map_or(hold, |end| hold.min(end.since(now)))
     }
 
     fn is_websocket(&self) -> bool {
@@ -133,6 +199,13 @@ impl Sending<'_> {
             }
         }
         request.headers_mut().insert(ATTEMPT, HeaderValue::from(self.number));
+        if let Some(limit) = &self.limit {
+            let now = self.front.clock.now();
+            if let Some(end) = limit.patience.ends(self.body.ended_at(limit.began).unwrap_or(now)) {
+                let left = u64::try_from(end.since(now).as_millis()).unwrap_or(u64::MAX);
+                request.headers_mut().insert(DEADLINE_MS, HeaderValue::from(left));
+            }
+        }
         Some(request)
     }
 }
@@ -201,6 +274,30 @@ impl Vigil<'_> {
             }
         }
     }
+}
+
+/// Whether what ended with `error` at `target` may be tried again, as far as the budget goes: it is spent on what may have
+/// been processed. Leaving an endpoint that is known to be silent gives nobody more work, and who leaves for want of
+/// patience has paid already.
+pub(super) fn may_repeat(
+    front: &Front,
+    snapshot: &Snapshot,
+    target: Target,
+    hostname: &Hostname,
+    client: &Client,
+    error: AttemptError,
+) -> bool {
+    let endpoint = snapshot.endpoint(target.endpoint).id;
+    let is_free = error.progress == Progress::Unsent
+        || error.fault == Fault::Late
+        || (error.fault.is_silence() && is_in_vain(&front.published.load(), endpoint, hostname, client));
+    let budget = || front.budgets.of(hostname, &snapshot.topology.region(target.region).name);
+    let may_repeat =
+        is_free || budget().spend(front.clock.now(), allowance(&snapshot.topology.forward), Occasion::Failure);
+    if !may_repeat {
+        DoorCounters::count(&front.counters.door.unrepeated);
+    }
+    may_repeat
 }
 
 /// Whether a safe request of `client` for `hostname` should not wait at `endpoint` any longer: it is out because it fell

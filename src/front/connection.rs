@@ -7,6 +7,7 @@ use super::failover::Failover;
 use super::guard::Talk;
 use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, full_regions};
+use super::lifetime::Lifetime;
 use crate::moment::Moment;
 use crate::names::Hostname;
 use crate::snapshot::Snapshot;
@@ -28,6 +29,8 @@ pub struct Connection {
     pub arrival: Arrival,
     /// What its bytes and its requests tell each other.
     pub talk: Arc<Talk>,
+    /// How long it goes on taking requests.
+    pub lifetime: Lifetime,
     /// Held by everything that the end of the node has to wait for.
     pub alive: mpsc::Sender<()>,
     memory: Mutex<Memory>,
@@ -84,8 +87,14 @@ struct Memory {
 impl Connection {
     /// A connection nobody has asked anything on.
     #[must_use]
-    pub fn new(front: Arc<Front>, arrival: Arrival, talk: Arc<Talk>, alive: mpsc::Sender<()>) -> Self {
-        Self { front, arrival, talk, alive, memory: Mutex::default(), resumed: Mutex::default() }
+    pub fn new(
+        front: Arc<Front>,
+        arrival: Arrival,
+        talk: Arc<Talk>,
+        lifetime: Lifetime,
+        alive: mpsc::Sender<()>,
+    ) -> Self {
+        Self { front, arrival, talk, lifetime, alive, memory: Mutex::default(), resumed: Mutex::default() }
     }
 
     /// Has the next request go on where the fast path stopped.
@@ -173,8 +182,7 @@ impl Connection {
             return Arc::clone(known);
         }
         let (site, zone) = (&snapshot.here.name, &snapshot.topology.zone);
-        let made = Introduction::new(hostname, &asker, self.arrival.is_https, version, site, zone);
-        let made = Arc::new(made.with_certificate(self.arrival.client_certificate()));
+        let made = Arc::new(Introduction::new(hostname, &asker, &self.arrival, version, site, zone));
         memory.introduction = Some((asker, hostname.clone(), version, Arc::clone(&made)));
         made
     }

@@ -4,11 +4,13 @@
 //! nothing of the request was seen  --> next candidate, any method, until the failover timeout; not counted
 //!   ...on a kept connection        --> the same endpoint once more on a new one: its end says nothing about it
 //! it may have been processed       --> next candidate only if the request is safe to repeat and its body is still here,
-//!                                      at most `attempts` times
+//!                                      at most `attempts` times, out of the budget for repetition
 //! the client has seen a byte       --> never: not asked here any more
 //! ```
 //! (RFC 9110 §9.2.2; the reasons are in the README.)
 
+use super::budget::Allowance;
+use super::unserved::{Hint, Unserved};
 use crate::health::Fault;
 use crate::moment::Moment;
 use crate::topology::Forward;
@@ -73,16 +75,29 @@ impl Failover {
         }
     }
 
+    /// Whether an attempt that may have reached a region could be followed by another.
+    #[must_use]
+    pub fn has_another(&self) -> bool {
+        self.reached + 1 < self.attempts_max
+    }
+
     fn again(&mut self) -> Step {
         self.is_again = true;
         Step::Again
     }
 }
 
-/// Whether the end of an attempt says anything about the endpoint: a kept connection that ended says nothing.
+/// Whether the end of an attempt says anything about the endpoint: a kept connection that ended says nothing, nor does a
+/// client that would not wait.
 #[must_use]
 pub fn is_evidence(error: AttemptError) -> bool {
-    !(error.was_reused && error.fault == Fault::Reset)
+    !(error.was_reused && error.fault == Fault::Reset) && error.fault != Fault::Late
+}
+
+/// How much of what may have been processed may be repeated.
+#[must_use]
+pub fn allowance(forward: &Forward) -> Allowance {
+    Allowance { percent: forward.retry_percent, floor: forward.retry_floor }
 }
 
 /// Whether a status counts as a failure of the endpoint that gave it. 501 and 505 are answers to what was asked.
@@ -91,15 +106,15 @@ pub fn is_failure(status: u16) -> bool {
     matches!(status, 500 | 502..=504)
 }
 
-/// Why another region should be asked although this one answered: it says that it has done nothing (421 says so too), or
-/// its gateway failed and the request may be repeated.
+/// Why another region should be asked although this one answered: it says that it has done nothing (421 says so too) and
+/// not that others would do no more, or its gateway failed and the request may be repeated.
 #[must_use]
-pub fn reason_to_go_on(status: u16, says_unserved: bool, is_safe: bool) -> Option<AttemptError> {
-    let (fault, progress) = match status {
-        _ if says_unserved => (Fault::Unserved, Progress::Unsent),
-        421 => (Fault::Unserved, Progress::Unsent),
-        502..=504 if is_safe => (Fault::Status(status), Progress::Sent),
-        _ => return None,
+pub fn reason_to_go_on(status: u16, unserved: Option<&Unserved>, is_safe: bool) -> Option<AttemptError> {
+    let (fault, progress) = match (unserved.map(|unserved| unserved.hint), status) {
+        (Some(Hint::Later), _) => return None,
+        (Some(Hint::Elsewhere), _) | (None, 421) => (Fault::Unserved, Progress::Unsent),
+        (None, 502..=504) if is_safe => (Fault::Status(status), Progress::Sent),
+        (None, _) => return None,
     };
     Some(AttemptError { fault, progress, was_reused: false })
 }
@@ -129,6 +144,27 @@ mod tests {
             assert_eq!(request.after(Moment::ZERO, refused, UNSAFE), Step::NextEndpoint);
         }
         assert_eq!(request.after(Moment::at(Duration::from_secs(5)), refused, UNSAFE), Step::Stop);
+    }
+
+    #[test]
+    fn the_word_of_a_region_counts_more_than_its_status() {
+        let says = |hint| Some(Unserved { hint, reason: None });
+        let progress = |status, unserved: Option<Unserved>, is_safe| {
+            reason_to_go_on(status, unserved.as_ref(), is_safe).map(|error| error.progress)
+        };
+        for status in [200, 404, 421, 429, 500, 503] {
+            assert_eq!(progress(status, says(Hint::Elsewhere), false), Some(Progress::Unsent), "{status}");
+            assert_eq!(progress(status, says(Hint::Later), true), None, "{status}");
+        }
+        for (status, is_safe, expected) in [
+            (421, false, Some(Progress::Unsent)),
+            (429, true, None),
+            (500, true, None),
+            (503, true, Some(Progress::Sent)),
+            (503, false, None),
+        ] {
+            assert_eq!(progress(status, None, is_safe), expected, "{status}");
+        }
     }
 
     #[test]

@@ -182,6 +182,12 @@ impl Framing {
         self.violated
     }
 
+    /// Heads that have begun.
+    #[must_use]
+    pub fn heads(&self) -> u64 {
+        self.heads + u64::from(self.is_inside_head())
+    }
+
     /// Whether a head has begun and not ended.
     #[must_use]
     pub fn is_inside_head(&self) -> bool {

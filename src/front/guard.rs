@@ -32,6 +32,12 @@ pub struct Talk {
     in_flight: AtomicU32,
     is_tunnel: AtomicBool,
     ends_in_reset: AtomicBool,
+    /// Whether we have told the client that the answer under way is the last.
+    leaves: AtomicBool,
+    /// Heads that have begun to come.
+    heads: AtomicU64,
+    /// Whether the client has ever reset a stream.
+    has_resets: AtomicBool,
     /// Answers of which the client has not taken what is ready.
     held: AtomicU32,
     /// How often clients took something.
@@ -81,6 +87,34 @@ impl Talk {
     /// The end of the connection must not look like the end of an answer.
     pub fn ends_in_reset(&self) {
         self.ends_in_reset.store(true, Relaxed);
+    }
+
+    /// The end of the connection is the end of the answer.
+    pub fn ends_well(&self) {
+        self.ends_in_reset.store(false, Relaxed);
+    }
+
+    /// The client learns that the answer under way is the last. What it has sent meanwhile is heard out, so that it reads
+    /// that answer to its end.
+    pub fn leaves(&self) {
+        self.leaves.store(true, Relaxed);
+    }
+
+    /// Whether the client has begun to send a request behind the one that is served.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.heads.load(Relaxed) > self.requests.load(Relaxed)
+    }
+
+    /// The client resets streams.
+    pub fn has_resets(&self) {
+        self.has_resets.store(true, Relaxed);
+    }
+
+    /// Whether a stream that was just opened may have been reset already.
+    #[must_use]
+    pub fn may_be_reset(&self) -> bool {
+        self.has_resets.load(Relaxed)
     }
 
     /// Keeps the connection from counting as idle, without a request being served yet.
@@ -199,6 +233,7 @@ impl<S> Guard<S> {
         if let Some(violated) = self.framing.violated() {
             let _ = self.talk.violated.set(violated);
         }
+        self.talk.heads.store(self.framing.heads(), Relaxed);
         if !self.framing.is_inside_head() {
             self.head_since = None;
         }
@@ -245,7 +280,8 @@ impl<S> Guard<S> {
 
     /// Whether the client may be in the middle of something that nobody will read.
     fn is_interrupted(&self) -> bool {
-        !self.is_tunnel && (self.framing.violated().is_some() || !self.framing.is_between_messages())
+        let may_speak = self.talk.leaves.load(Relaxed) || self.framing.violated().is_some();
+        !self.is_tunnel && (may_speak || !self.framing.is_between_messages())
     }
 
     fn set_alarm(&mut self, after: Duration, now: Moment) {

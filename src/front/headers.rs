@@ -1,7 +1,9 @@
 //! What is changed in headers on the way through: hop-by-hop fields, who asked, loops, what happened on the way.
 
-use super::arrival::ClientCertificate;
+use super::arrival::{Arrival, ClientCertificate};
 use super::client::Asker;
+use super::journey::Failed;
+use super::unserved::Unserved;
 use crate::health::Fault;
 use crate::names::{Hostname, Label};
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
@@ -14,8 +16,16 @@ pub const REGION: HeaderName = HeaderName::from_static("x-anyfront-region");
 pub const SITE: HeaderName = HeaderName::from_static("x-anyfront-site");
 /// Which attempt it is, from 1.
 pub const ATTEMPT: HeaderName = HeaderName::from_static("x-anyfront-attempt");
+/// How much longer the client waits for the first byte of the answer, milliseconds; only if that is not long.
+pub const DEADLINE_MS: HeaderName = HeaderName::from_static("x-anyfront-deadline-ms");
+/// Which try of the same request an official SDK makes: 0 is the first.
+pub const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
+/// A key that a client may have instead of `Authorization`.
+pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The client's address; a region may believe it.
 pub const CLIENT_IP: HeaderName = HeaderName::from_static("x-anyfront-client-ip");
+/// The private link that the client came by; a region may believe it.
+pub const PRIVATE_LINK: HeaderName = HeaderName::from_static("x-anyfront-private-link");
 /// The request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Through which networks it came (RFC 8586).
@@ -51,19 +61,20 @@ pub struct Introduction {
     zone: HeaderValue,
     via: HeaderValue,
     certificate: Option<ClientCertificate>,
+    private_link: Option<HeaderValue>,
 }
 
 /// Fields that a request gains on its way, at most: room for them is made at once.
-const FIELDS_GAINED: usize = 16;
+const FIELDS_GAINED: usize = 17;
 
 impl Introduction {
-    /// Introduces `asker`, who came by TLS or not (`is_https`) in this version of HTTP, to the regions of `hostname`. We
-    /// stand at `site`; `zone` is our id in `CDN-Loop`.
+    /// Introduces `asker`, whose connection came as `arrival` says, in this version of HTTP, to the regions of `hostname`.
+    /// We stand at `site`; `zone` is our id in `CDN-Loop`.
     #[must_use]
     pub fn new(
         hostname: &Hostname,
         asker: &Asker,
-        is_https: bool,
+        arrival: &Arrival,
         version: Version,
         site: &Label,
         zone: &Hostname,
@@ -73,7 +84,7 @@ impl Introduction {
         asker.proxies.iter().for_each(|proxy| {
             let _ = write!(text, ", {proxy}");
         });
-        let proto = if is_https { "https" } else { "http" };
+        let proto = if arrival.is_https { "https" } else { "http" };
         Self {
             client_ip,
             x_forwarded_for: value(&text),
@@ -83,14 +94,9 @@ impl Introduction {
             site: value(site.as_str()),
             zone: value(zone.as_str()),
             via: via(version, site),
-            certificate: None,
+            certificate: arrival.client_certificate().cloned(),
+            private_link: arrival.link.as_ref().map(|link| value(&link.to_string())),
         }
-    }
-
-    /// The same of somebody who has shown a certificate, or has not.
-    #[must_use]
-    pub fn with_certificate(self, certificate: Option<&ClientCertificate>) -> Self {
-        Self { certificate: certificate.cloned(), ..self }
     }
 }
 
@@ -127,6 +133,9 @@ pub fn toward_region(
         if let Some(chain) = chain {
             headers.insert(CLIENT_CERT_CHAIN, chain.clone());
         }
+    }
+    if let Some(link) = &introduction.private_link {
+        headers.insert(PRIVATE_LINK, link.clone());
     }
     headers.insert(SITE, introduction.site.clone());
     headers.insert(REQUEST_ID, request_id.clone());
@@ -189,7 +198,7 @@ pub fn trailers_toward_client(trailers: &mut HeaderMap) {
 
 /// The members of `Proxy-Status` that tell of failed attempts and of the answer (RFC 9209 §2).
 #[must_use]
-pub fn happened(site: &Label, failed: &[(Label, Fault)], answered: Option<(&Label, u16)>) -> String {
+pub fn happened(site: &Label, failed: &[Failed], answered: Option<(&Label, u16)>) -> String {
     let mut text = String::with_capacity(48 * (failed.len() + 1));
     let begin = |text: &mut String, region: &Label| {
         if !text.is_empty() {
@@ -197,10 +206,16 @@ pub fn happened(site: &Label, failed: &[(Label, Fault)], answered: Option<(&Labe
         }
         text.push_str(&member(site, region));
     };
-    for (region, fault) in failed {
+    for Failed { region, fault, reason } in failed {
         begin(&mut text, region);
         match fault {
-            Fault::Unserved => text.push_str("; details=\"unserved\""),
+            Fault::Unserved => match reason {
+                Some(reason) => {
+                    let _ =
+                        write!(text, "; details=\"unserved: {}\"", reason.replace('\\', "\\\\").replace('"', "\\\""));
+                }
+                None => text.push_str("; details=\"unserved\""),
+            },
             Fault::Status(status) => {
                 let _ = write!(text, "; received-status={status}");
             }
@@ -237,9 +252,22 @@ pub fn error_token(fault: Fault) -> &'static str {
         Fault::Reset => "connection_terminated",
         Fault::Cut => "http_response_incomplete",
         Fault::Protocol => "http_protocol_error",
-        Fault::Silent | Fault::Stalled => "http_response_timeout",
+        Fault::Silent | Fault::Late | Fault::Stalled => "http_response_timeout",
         Fault::Status(_) | Fault::Body | Fault::Unserved => "destination_unavailable",
     }
+}
+
+/// A region's word, if it gives one, that it has not served a request.
+#[must_use]
+pub fn unserved(headers: &HeaderMap) -> Option<Unserved> {
+    Unserved::of(headers.get_all(UNSERVED).iter().map(HeaderValue::as_bytes))
+}
+
+/// Whether an official SDK says that it has asked this before. What is no number says nothing.
+#[must_use]
+pub fn is_another_try(retry_count: &[u8]) -> bool {
+    let number = std::str::from_utf8(retry_count).ok().and_then(|text| text.parse::<u32>().ok());
+    number.is_some_and(|number| number > 0)
 }
 
 /// The client's id for its request, if it gave one that can be used.
@@ -375,7 +403,7 @@ fn drop_fields(headers: &mut HeaderMap, is_dropped: fn(&str) -> bool) {
     }
 }
 
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     headers
         .get_all(name)
         .iter()

@@ -2,7 +2,7 @@
 //!
 //! Things are remembered by name and id, not by index: every attempt may see a newer snapshot.
 
-use crate::health::Fault;
+use crate::health::{Fault, Standing};
 use crate::names::{Hostname, Label};
 use crate::snapshot::{EndpointId, Snapshot};
 use crate::steering::decision::Decision;
@@ -19,11 +19,22 @@ pub struct Target {
     pub endpoint: EndpointIndex,
 }
 
+/// An attempt that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// At which region.
+    pub region: Label,
+    /// Why.
+    pub fault: Fault,
+    /// Why in the region's own words, if it has said so.
+    pub reason: Option<Box<str>>,
+}
+
 /// Everybody who was tried for one request.
 #[derive(Debug, Default)]
 pub struct Journey {
     /// The attempts that failed, in order.
-    pub failed: Vec<(Label, Fault)>,
+    pub failed: Vec<Failed>,
     /// Regions that may have processed it: others come first.
     left: Vec<Label>,
     tried: Vec<EndpointId>,
@@ -33,10 +44,17 @@ impl Journey {
     /// An attempt failed at `target` of `snapshot`; `leaves_region`: the next goes to another region if there is one.
     pub fn failed_at(&mut self, snapshot: &Snapshot, target: Target, fault: Fault, leaves_region: bool) {
         let region = &snapshot.topology.region(target.region).name;
-        self.failed.push((region.clone(), fault));
+        self.failed.push(Failed { region: region.clone(), fault, reason: None });
         self.tried.push(snapshot.endpoint(target.endpoint).id);
         if leaves_region {
             self.left.push(region.clone());
+        }
+    }
+
+    /// The region where the last attempt failed has said why.
+    pub fn said(&mut self, reason: Option<Box<str>>) {
+        if let Some(failed) = self.failed.last_mut() {
+            failed.reason = reason;
         }
     }
 
@@ -66,6 +84,23 @@ impl Journey {
             let query = Query { tried: &[], ..query };
             (!left.is_empty()).then(|| self.choose(snapshot, &steer(snapshot, &query), roll)).flatten()
         })
+    }
+
+    /// Whether a region that works and was not left yet could be asked instead of the one at `target`.
+    #[must_use]
+    pub fn knows_another(
+        &self,
+        snapshot: &Snapshot,
+        target: Target,
+        hostname: &Hostname,
+        client: &Client,
+        wish: Wish,
+    ) -> bool {
+        let Some(route) = snapshot.topology.route_by_hostname.get(hostname) else { return false };
+        let left = self.left.iter().filter_map(|name| snapshot.topology.region_named(name.as_str()));
+        let tried: Vec<RegionIndex> = left.chain([target.region]).collect();
+        let decision = steer(snapshot, &Query { tried: &tried, wish, ..Query::first(*route, client) });
+        decision.candidates.first().is_some_and(|best| best.standing < Standing::Unknown)
     }
 
     fn choose(&self, snapshot: &Snapshot, decision: &Decision, roll: u64) -> Option<Target> {

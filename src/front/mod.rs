@@ -1,17 +1,28 @@
 //! CARRIES REQUESTS THERE: accepts connections, finds out who asks for what, and forwards to the best region that works.
 //!
-//! The machines are [`framing`] (is this one HTTP/1 message or two?), [`failover`] (may the next candidate be tried?)
+//! The machines are [`framing`] (is this one HTTP/1 message or two?), [`frames`] (does an HTTP/2 client cost more than it
+//! asks for?), [`proxy`] (whose connection is it?), [`failover`] (may the next candidate be tried?)
 //! and the pure functions of [`client`], [`headers`] and [`reply`]; the rest moves bytes. Nothing here knows how health is
 //! judged or who is near: it asks [`steer`](crate::steering::steer) and reports what it met to `control`.
 
 pub mod framing;
 pub mod guard;
+pub mod lifetime;
 pub mod gather;
+pub mod proxy;
+pub mod follow;
+pub mod frames;
+pub mod framed;
 pub mod arrival;
 pub mod handshake;
 pub mod client;
 pub mod headers;
+pub mod strict;
 pub mod terms;
+pub mod patience;
+pub mod unserved;
+pub mod budget;
+pub mod recall;
 pub mod reply;
 pub mod services;
 pub mod failover;
@@ -34,13 +45,20 @@ use crate::secret::Secret;
 use crate::snapshot::Published;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
+use budget::Budgets;
 use fast::rooms::Rooms;
+use http::HeaderValue;
+use recall::Recall;
 use services::Services;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Rooms kept by one worker: as many exchanges as begin in one turn of its loop, and little memory.
 const ROOMS_KEPT_MAX: usize = 64;
+
+/// By how much of it the age of a connection differs, to either side: those that began together must not end together.
+const AGE_JITTER: f64 = 0.2;
 
 /// What one worker's requests share.
 #[derive(Debug)]
@@ -59,6 +77,10 @@ pub struct Front {
     pub counters: Arc<WorkerCounters>,
     /// What the fleet's nodes know, for what they seal.
     pub secret: Arc<ArcSwap<Secret>>,
+    /// What may be repeated, by all workers.
+    pub budgets: Arc<Budgets>,
+    /// Who was failed by which region, at any worker.
+    pub recall: Arc<Recall>,
     /// What all bodies of this worker together may keep for repetition, octets.
     pub replay_bytes_max: u64,
     /// Room for what is on its way through: one turn of one connection at a time.
@@ -88,6 +110,18 @@ impl Front {
         if rooms.are_usual() && kept.len() < ROOMS_KEPT_MAX {
             kept.push(rooms.emptied());
         }
+    }
+
+    /// A request's id, 128 bits of chance: unique, not secret.
+    pub(crate) fn new_request_id(&self) -> HeaderValue {
+        let bits = u128::from(self.roll()) << 64 | u128::from(self.roll());
+        let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15]);
+        HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible")
+    }
+
+    /// `around`, a fifth more or less.
+    pub(crate) fn jittered(&self, around: Duration) -> Duration {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner).jittered(around, AGE_JITTER)
     }
 
     /// The next 64 bits of chance.

@@ -41,6 +41,8 @@ struct Shared {
     /// Whether something that was read is gone.
     is_lost: bool,
     has_ended: bool,
+    /// When the last octet came from the client.
+    ended_at: Option<Moment>,
     failed: Option<OutgoingError>,
     /// Octets read.
     read_bytes: u64,
@@ -74,6 +76,7 @@ impl Source {
             cost_bytes: 0,
             is_lost: false,
             has_ended: false,
+            ended_at: None,
             failed: None,
             read_bytes: 0,
             waited: Duration::ZERO,
@@ -93,6 +96,12 @@ impl Source {
     #[must_use]
     pub fn is_replayable(&self) -> bool {
         self.with(|shared| !shared.is_lost && shared.failed.is_none()).unwrap_or(true)
+    }
+
+    /// When the last of it came from the client, if it has; a request without a body ended when it `began`.
+    #[must_use]
+    pub fn ended_at(&self, began: Moment) -> Option<Moment> {
+        self.with(|shared| shared.ended_at).unwrap_or(Some(began))
     }
 
     /// Why the client's part of the body failed, if it did.
@@ -179,6 +188,9 @@ impl Shared {
                     self.read_bytes += data.len() as u64;
                 }
                 self.keep(kept.clone());
+                if self.incoming.is_end_stream() {
+                    self.ended_at = Some(now);
+                }
                 Some(Ok(kept))
             }
             Some(Err(_)) => {
@@ -187,6 +199,7 @@ impl Shared {
             }
             None => {
                 self.has_ended = true;
+                self.ended_at.get_or_insert(now);
                 None
             }
         })

@@ -2,8 +2,11 @@
 
 use super::headers::{PROXY_STATUS, REGION, REQUEST_ID};
 use super::stream::Reply;
+use super::unserved::{Hint, Unserved};
+use crate::health::Fault;
 use crate::topology::Dialect;
-use http::header::{self, HeaderName, HeaderValue};
+use crate::upstream::{AttemptError, Progress};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::json;
 use std::time::Duration;
@@ -43,6 +46,35 @@ impl Complaint {
         Self { closes: true, ..Self::new(status, code, message) }
     }
 
+    /// What there is to say when nobody answered; `failed`: how the last attempt ended, if there was one.
+    #[must_use]
+    pub fn of(failed: Option<AttemptError>) -> Self {
+        let new = Self::new;
+        match failed {
+            None => new(StatusCode::SERVICE_UNAVAILABLE, "no_region", "no region may serve this hostname now"),
+            Some(AttemptError { fault: Fault::Late, progress: Progress::Unsent, .. }) => new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "no_answer",
+                "no region could be reached as soon as the client wants; nothing was processed",
+            ),
+            Some(AttemptError { progress: Progress::Unsent, .. }) => new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no_region_reached",
+                "no region could be reached; nothing was processed",
+            ),
+            Some(AttemptError { fault: Fault::Silent | Fault::Late, .. }) => new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "no_answer",
+                "the region did not answer in time; the request may have been processed",
+            ),
+            Some(_) => new(
+                StatusCode::BAD_GATEWAY,
+                "connection_lost",
+                "the connection to the region ended before its answer; the request may have been processed",
+            ),
+        }
+    }
+
     /// Whether the same request may succeed a little later.
     fn may_help_to_retry(&self) -> bool {
         matches!(self.status.as_u16(), 502..=504)
@@ -75,8 +107,7 @@ impl Complaint {
             headers.insert(PROXY_STATUS, happened);
         }
         if self.may_help_to_retry() {
-            let spread = (RETRY_AFTER_MAX - RETRY_AFTER_MIN).as_millis() as u64;
-            let after_ms = RETRY_AFTER_MIN.as_millis() as u64 + roll % (spread + 1);
+            let after_ms = retry_after_ms(roll);
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"));
             headers.insert(RETRY_AFTER_MS, HeaderValue::from(after_ms));
             headers.insert(header::RETRY_AFTER, HeaderValue::from(after_ms.div_ceil(1_000)));
@@ -110,5 +141,24 @@ impl Complaint {
             "detail": self.message,
             "code": self.code,
         })
+    }
+}
+
+/// When another try is asked for.
+pub(super) fn retry_after_ms(roll: u64) -> u64 {
+    let spread = (RETRY_AFTER_MAX - RETRY_AFTER_MIN).as_millis() as u64;
+    RETRY_AFTER_MIN.as_millis() as u64 + roll % (spread + 1)
+}
+
+/// Tells SDKs what a region means that has not served a request and wants it asked again later; when, if it has not said.
+pub fn invite_later(headers: &mut HeaderMap, unserved: &Unserved, roll: u64) {
+    if unserved.hint != Hint::Later {
+        return;
+    }
+    headers.insert(SHOULD_RETRY, HeaderValue::from_static("true"));
+    if !headers.contains_key(RETRY_AFTER_MS) && !headers.contains_key(header::RETRY_AFTER) {
+        let after_ms = retry_after_ms(roll);
+        headers.insert(RETRY_AFTER_MS, HeaderValue::from(after_ms));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(after_ms.div_ceil(1_000)));
     }
 }

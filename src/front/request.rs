@@ -7,11 +7,13 @@ use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason
 use super::framing::Violation;
 use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, Target};
+use super::recall::{Key, Who};
 use super::replay::Source;
-use super::reply::Complaint;
+use super::reply::{Complaint, invite_later};
 use super::stream::{Carried, Followed, Reply, Silence};
+use super::strict::malformed;
 use super::terms::{Protocol, Terms};
-use super::{attempt, tunnel};
+use super::{Front, attempt, tunnel};
 use crate::control::Event;
 use crate::counters::{DoorCounters, Recent};
 use crate::health::Fault;
@@ -20,10 +22,12 @@ use crate::moment::Moment;
 use crate::names::{Hostname, NameError};
 use crate::snapshot::{EndpointState, Snapshot};
 use crate::steering::Client;
+use crate::topology::link::LinkTerms;
 use crate::topology::{Dialect, RegionIndex, RouteIndex};
 use crate::upstream::body::OutgoingError;
 use crate::upstream::pool::Answer;
 use crate::upstream::{AttemptError, Progress};
+use attempt::Limit;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
@@ -38,7 +42,10 @@ use std::sync::Arc;
 pub async fn serve(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
     let (busy, violation) = connection.talk.begin();
     let is_head = request.method() == Method::HEAD;
-    let answer = Exchange::run(&connection, request, violation).await;
+    let asked = (request.version(), headers::has_token(request.headers(), &header::CONNECTION, "close"));
+    let mut answer = Exchange::run(&connection, request, violation).await;
+    let (now, status) = (connection.front.clock.now(), answer.status());
+    connection.lifetime.say(now, &connection.talk, asked, status, answer.headers_mut());
     Ok(answer.map(|reply| if is_head { reply.to_head() } else { reply }.keeping(busy)))
 }
 
@@ -56,14 +63,16 @@ struct Exchange<'a> {
     introduction: Arc<Introduction>,
     journey: Journey,
     attempts: u32,
+    /// What its client is remembered by if it is failed.
+    key: Key,
 }
 
 /// What an attempt came to.
 enum Outcome {
     /// The client is to have this answer.
     Served(Response<Answer>),
-    /// Another region should be asked, though this answer is there to fall back on.
-    Declined(AttemptError, Response<Answer>),
+    /// Another region should be asked, though this answer is there to fall back on; why, if it says so.
+    Declined(AttemptError, Response<Answer>, Option<Box<str>>),
     /// There is no answer.
     Failed(AttemptError),
 }
@@ -75,19 +84,19 @@ impl<'a> Exchange<'a> {
         violation: Option<Violation>,
     ) -> Response<Reply> {
         let front = &connection.front;
-        let began = front.clock.now();
         DoorCounters::count(&front.counters.door.requests);
         let snapshot = front.published.load_full();
         let (mut parts, body) = request.into_parts();
         let resumed = connection.take_resumed();
-        let began = resumed.as_ref().map_or(began, |resumed| resumed.began);
+        let began = resumed.as_ref().map_or_else(|| front.clock.now(), |resumed| resumed.began);
         let request_id = match &resumed {
             Some(resumed) => resumed.request_id.clone(),
-            None => headers::given_request_id(&parts.headers).unwrap_or_else(|| new_request_id(front)),
+            None => headers::given_request_id(&parts.headers).unwrap_or_else(|| front.new_request_id()),
         };
+        let link = connection.arrival.link.as_ref().and_then(|link| snapshot.topology.private_links.get(link));
         let understood = match violation {
             Some(violation) => Err(complaint_about(violation)),
-            None => understand(connection, &snapshot, &parts),
+            None => understand(connection, &snapshot, &parts).and_then(|asked| allowed(link, asked)),
         };
         let (route, hostname) = match understood {
             Ok(understood) => understood,
@@ -95,11 +104,13 @@ impl<'a> Exchange<'a> {
         };
         let class = snapshot.topology.class(&hostname, parts.uri.path());
         if let Err(complaint) = admit(&snapshot, &parts) {
-            DoorCounters::count(&front.counters.door.refusals);
-            return refuse(&complaint, class.dialect, &request_id, front.roll());
+            return refuse(front, &complaint, class.dialect, &request_id);
         }
-        let terms = Terms::of(class, &parts);
+        let mut terms = Terms::of(class, &parts, &snapshot.topology.forward);
+        terms.ties.stay(&snapshot.topology, link);
         let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
+        let key = front.recall.key(Who::of(asker.address, &parts, &hostname));
+        terms.ties.avoid = terms.is_another_try.then(|| front.recall.region(began, key)).flatten();
         let (client, decision) = connection.decide(&snapshot, route, &asker, terms.ties.wish(&snapshot));
         let is_websocket = terms.protocol == Protocol::WebSocket;
         let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| is_websocket);
@@ -125,6 +136,7 @@ impl<'a> Exchange<'a> {
             introduction,
             journey,
             attempts,
+            key,
         };
         let carried = match first {
             Some(first) => exchange.carry(first, failover, &parts, &body).await,
@@ -164,12 +176,13 @@ impl<'a> Exchange<'a> {
                 number: self.attempts,
                 terms: &self.terms,
                 is_fresh,
+                limit: self.limit(target, &failover, body),
             };
             let result = sending.run().await;
-            let (error, declined) = match self.judge(&state, result) {
+            let (error, declined, reason) = match self.judge(target, &state, result) {
                 Outcome::Served(answer) => return Ok((target, answer)),
-                Outcome::Declined(error, answer) => (error, Some(answer)),
-                Outcome::Failed(error) => (error, None),
+                Outcome::Declined(error, answer, reason) => (error, Some(answer), reason),
+                Outcome::Failed(error) => (error, None, None),
             };
             if body.failed().is_some() && declined.is_none() {
                 return Err(Some(error));
@@ -177,18 +190,17 @@ impl<'a> Exchange<'a> {
             self.notice_failure(&state, error, declined.as_ref());
             let situation = Situation { is_safe: self.terms.is_safe, is_replayable: body.is_replayable() };
             let step = failover.after(front.clock.now(), error, situation);
+            let is_refused = step == Step::Again && !self.may_repeat(&self.snapshot, target, error);
+            let step = if is_refused { Step::Stop } else { step };
             tracing::debug!(hostname = %self.hostname, attempt = self.attempts, reason = error.fault.as_str(), ?step, "an attempt failed");
             is_fresh = step == Step::Again;
             if !is_fresh {
                 self.journey.failed_at(&self.snapshot, target, error.fault, step == Step::NextRegion);
+                self.journey.said(reason);
             }
             let next = match step {
                 Step::Again => Some(target),
-                Step::NextEndpoint | Step::NextRegion => {
-                    self.snapshot = front.published.load_full();
-                    let wish = self.terms.ties.wish(&self.snapshot);
-                    self.journey.next(&self.snapshot, &self.hostname, &self.client, wish, front.roll())
-                }
+                Step::NextEndpoint | Step::NextRegion => self.next(target, error, body),
                 Step::Stop => None,
             };
             target = match (next, declined) {
@@ -206,20 +218,61 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Where the next attempt goes after one at `target`, by what is believed now.
+    fn next(&mut self, target: Target, error: AttemptError, body: &Source) -> Option<Target> {
+        let front = &self.connection.front;
+        let before = std::mem::replace(&mut self.snapshot, front.published.load_full());
+        let wish = self.terms.ties.wish(&self.snapshot);
+        let next = self.journey.next(&self.snapshot, &self.hostname, &self.client, wish, front.roll());
+        next.filter(|next| self.is_in_time(*next, body) && self.may_repeat(&before, target, error))
+    }
+
+    fn may_repeat(&self, snapshot: &Snapshot, target: Target, error: AttemptError) -> bool {
+        attempt::may_repeat(&self.connection.front, snapshot, target, &self.hostname, &self.client, error)
+    }
+
     /// What an attempt came to.
-    fn judge(&self, state: &EndpointState, result: Result<Response<Answer>, AttemptError>) -> Outcome {
-        let answer = match result {
+    fn judge(&self, target: Target, state: &EndpointState, result: Result<Response<Answer>, AttemptError>) -> Outcome {
+        let mut answer = match result {
             Ok(answer) => answer,
             Err(error) => return Outcome::Failed(error),
         };
         state.load.answered();
-        match reason_to_go_on(answer.status().as_u16(), says_unserved(&answer), self.terms.is_safe) {
-            Some(error) => Outcome::Declined(error, answer),
-            None => {
-                self.notice_status(state, answer.status());
-                Outcome::Served(answer)
-            }
+        let (front, status) = (&self.connection.front, answer.status());
+        let unserved = headers::unserved(answer.headers());
+        if let Some(error) = reason_to_go_on(status.as_u16(), unserved.as_ref(), self.terms.is_safe) {
+            return Outcome::Declined(error, answer, unserved.and_then(|unserved| unserved.reason));
         }
+        match unserved {
+            Some(unserved) => invite_later(answer.headers_mut(), &unserved, front.roll()),
+            None => self.notice_status(state, status),
+        }
+        if !is_failure(status.as_u16()) {
+            let region = &self.snapshot.topology.region(target.region).name;
+            front.budgets.of(&self.hostname, region).succeeded(front.clock.now());
+        }
+        Outcome::Served(answer)
+    }
+
+    /// How long an attempt at `target` may take, if the client is impatient.
+    fn limit(&self, target: Target, failover: &Failover, body: &Source) -> Option<Limit> {
+        let patience = self.terms.patience?;
+        let front = &self.connection.front;
+        let wish = self.terms.ties.wish(&self.snapshot);
+        let may_move = self.terms.is_safe
+            && failover.has_another()
+            && body.is_replayable()
+            && self.journey.knows_another(&self.snapshot, target, &self.hostname, &self.client, wish);
+        let region = &self.snapshot.topology.region(target.region).name;
+        let moves_by = may_move.then(|| front.budgets.of(&self.hostname, region));
+        Some(Limit { patience, began: self.began, now: front.clock.now(), moves_by })
+    }
+
+    /// Whether an attempt at `target` can be answered before an impatient client gives up.
+    fn is_in_time(&self, target: Target, body: &Source) -> bool {
+        let (now, round_trip) = (self.connection.front.clock.now(), self.snapshot.endpoint(target.endpoint).round_trip);
+        let start = body.ended_at(self.began).unwrap_or(now);
+        self.terms.patience.is_none_or(|patience| patience.suffices(now, start, round_trip))
     }
 
     /// A failed attempt is told to `control`, unless it says nothing about the endpoint.
@@ -251,6 +304,10 @@ impl<'a> Exchange<'a> {
         let front = &self.connection.front;
         let snapshot = &self.snapshot;
         let status = answer.status();
+        if status.is_server_error() && headers::unserved(answer.headers()).is_none() {
+            let region = &snapshot.topology.region(target.region).name;
+            front.recall.failed(front.clock.now(), self.key, region);
+        }
         let switches = status == StatusCode::SWITCHING_PROTOCOLS;
         let region_upgrade = switches.then(|| hyper::upgrade::on(&mut answer));
         let (mut parts, body) = answer.into_parts();
@@ -268,6 +325,7 @@ impl<'a> Exchange<'a> {
             return Response::from_parts(parts, Reply::own(""));
         }
         parts.version = Version::HTTP_11;
+        let silence = self.terms.patience.and_then(|patience| patience.silence);
         let is_open_ended = !parts.headers.contains_key(header::CONTENT_LENGTH);
         let events = EventStream::of(&parts.headers, self.terms.stream).filter(|_| is_open_ended);
         let carried = Carried {
@@ -277,7 +335,9 @@ impl<'a> Exchange<'a> {
             load: Arc::clone(&state.load),
             prefix: self.client.hash(),
             ended_by: (self.version == Version::HTTP_10).then(|| Arc::clone(&self.connection.talk)),
-            idle_max: snapshot.topology.forward.stream_idle_timeout,
+            idle_max: silence.unwrap_or(snapshot.topology.forward.stream_idle_timeout),
+            silence_means: if silence.is_some() { Fault::Late } else { Fault::Silent },
+            fails: (self.key, snapshot.topology.region(target.region).name.clone()),
             silence: Silence::default(),
             followed: events.map(|events| Box::new(Followed::new(events))),
             ending: None,
@@ -308,7 +368,12 @@ impl<'a> Exchange<'a> {
             }
             None => {
                 DoorCounters::count(&front.counters.door.unserved);
-                complaint_of(failed)
+                if let (Some(AttemptError { progress: Progress::Sent, .. }), Some(last)) =
+                    (failed, self.journey.failed.last())
+                {
+                    front.recall.failed(front.clock.now(), self.key, &last.region);
+                }
+                Complaint::of(failed)
             }
         };
         let happened = headers::happened(&self.snapshot.here.name, &self.journey.failed, None);
@@ -328,12 +393,13 @@ impl<'a> Exchange<'a> {
             region: target.map(|target| self.snapshot.topology.region(target.region).name.clone()),
             status: status.as_u16(),
             attempts: self.attempts,
-            tried: self.journey.failed.iter().map(|(region, _)| region.clone()).collect(),
+            tried: self.journey.failed.iter().map(|failed| failed.region.clone()).collect(),
             elapsed: now.since(self.began),
             request_id: self.request_id.clone(),
+            link: self.connection.arrival.link.clone(),
             generation: self.snapshot.generation,
         });
-        tracing::debug!(hostname = %self.hostname, client = %self.client.prefix, generation = self.snapshot.generation, attempt = self.attempts, version = ?self.version, "{} {}", self.method, status.as_u16());
+        tracing::debug!(hostname = %self.hostname, client = %self.client.prefix, generation = self.snapshot.generation, attempt = self.attempts, version = ?self.version, private_link = self.connection.arrival.link.as_ref().map(tracing::field::display), "{} {}", self.method, status.as_u16());
     }
 }
 
@@ -381,9 +447,6 @@ fn asked_for(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname
     if let Some((hostname, route)) = routes.get_key_value(bare) {
         return Ok((*route, hostname.clone()));
     }
-    let unknown = |what: &str| {
-        Complaint::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", format!("{what} is not served here"))
-    };
     let hostname = match Hostname::from_authority(authority) {
         Ok(hostname) => hostname,
         Err(NameError::Address) => return Err(unknown("an address")),
@@ -393,18 +456,29 @@ fn asked_for(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname
     Ok((*route, hostname))
 }
 
+fn unknown(what: &str) -> Complaint {
+    Complaint::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", format!("{what} is not served here"))
+}
+
+/// Whether the private link that the request came by, if it is a known one, may ask for this. If not, the answer is that
+/// to an unknown hostname: it tells nothing about the others, and the client may ask on another connection (RFC 9110
+/// §15.5.20), as one that reuses connections across hostnames has to.
+fn allowed(
+    link: Option<&LinkTerms>,
+    (route, hostname): (RouteIndex, Hostname),
+) -> Result<(RouteIndex, Hostname), Complaint> {
+    if link.is_some_and(|link| !link.allow(&hostname)) { Err(unknown("this hostname")) } else { Ok((route, hostname)) }
+}
+
 /// The answer to a request that no region may have: what the node itself serves there, or the complaint.
-fn turn_away(front: &super::Front, complaint: &Complaint, parts: &Parts, request_id: &HeaderValue) -> Response<Reply> {
+fn turn_away(front: &Front, complaint: &Complaint, parts: &Parts, request_id: &HeaderValue) -> Response<Reply> {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let authority = parts.uri.authority().map(http::uri::Authority::as_str).or(host);
     let is_elsewhere = complaint.status == StatusCode::MISDIRECTED_REQUEST && !is_too_large(parts);
     let own = authority
         .filter(|_| is_elsewhere)
         .and_then(|authority| front.services.load().answer(authority, parts, request_id, front.roll()));
-    own.unwrap_or_else(|| {
-        DoorCounters::count(&front.counters.door.refusals);
-        refuse(complaint, Dialect::Plain, request_id, front.roll())
-    })
+    own.unwrap_or_else(|| refuse(front, complaint, Dialect::Plain, request_id))
 }
 
 fn is_port(text: &str) -> bool {
@@ -416,6 +490,9 @@ fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         let message = format!("{} is not carried", parts.method);
         return Err(Complaint::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message));
+    }
+    if let Some(why) = malformed(parts) {
+        return Err(Complaint::new(StatusCode::BAD_REQUEST, "bad_request", why));
     }
     if headers::is_loop(&parts.headers, &snapshot.topology.zone) {
         let message = "the request has been here before: it goes in a loop";
@@ -449,11 +526,6 @@ fn is_too_large(parts: &Parts) -> bool {
             .any(|(name, value)| name.as_str().len() + ": ".len() + value.len() > HEADER_LINE_BYTES_MAX)
 }
 
-/// Whether a region says that it has done nothing and somebody else should.
-fn says_unserved(answer: &Response<Answer>) -> bool {
-    answer.headers().get(headers::UNSERVED).is_some_and(|value| value.as_bytes().starts_with(b"1"))
-}
-
 fn complaint_about(violation: Violation) -> Complaint {
     let (status, code) = match violation {
         Violation::TooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
@@ -462,36 +534,8 @@ fn complaint_about(violation: Violation) -> Complaint {
     Complaint::closing(status, code, violation.text())
 }
 
-fn complaint_of(failed: Option<AttemptError>) -> Complaint {
-    let new = Complaint::new;
-    match failed {
-        None => new(StatusCode::SERVICE_UNAVAILABLE, "no_region", "no region may serve this hostname now"),
-        Some(AttemptError { progress: Progress::Unsent, .. }) => new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no_region_reached",
-            "no region could be reached; nothing was processed",
-        ),
-        Some(AttemptError { fault: Fault::Silent, .. }) => new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "no_answer",
-            "the region did not answer in time; the request may have been processed",
-        ),
-        Some(_) => new(
-            StatusCode::BAD_GATEWAY,
-            "connection_lost",
-            "the connection to the region ended before its answer; the request may have been processed",
-        ),
-    }
-}
-
-fn refuse(complaint: &Complaint, dialect: Dialect, request_id: &HeaderValue, roll: u64) -> Response<Reply> {
+fn refuse(front: &Front, complaint: &Complaint, dialect: Dialect, request_id: &HeaderValue) -> Response<Reply> {
+    DoorCounters::count(&front.counters.door.refusals);
     let happened = (complaint.status == StatusCode::LOOP_DETECTED).then_some("anyfront; error=proxy_loop_detected");
-    complaint.answer(dialect, request_id, happened, roll)
-}
-
-/// 128 bits of chance: unique, not secret.
-pub(super) fn new_request_id(front: &super::Front) -> HeaderValue {
-    let bits = u128::from(front.roll()) << 64 | u128::from(front.roll());
-    let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15]);
-    HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible")
+    complaint.answer(dialect, request_id, happened, front.roll())
 }

@@ -4,10 +4,13 @@ use super::Front;
 use super::arrival::Arrival;
 use super::connection::Connection;
 use super::fast;
+use super::framed::Framed;
 use super::gather::Gathered;
-use super::guard::{Guard, Talk};
+use super::guard::Guard;
 use super::handshake::{Reception, Unsecured};
+use super::lifetime::{Lifetime, given_up};
 use super::request::serve;
+use super::stream::Reply;
 use crate::counters::DoorCounters;
 use crate::limits::{
     CONNECTION_BUFFER_BYTES_MAX, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, STREAM_BUFFER_BYTES_MAX,
@@ -15,10 +18,14 @@ use crate::limits::{
 };
 use crate::shutdown::requested;
 use crate::tls::ALPN_HTTP2;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use ipnet::IpNet;
 use socket2::SockRef;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -44,6 +51,8 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 pub struct Door {
     /// The worker's.
     pub front: Arc<Front>,
+    /// Who must say whose a connection is; empty: it is the peer's.
+    pub balancers: Arc<[IpNet]>,
     /// How TLS is spoken, if it is.
     pub tls: Option<Reception>,
     /// Most connections of this worker at once.
@@ -52,13 +61,24 @@ pub struct Door {
     pub alive: mpsc::Sender<()>,
 }
 
+impl Door {
+    /// A connection that is ready for requests.
+    fn connection(&self, arrival: Arrival, ending: watch::Receiver<bool>) -> Arc<Connection> {
+        let front = &self.front;
+        let age = front.published.load().topology.forward.connection_max_age;
+        let until = age.map(|age| front.clock.now() + front.jittered(age));
+        let (talk, lifetime) = (Arc::default(), Lifetime::new(until, ending));
+        Arc::new(Connection::new(Arc::clone(front), arrival, talk, lifetime, self.alive.clone()))
+    }
+}
+
 /// Accepts on `listener` until `shutdown`. Connections go on after that; they end between requests.
 pub async fn accept(door: Door, listener: TcpListener, mut shutdown: watch::Receiver<bool>) {
     let ending = shutdown.clone();
     let mut asked = pin!(requested(&mut shutdown));
     loop {
         let accepted = tokio::select! {
-            () = &mut asked => return,
+            () = &mut asked => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -67,6 +87,15 @@ pub async fn accept(door: Door, listener: TcpListener, mut shutdown: watch::Rece
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_BACK_OFF).await;
             }
+        }
+    }
+    // Those who wait in the kernel have a connection already, and may have sent a request: closing would reset them.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, peer)) = listener.accept() {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            admit(&door, stream, peer, &ending);
         }
     }
 }
@@ -102,22 +131,29 @@ impl Drop for Open {
     }
 }
 
-async fn converse(door: &Door, stream: TcpStream, peer: SocketAddr, ending: watch::Receiver<bool>) {
+async fn converse(door: &Door, mut stream: TcpStream, peer: SocketAddr, ending: watch::Receiver<bool>) {
+    let mut arrival = match Arrival::of(&mut stream, peer.ip(), &door.balancers, door.tls.is_some()).await {
+        Ok(arrival) => arrival,
+        Err(error) => {
+            DoorCounters::count(&door.front.counters.door.failed_proxy_headers);
+            tracing::debug!(%error, "a connection was closed");
+            return;
+        }
+    };
     // The kinds of conversation differ much in size, and each connection keeps its own for as long as it is open.
     let Some(tls) = &door.tls else {
         // Only a reset tells a client of HTTP/1.0 that its answer was cut.
         let break_off = |stream: &TcpStream| drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
-        let arrival = Arrival { peer: peer.ip(), is_https: false, tls: None };
         return Box::pin(converse_http1(door, stream, break_off, arrival, ending)).await;
     };
     let counters = &door.front.counters.door;
     // It is large, and over soon.
-    let (stream, secured) = match Box::pin(tls.receive(stream, peer.ip())).await {
+    let (stream, secured) = match Box::pin(tls.receive(stream, arrival.peer)).await {
         Ok(secured) => secured,
         Err(Unsecured::Crowded) => return DoorCounters::count(&counters.refused_connections),
         Err(Unsecured::Failed) => return DoorCounters::count(&counters.failed_handshakes),
     };
-    let arrival = Arrival { peer: peer.ip(), is_https: true, tls: Some(Arc::new(secured)) };
+    arrival.tls = Some(Arc::new(secured));
     if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
         Box::pin(converse_http2(door, stream, arrival, ending)).await;
     } else {
@@ -126,20 +162,14 @@ async fn converse(door: &Door, stream: TcpStream, peer: SocketAddr, ending: watc
     }
 }
 
-async fn converse_http1<S>(
-    door: &Door,
-    stream: S,
-    break_off: fn(&S),
-    arrival: Arrival,
-    mut ending: watch::Receiver<bool>,
-) where
+async fn converse_http1<S>(door: &Door, stream: S, break_off: fn(&S), arrival: Arrival, ending: watch::Receiver<bool>)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let talk = Arc::<Talk>::default();
-    let stream = Guard::new(stream, break_off, door.front.clock, Arc::clone(&talk));
-    let alive = door.alive.clone();
-    let shared = Arc::new(Connection::new(Arc::clone(&door.front), arrival, Arc::clone(&talk), alive));
-    let Some(stream) = fast::converse(&shared, &talk, stream, ending.clone()).await else { return };
+    let shared = door.connection(arrival, ending);
+    let talk = &shared.talk;
+    let stream = Guard::new(stream, break_off, door.front.clock, Arc::clone(talk));
+    let Some(stream) = fast::converse(&shared, talk, stream).await else { return };
     let service = service_fn(|request| serve(Arc::clone(&shared), request));
     let serving = http1::Builder::new()
         // The guard keeps the time: of heads, and of idleness.
@@ -150,25 +180,24 @@ async fn converse_http1<S>(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut serving = pin!(serving);
+    let mut ending = shared.lifetime.ending();
     tokio::select! {
         // How it ended is known to those whom it concerns.
         _ = serving.as_mut() => {}
-        () = requested(&mut ending) => {
+        () = given_up(&mut ending) => {
             serving.as_mut().graceful_shutdown();
             let _ = serving.await;
         }
     }
 }
 
-async fn converse_http2<S>(door: &Door, stream: S, arrival: Arrival, mut ending: watch::Receiver<bool>)
+async fn converse_http2<S>(door: &Door, stream: S, arrival: Arrival, ending: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let alive = door.alive.clone();
-    let talk = Arc::<Talk>::default();
-    let shared = Arc::new(Connection::new(Arc::clone(&door.front), arrival, Arc::clone(&talk), alive));
-    let service = service_fn(move |request| serve(Arc::clone(&shared), request));
-    let gathered = Gathered::new(stream);
+    let shared = door.connection(arrival, ending);
+    let service = service_fn(|request| serve_http2(Arc::clone(&shared), request));
+    let framed = Framed::new(Gathered::new(stream), door.front.clock, Arc::clone(&shared.talk));
     let window = u32::try_from(STREAM_BUFFER_BYTES_MAX).expect("it is small");
     let serving = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -179,18 +208,41 @@ where
         .initial_stream_window_size(window)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(STREAM_BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(gathered.clone()), service);
-    let mut serving = pin!(serving);
-    tokio::select! {
-        _ = gathered.drive(serving.as_mut(), &talk.flushed) => {}
-        () = talk.is_over() => {
-            serving.as_mut().graceful_shutdown();
-            // Whoever has not even begun, or takes nothing, does not get to hear it.
-            let _ = tokio::time::timeout(FAREWELL_MAX, gathered.drive(serving, &talk.flushed)).await;
+        .serve_connection(TokioIo::new(framed.clone()), service);
+    let mut serving = Box::pin(serving);
+    let mut talk_is_over = pin!(shared.talk.is_over());
+    let mut is_told = false;
+    let ended = loop {
+        tokio::select! {
+            ended = framed.drive(serving.as_mut()) => break ended,
+            () = talk_is_over.as_mut() => {
+                serving.as_mut().graceful_shutdown();
+                // Whoever has not even begun, or takes nothing, does not get to hear it.
+                break tokio::time::timeout(FAREWELL_MAX, framed.drive(serving.as_mut())).await.ok().flatten();
+            }
+            // Streams that are under way, or on their way to us, take the time they take.
+            () = shared.lifetime.over(door.front.clock), if !is_told => {
+                serving.as_mut().graceful_shutdown();
+                is_told = true;
+            }
         }
-        () = requested(&mut ending) => {
-            serving.as_mut().graceful_shutdown();
-            let _ = gathered.drive(serving, &talk.flushed).await;
-        }
+    };
+    // With it end all its streams, whatever they are at.
+    drop(serving);
+    if let Some(excess) = framed.excess() {
+        tracing::debug!(reason = %excess, "an HTTP/2 client is told to go");
+        DoorCounters::count(&door.front.counters.door.dismissed);
+        let _ = tokio::time::timeout(FAREWELL_MAX, framed.dismiss()).await;
+    } else if matches!(ended, Some(Err(_))) {
+        // HTTP has found a mistake and said so.
+        let _ = tokio::time::timeout(FAREWELL_MAX, framed.close()).await;
     }
+}
+
+/// On a connection where streams have been reset, looks first whether this one has been, too: nobody is to work for it.
+async fn serve_http2(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
+    if connection.talk.may_be_reset() {
+        tokio::task::yield_now().await;
+    }
+    serve(connection, request).await
 }

@@ -8,11 +8,13 @@ use super::Front;
 use super::events::{EventStream, KEEP_ALIVE};
 use super::guard::{Busy, Talk};
 use super::headers::trailers_toward_client;
+use super::recall::Key;
 use crate::control::Event;
 use crate::counters::DoorCounters;
 use crate::health::Fault;
 use crate::load::Load;
 use crate::moment::{Clock, Moment};
+use crate::names::Label;
 use crate::snapshot::EndpointId;
 use crate::upstream::pool::Answer;
 use bytes::Bytes;
@@ -54,6 +56,10 @@ pub struct Carried {
     pub ended_by: Option<Arc<Talk>>,
     /// Longest silence inside it.
     pub idle_max: Duration,
+    /// What a longer one means: the region's fault, or that its client would not wait.
+    pub silence_means: Fault,
+    /// Whom it would fail, and at which region, if it did not come to its end.
+    pub fails: (Key, Label),
     /// Since when we wait for more of it, and what wakes us when that is too long.
     pub silence: Silence,
     /// What is known of the events in it, if it is a stream that is followed.
@@ -146,6 +152,10 @@ impl Reply {
     /// A region's answer.
     #[must_use]
     pub fn region(carried: Carried) -> Self {
+        if let Some(talk) = carried.ended_by.as_ref().filter(|_| carried.answer.size_hint().exact().is_none()) {
+            // Until it has ended well, whatever else may end it.
+            talk.ends_in_reset();
+        }
         Self { kind: Kind::Region(Box::new(carried)), busy: None }
     }
 
@@ -188,7 +198,19 @@ impl Carried {
         if let (Poll::Ready(Some(Ok(_))), Some(talk)) = (&polled, talk) {
             self.given_at = talk.flushed.times();
         }
+        if let Some(talk) = self.ended_by.as_ref().filter(|_| self.is_whole_with(&polled)) {
+            talk.ends_well();
+        }
         polled
+    }
+
+    /// Whether nothing comes behind what was `polled`, and nothing is missing.
+    fn is_whole_with(&self, polled: &Poll<Option<Result<Frame<Bytes>, Fault>>>) -> bool {
+        match polled {
+            Poll::Ready(None) => self.ending.is_none(),
+            Poll::Ready(Some(Ok(_))) => self.is_end_stream(),
+            _ => false,
+        }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>, talk: Option<&Talk>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
@@ -207,7 +229,7 @@ impl Carried {
                     Some(rest) => rest,
                 },
                 Poll::Pending => match self.silence.poll(cx, self.front.clock, self.idle_max) {
-                    Poll::Ready(()) => Err(Fault::Silent),
+                    Poll::Ready(()) => Err(self.silence_means),
                     Poll::Pending => {
                         let Some(followed) = &mut self.followed else { return Poll::Pending };
                         return followed.poll_hush(cx, self.front.clock).map(|comment| Some(Ok(comment)));
@@ -239,11 +261,14 @@ impl Carried {
 
     fn break_off(&mut self, fault: Fault) {
         DoorCounters::count(&self.front.counters.door.cut);
-        self.load.failed();
+        self.front.recall.failed(self.front.clock.now(), self.fails.0, &self.fails.1);
         if let Some(talk) = &self.ended_by {
             talk.ends_in_reset();
         }
-        self.front.tell(Event::Failed { endpoint: self.endpoint, fault, prefix: self.prefix });
+        if fault != Fault::Late {
+            self.load.failed();
+            self.front.tell(Event::Failed { endpoint: self.endpoint, fault, prefix: self.prefix });
+        }
         let words = self.followed.as_mut().and_then(|followed| followed.stream.last_words());
         self.ending = Some(Ending { fault, words });
     }

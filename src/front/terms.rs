@@ -1,11 +1,13 @@
 //! On which terms a request is carried: what its class and its own head say, before anybody is asked.
 
 use super::events::Manner;
-use super::headers::{IDEMPOTENCY_KEY, wants_websocket};
+use super::headers::{IDEMPOTENCY_KEY, RETRY_COUNT, is_another_try, wants_websocket};
+use super::patience::{Patience, Said};
 use crate::names::Label;
 use crate::snapshot::Snapshot;
 use crate::steering::Wish;
-use crate::topology::{Class, Dialect};
+use crate::topology::link::LinkTerms;
+use crate::topology::{Class, Dialect, Forward, Topology};
 use http::request::Parts;
 use std::time::Duration;
 
@@ -31,6 +33,10 @@ pub struct Terms {
     pub commit_hold: Duration,
     /// What it speaks.
     pub protocol: Protocol,
+    /// How long its client waits, if that is less than the file allows.
+    pub patience: Option<Patience>,
+    /// Whether its client has asked before and was failed.
+    pub is_another_try: bool,
     /// Which regions it has to do with.
     pub ties: Ties,
 }
@@ -49,7 +55,7 @@ pub struct Ties {
 impl Terms {
     /// The terms of a request of `class` with this head.
     #[must_use]
-    pub fn of(class: &Class, parts: &Parts) -> Self {
+    pub fn of(class: &Class, parts: &Parts, forward: &Forward) -> Self {
         let is_websocket = wants_websocket(&parts.method, parts.version, &parts.headers);
         Self {
             dialect: class.dialect,
@@ -57,12 +63,26 @@ impl Terms {
             stream: Manner::of(class),
             commit_hold: class.commit_hold,
             protocol: if is_websocket { Protocol::WebSocket } else { Protocol::Http },
+            patience: Said::of(&parts.headers).against(forward),
+            is_another_try: parts.headers.get(RETRY_COUNT).is_some_and(|count| is_another_try(count.as_bytes())),
             ties: Ties::default(),
         }
     }
 }
 
 impl Ties {
+    /// If the request came by a private link of such `terms`, it stays in the link's region, or goes there first if it may
+    /// leave. What else it is tied to cannot take it out.
+    pub fn stay(&mut self, topology: &Topology, terms: Option<&LinkTerms>) {
+        let Some((terms, region)) = terms.and_then(|terms| Some((terms, terms.region?))) else { return };
+        let name = &topology.region(region).name;
+        if terms.leaves_region {
+            self.prefer.get_or_insert_with(|| name.clone());
+        } else {
+            self.only = Some(name.clone());
+        }
+    }
+
     /// What steering is asked for; a region that is no more is no wish.
     #[must_use]
     pub fn wish(&self, snapshot: &Snapshot) -> Wish {

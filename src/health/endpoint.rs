@@ -110,7 +110,7 @@ impl EndpointHealth {
             | Fault::Body => {
                 self.evidence.failed(now, prefix);
             }
-            Fault::Local | Fault::Unresolved | Fault::Unserved => {}
+            Fault::Local | Fault::Unresolved | Fault::Late | Fault::Unserved => {}
         }
     }
 

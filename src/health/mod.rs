@@ -75,6 +75,8 @@ pub enum Fault {
     Silent,
     /// A stream began, or should have, and its next event did not come in time.
     Stalled,
+    /// No answer within the client's own patience, which is shorter than ours.
+    Late,
     /// An answer whose status means failure.
     Status(u16),
     /// An answer whose body is not what a probe expects.
@@ -120,6 +122,7 @@ impl Fault {
             Self::Protocol => "protocol",
             Self::Silent => "silent",
             Self::Stalled => "stalled",
+            Self::Late => "late",
             Self::Status(_) => "status",
             Self::Body => "body",
             Self::Unserved => "unserved",
@@ -141,6 +144,7 @@ impl fmt::Display for Fault {
             Self::Protocol => f.write_str("answer is not valid HTTP"),
             Self::Silent => f.write_str("no answer in time"),
             Self::Stalled => f.write_str("the stream stalls"),
+            Self::Late => f.write_str("no answer within the client's patience"),
             Self::Status(status) => write!(f, "status {status}"),
             Self::Body => f.write_str("body is not as expected"),
             Self::Unserved => f.write_str("declined before doing anything"),

@@ -1,7 +1,7 @@
 //! What a stand-in answers to which path.
 
 use super::body::{Answer, Entry, Source};
-use super::fault::Fault;
+use super::fault::{Fault, Hint};
 use super::logbook::Logged;
 use super::openai::{self, Completion, Wrong, octets};
 use super::standin::Core;
@@ -53,29 +53,32 @@ pub(super) async fn answer(
     let is_shared = request.version() == Version::HTTP_2;
     let cut_at = in_field(&request, CUT_AT);
     let late_ms = in_field(&request, LATE_MS).unwrap_or(0).min(SLOW_MS_MAX);
+    let is_probe = request.uri().path() == "/health";
     let number = core.log.begin(logged(&core, &request));
     let asked = Asked { core: Arc::clone(&core), scissors, number };
     let weather = *core.weather.borrow();
-    let (mut late_by, mut times, mut injected) = (Duration::ZERO, 1.0, None);
+    let (mut late_by, mut times, mut injected, mut declined) = (Duration::ZERO, 1.0, None, None);
     match weather.fault {
         Fault::Hang => match asked.hang(request, weather.changes).await {},
         Fault::Slow { by, times: so_often } => (late_by, times) = (by, so_often),
         Fault::Error { share, status } if core.chance(number) < share => injected = Some(status),
+        Fault::Unserved { share, hint } if !is_probe && core.chance(number) < share => declined = Some(hint),
         _ => {}
     }
     let wait = core.round_trip.mul_f64(times) + late_by + Duration::from_millis(late_ms);
     if !wait.is_zero() {
         sleep(wait).await;
     }
-    let mut reply = match injected.and_then(|status| StatusCode::from_u16(status).ok()) {
-        Some(status) => {
+    let mut reply = match (declined, injected.and_then(|status| StatusCode::from_u16(status).ok())) {
+        (Some(hint), _) => asked.decline(hint),
+        (None, Some(status)) => {
             // Read to the end, so that the answer is not lost in a reset.
             let _ = digested(request.into_body()).await;
             asked.whole(status, JSON, openai::error("a fault of the lab", "server_error"))
         }
-        None => asked.by_path(request).await,
+        (None, None) => asked.by_path(request).await,
     };
-    core.log.answer(number, reply.status().as_u16(), injected.is_some());
+    core.log.answer(number, reply.status().as_u16(), injected.is_some() || declined.is_some());
     let entry = Entry { log: Arc::clone(&core.log), number, clock: core.clock };
     reply.body_mut().belongs_to(entry, is_head);
     if let Some(bytes) = cut_at {
@@ -122,6 +125,16 @@ impl Asked {
         let _ = self.core.weather.subscribe().wait_for(|weather| weather.changes != changes).await;
         self.scissors.cut();
         std::future::pending().await
+    }
+
+    /// Says that nothing was done, and does nothing: the body is not even read.
+    fn decline(&self, hint: Hint) -> Reply {
+        let error = openai::error("a fault of the lab: not served", "server_error");
+        let mut reply = self.whole(StatusCode::SERVICE_UNAVAILABLE, JSON, error);
+        let word = format!("1; reason=lab; hint={}", hint.as_str());
+        let word = HeaderValue::from_str(&word).expect("our own words are visible");
+        reply.headers_mut().insert("edge-unserved", word);
+        reply
     }
 
     async fn by_path(&self, request: Request<Incoming>) -> Reply {

@@ -49,6 +49,9 @@ pub struct Break {
     /// Octets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// `elsewhere` or `later`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// After how many seconds it heals itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_s: Option<f64>,
@@ -122,7 +125,8 @@ async fn obey(inhabitants: &Inhabitants, request: Request<Incoming>) -> Result<J
 fn understood(order: &Break) -> Result<(Aim, Fault, Option<Duration>), String> {
     let aim = Aim::parse(&order.target)?;
     let Break { share, status, ms, times, bytes, .. } = *order;
-    let fault = Wanted { kind: order.kind.clone(), share, status, ms, times, bytes }.fault()?;
+    let hint = order.hint.clone();
+    let fault = Wanted { kind: order.kind.clone(), share, status, ms, times, bytes, hint }.fault()?;
     let lasts = match order.for_s {
         Some(seconds) if !(0.001..=FOR_S_MAX).contains(&seconds) => {
             return Err(format!("for_s {seconds} is not between 0.001 and {FOR_S_MAX} seconds"));

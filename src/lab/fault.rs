@@ -31,6 +31,14 @@ pub enum Fault {
         /// 500 to 599.
         status: u16,
     },
+    /// A share of the requests is declined at once, unread, with the word that nothing was done. Who asks for its health is
+    /// told that all is well: it is busy, not sick.
+    Unserved {
+        /// Of all requests, 0 to 1.
+        share: f64,
+        /// What is said of it: whom to ask instead, or when.
+        hint: Hint,
+    },
     /// Every answer takes longer.
     Slow {
         /// By this much.
@@ -63,8 +71,8 @@ pub enum Fault {
 
 impl Fault {
     /// The kinds, as people call them.
-    pub const KINDS: [&str; 10] =
-        ["refuse", "blackhole", "error", "slow", "cut", "tls", "flap", "hang", "wedge", "lump"];
+    pub const KINDS: [&str; 11] =
+        ["refuse", "blackhole", "error", "unserved", "slow", "cut", "tls", "flap", "hang", "wedge", "lump"];
 
     /// What people call it; `none` if nothing is wrong.
     #[must_use]
@@ -74,6 +82,7 @@ impl Fault {
             Self::Refuse => "refuse",
             Self::Blackhole => "blackhole",
             Self::Error { .. } => "error",
+            Self::Unserved { .. } => "unserved",
             Self::Slow { .. } => "slow",
             Self::Cut | Self::CutAfter { .. } => "cut",
             Self::Tls => "tls",
@@ -85,10 +94,42 @@ impl Fault {
     }
 }
 
+/// What a stand-in says of a request that it has not served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hint {
+    /// Somebody else should be asked.
+    #[default]
+    Elsewhere,
+    /// It should be asked again later.
+    Later,
+}
+
+impl Hint {
+    /// The hints, as people and headers call them.
+    pub const WORDS: [&str; 2] = ["elsewhere", "later"];
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Elsewhere => "elsewhere",
+            Self::Later => "later",
+        }
+    }
+
+    fn parse(word: &str) -> Result<Self, String> {
+        let known = [Self::Elsewhere, Self::Later].into_iter().find(|hint| hint.as_str() == word);
+        known.ok_or_else(|| format!("hint {word:?} is none: there are {}", Self::WORDS.join(", ")))
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Error { share, status } => write!(f, "error ({:.0} % are {status})", share * 100.0),
+            Self::Unserved { share, hint } => {
+                write!(f, "unserved ({:.0} %, {})", share * 100.0, hint.as_str())
+            }
             Self::Slow { by, times: 1.0 } => write!(f, "slow ({by:?} longer)"),
             Self::Slow { by, times } => write!(f, "slow ({by:?} longer, {times} times as far)"),
             Self::CutAfter { bytes } => write!(f, "cut (after {bytes} octets)"),
@@ -103,7 +144,7 @@ impl fmt::Display for Fault {
 pub struct Wanted {
     /// One of [`Fault::KINDS`].
     pub kind: String,
-    /// For `error`: of all requests, 0 to 1.
+    /// For `error` and `unserved`: of all requests, 0 to 1.
     pub share: Option<f64>,
     /// For `error`: 500 to 599.
     pub status: Option<u16>,
@@ -113,6 +154,8 @@ pub struct Wanted {
     pub times: Option<f64>,
     /// For `cut`: after how many octets of the body.
     pub bytes: Option<u64>,
+    /// For `unserved`: one of [`Hint::WORDS`].
+    pub hint: Option<String>,
 }
 
 impl Wanted {
@@ -125,6 +168,10 @@ impl Wanted {
             "refuse" => Fault::Refuse,
             "blackhole" => Fault::Blackhole,
             "error" => Fault::Error { share: self.share.unwrap_or(1.0), status: self.status.unwrap_or(503) },
+            "unserved" => {
+                let hint = self.hint.as_deref().map_or(Ok(Hint::Elsewhere), Hint::parse)?;
+                Fault::Unserved { share: self.share.unwrap_or(1.0), hint }
+            }
             "slow" => {
                 let by =
                     self.ms.map_or(if self.times.is_some() { Duration::ZERO } else { SLOW_BY }, Duration::from_millis);
@@ -140,7 +187,7 @@ impl Wanted {
         };
         self.has_only_what(fault)?;
         match fault {
-            Fault::Error { share, .. } if !(0.0..=1.0).contains(&share) => {
+            Fault::Error { share, .. } | Fault::Unserved { share, .. } if !(0.0..=1.0).contains(&share) => {
                 Err(format!("a share of {share} is not between 0 and 1: 0.3 is three requests in ten"))
             }
             Fault::Error { status, .. } if !(500..=599).contains(&status) => {
@@ -162,8 +209,10 @@ impl Wanted {
     fn has_only_what(&self, fault: Fault) -> Result<(), String> {
         let is_slow = matches!(fault, Fault::Slow { .. });
         let is_error = matches!(fault, Fault::Error { .. });
+        let is_unserved = matches!(fault, Fault::Unserved { .. });
         for (said, key, fits, whose) in [
-            (self.share.is_some(), "share", is_error, "error"),
+            (self.share.is_some(), "share", is_error || is_unserved, "error and unserved"),
+            (self.hint.is_some(), "hint", is_unserved, "unserved"),
             (self.status.is_some(), "status", is_error, "error"),
             (self.times.is_some(), "times", is_slow, "slow"),
             (self.bytes.is_some(), "bytes", fault.kind() == "cut", "cut"),
@@ -244,6 +293,9 @@ mod tests {
     fn what_means_nothing_is_refused() {
         assert!(Wanted { share: Some(0.5), ..wanted("cut") }.fault().is_err());
         assert!(Wanted { share: Some(1.5), ..wanted("error") }.fault().is_err());
+        assert!(Wanted { share: Some(1.5), ..wanted("unserved") }.fault().is_err());
+        assert!(Wanted { hint: Some("later".to_owned()), ..wanted("error") }.fault().is_err());
+        assert!(Wanted { hint: Some("never".to_owned()), ..wanted("unserved") }.fault().is_err());
         assert!(Wanted { share: Some(f64::NAN), ..wanted("error") }.fault().is_err());
         assert!(Wanted { status: Some(404), ..wanted("error") }.fault().is_err());
         assert!(Wanted { times: Some(0.5), ..wanted("slow") }.fault().is_err());

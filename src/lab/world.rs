@@ -335,13 +335,13 @@ impl World {
     /// How to start a node in front of this world: on free ports, with its state in the world's folder.
     #[must_use]
     pub fn node_options(&self) -> Options {
-        let any = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         Options {
             config: self.config_path(),
             site: Some(self.site.clone()),
-            http: any.clone(),
-            https: any.clone(),
-            admin: any,
+            http: vec![any.into()],
+            https: vec![any.into()],
+            admin: vec![any],
             state_dir: self.folder.path.join("state"),
             workers: 2,
             certificates: vec![self.front_pair()],

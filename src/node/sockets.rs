@@ -1,10 +1,13 @@
 //! The listening sockets of a node: all bound before anything starts, so that a start fails whole or not at all.
 
+use super::listen::Listen;
 use super::{Options, StartError};
 use crate::limits::WRITE_STALL_MAX;
+use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 /// Connections that wait in the kernel to be accepted, at one worker.
 const BACKLOG: i32 = 4_096;
@@ -13,9 +16,18 @@ const BACKLOG: i32 = 4_096;
 pub(super) struct Sockets {
     pub(super) http: Vec<SocketAddr>,
     pub(super) https: Vec<SocketAddr>,
-    /// For each worker its listeners, and whether TLS is spoken there.
-    pub(super) workers: Vec<Vec<(TcpListener, bool)>>,
+    /// For each worker its listeners.
+    pub(super) workers: Vec<Vec<Bound>>,
     pub(super) admin: Vec<TcpListener>,
+}
+
+/// One worker's listener.
+pub(super) struct Bound {
+    pub(super) listener: TcpListener,
+    /// Whether TLS is spoken there.
+    pub(super) is_tls: bool,
+    /// Who must say there whose a connection is.
+    pub(super) balancers: Arc<[IpNet]>,
 }
 
 impl Sockets {
@@ -23,21 +35,24 @@ impl Sockets {
         let admin = options.admin.iter().map(|address| bind(*address, false)).collect::<Result<_, _>>()?;
         let workers = (0..options.workers).map(|_| Vec::new()).collect();
         let mut sockets = Self { http: Vec::new(), https: Vec::new(), workers, admin };
-        for address in &options.http {
-            let bound = sockets.bind_door(*address, false)?;
+        for listen in &options.http {
+            let bound = sockets.bind_door(listen, false)?;
             sockets.http.push(bound);
         }
-        for address in &options.https {
-            let bound = sockets.bind_door(*address, true)?;
+        for listen in &options.https {
+            let bound = sockets.bind_door(listen, true)?;
             sockets.https.push(bound);
         }
         Ok(sockets)
     }
 
-    fn bind_door(&mut self, address: SocketAddr, is_tls: bool) -> Result<SocketAddr, StartError> {
-        let listeners = bind_for_workers(address, self.workers.len())?;
+    fn bind_door(&mut self, listen: &Listen, is_tls: bool) -> Result<SocketAddr, StartError> {
+        let listeners = bind_for_workers(listen.address, self.workers.len())?;
         let bound = local(&listeners[0]);
-        self.workers.iter_mut().zip(listeners).for_each(|(worker, listener)| worker.push((listener, is_tls)));
+        let balancers: Arc<[IpNet]> = listen.proxy.as_slice().into();
+        for (worker, listener) in self.workers.iter_mut().zip(listeners) {
+            worker.push(Bound { listener, is_tls, balancers: Arc::clone(&balancers) });
+        }
         Ok(bound)
     }
 }

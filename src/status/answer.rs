@@ -4,6 +4,7 @@
 //! sentence in `error`.
 
 use super::drains::{DrainError, Operator, REASON_CHARACTERS_MAX, Wish};
+use super::explain::Question;
 use super::guard::{self, Token};
 use super::keeper::{Ask, Denied, Granted};
 use super::metrics::{self, Format};
@@ -11,10 +12,10 @@ use super::view::{DecisionView, DrainView, Overview};
 use crate::counters::Counters;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, DECISIONS_MAX, HEADER_TIMEOUT};
 use crate::moment::{Clock, Moment};
-use crate::names::Hostname;
 use crate::snapshot::{Override, Published, Snapshot, Target};
 use crate::steering::decision::Exclusion;
 use crate::steering::{Client, Query, steer};
+use crate::topology::link::PrivateLink;
 use crate::topology::read::nearest;
 use crate::topology::{EndpointIndex, RouteIndex, Topology};
 use bytes::Bytes;
@@ -193,11 +194,12 @@ impl Desk {
         let snapshot = self.published.load_full();
         let host = parameter(query, "host").ok_or_else(|| Refused::new(400, "host=NAME is missing"))?;
         let client = parameter(query, "client").ok_or_else(|| Refused::new(400, "client=IP is missing"))?;
-        let route = route_of(&snapshot.topology, &host).map_err(|(status, text)| Refused::new(status, text))?;
-        let address: IpAddr =
+        let client: IpAddr =
             client.parse().map_err(|_| Refused::new(400, format!("client {client:?} is no IP address")))?;
-        let client = Client::locate(&snapshot, address);
-        let decision = steer(&snapshot, &Query::first(route, &client));
+        let link = parameter(query, "private_link").map(|link| PrivateLink::parse(&link)).transpose();
+        let link = link.map_err(|why| Refused::new(400, format!("private_link {why}")))?;
+        let question = Question { host, client, link };
+        let answer = question.answer(&snapshot).map_err(|(status, text)| Refused::new(status, text))?;
         let is_text = match parameter(query, "format").as_deref() {
             Some("text") => true,
             Some("json") => false,
@@ -205,9 +207,9 @@ impl Desk {
             Some(other) => return Err(Refused::new(400, format!("format {other:?} is neither text nor json"))),
         };
         if is_text {
-            return Ok(text(decision.to_text(&snapshot, &client)));
+            return Ok(text(answer.to_text()));
         }
-        Ok(json_answer(&decision.to_json(&snapshot, &client)))
+        Ok(json_answer(&answer.to_json()))
     }
 
     async fn posted(&self, path: &str, peer: IpAddr, body: &[u8]) -> Result<Answer, Refused> {
@@ -319,33 +321,6 @@ fn undrained(snapshot: &Snapshot, route: RouteIndex) -> Vec<String> {
         .collect()
 }
 
-/// The route of what somebody typed as a hostname.
-///
-/// # Errors
-/// A status and a sentence: 400 for what is no hostname, 404 for one that is not served.
-pub fn route_of(topology: &Topology, host: &str) -> Result<RouteIndex, (u16, String)> {
-    let hostname = Hostname::from_authority(host).map_err(|error| (400, format!("the hostname {host:?} {error}")))?;
-    topology.route_by_hostname.get(&hostname).copied().ok_or_else(|| {
-        let known = topology.routes.iter().map(|route| route.hostname.as_str());
-        let meant = nearest(hostname.as_str(), known).map_or_else(
-            || {
-                format!(
-                    "the written ones are {}",
-                    some(
-                        topology
-                            .routes
-                            .iter()
-                            .filter(|route| !route.is_regional)
-                            .map(|route| route.hostname.to_string())
-                    )
-                )
-            },
-            |meant| format!("did you mean {meant}?"),
-        );
-        (404, format!("nobody serves {hostname}; {meant}"))
-    })
-}
-
 /// Says that nothing of that name exists, and what does.
 #[must_use]
 pub fn unknown(topology: &Topology, target: &Target) -> String {
@@ -369,7 +344,7 @@ pub fn unknown(topology: &Topology, target: &Target) -> String {
 }
 
 /// The first few of many, for a sentence.
-fn some(names: impl Iterator<Item = String>) -> String {
+pub(super) fn some(names: impl Iterator<Item = String>) -> String {
     const TOLD: usize = 20;
     let names: Vec<String> = names.collect();
     let told = names.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");

@@ -124,6 +124,16 @@ impl Page {
             totals.refused_connections,
         );
         self.counter(
+            "anyfront_proxy_headers_failed",
+            "Connections closed for want of a good PROXY header from a balancer.",
+            totals.failed_proxy_headers,
+        );
+        self.counter(
+            "anyfront_connections_dismissed",
+            "HTTP/2 clients told to go for resetting too much or saying too much that carries nothing.",
+            totals.dismissed,
+        );
+        self.counter(
             "anyfront_handshakes_failed",
             "TLS handshakes with clients that failed.",
             totals.failed_handshakes,
@@ -136,6 +146,11 @@ impl Page {
         );
         self.counter("anyfront_unserved", "Requests that no region could serve.", totals.unserved);
         self.counter("anyfront_failovers", "Attempts after the first of a request.", totals.failovers);
+        self.counter(
+            "anyfront_unrepeated",
+            "Repetitions not made because the retry budget was spent.",
+            totals.unrepeated,
+        );
         self.counter("anyfront_cut", "Answers that ended before their end.", totals.cut);
         self.counter(
             "anyfront_events_dropped",

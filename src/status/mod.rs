@@ -11,4 +11,5 @@ pub mod guard;
 pub mod drains;
 pub mod keeper;
 pub mod answer;
+pub mod explain;
 pub mod admin;

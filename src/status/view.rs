@@ -84,6 +84,12 @@ pub struct Totals {
     pub open: u32,
     /// Connections refused because a limit was reached.
     pub refused_connections: u64,
+    /// Connections closed for want of a good PROXY header from a balancer.
+    #[serde(default)]
+    pub failed_proxy_headers: u64,
+    /// HTTP/2 clients told to go.
+    #[serde(default)]
+    pub dismissed: u64,
     /// TLS handshakes that failed.
     pub failed_handshakes: u64,
     /// Requests taken.
@@ -94,6 +100,9 @@ pub struct Totals {
     pub unserved: u64,
     /// Attempts after the first of a request.
     pub failovers: u64,
+    /// Repetitions not made because the budget for them was spent.
+    #[serde(default)]
+    pub unrepeated: u64,
     /// Answers that ended before their end.
     pub cut: u64,
     /// Facts dropped because the queue of `control` was full.
@@ -255,6 +264,9 @@ pub struct DecisionView {
     pub elapsed_ms: f64,
     /// Its id.
     pub request_id: String,
+    /// The private link that it came by, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_link: Option<String>,
     /// Of which generation the last decision was.
     pub generation: u64,
 }
@@ -309,11 +321,14 @@ impl Totals {
             connections: counters.total(|door| &door.connections),
             open: counters.open(),
             refused_connections: counters.total(|door| &door.refused_connections),
+            failed_proxy_headers: counters.total(|door| &door.failed_proxy_headers),
+            dismissed: counters.total(|door| &door.dismissed),
             failed_handshakes: counters.total(|door| &door.failed_handshakes),
             requests: counters.total(|door| &door.requests),
             refusals: counters.total(|door| &door.refusals),
             unserved: counters.total(|door| &door.unserved),
             failovers: counters.total(|door| &door.failovers),
+            unrepeated: counters.total(|door| &door.unrepeated),
             cut: counters.total(|door| &door.cut),
             dropped_events: counters.total(|door| &door.dropped_events),
             replay_bytes: counters.total(|door| &door.replay_bytes),
@@ -451,6 +466,7 @@ impl DecisionView {
             tried: recent.tried.iter().map(ToString::to_string).collect(),
             elapsed_ms: milliseconds(recent.elapsed),
             request_id: String::from_utf8_lossy(recent.request_id.as_bytes()).into_owned(),
+            private_link: recent.link.as_ref().map(ToString::to_string),
             generation: recent.generation,
         }
     }

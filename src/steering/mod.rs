@@ -10,6 +10,7 @@ use crate::geo::place::{Coordinates, Place};
 use crate::health::{Reason, Standing};
 use crate::moment::mix;
 use crate::snapshot::{Drained, Snapshot};
+use crate::topology::link::LinkTerms;
 use crate::topology::{AllDown, Member, RegionIndex, Route, RouteIndex};
 use decision::{Candidate, Decision, Exclusion};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -114,6 +115,15 @@ pub struct Wish {
 }
 
 impl Wish {
+    /// What a private link of these terms asks for.
+    #[must_use]
+    pub fn of_link(terms: &LinkTerms) -> Self {
+        match terms.region {
+            Some(region) if terms.leaves_region => Self { prefer: Some(region), ..Self::default() },
+            only => Self { only, ..Self::default() },
+        }
+    }
+
     /// Where a region comes among its equals in standing: 0, 1 or 2.
     fn place(self, region: RegionIndex) -> u8 {
         if self.prefer == Some(region) { 0 } else { 1 + u8::from(self.avoid == Some(region)) }

@@ -7,6 +7,7 @@
 
 mod classes;
 mod files;
+mod links;
 mod nat;
 mod regions;
 mod routes;
@@ -148,6 +149,7 @@ impl<'a> Proof<'a> {
         let (providers, regions, endpoints) = self.regions();
         let (routes, route_by_hostname) = self.routes(&zone, &regions);
         let classes = self.classes(&route_by_hostname);
+        let private_links = self.links(&routes, &route_by_hostname);
         self.nat_ips_differ();
         let nat_hostname = self.nat_hostname(&route_by_hostname, &regions);
         Topology {
@@ -165,6 +167,7 @@ impl<'a> Proof<'a> {
             forward,
             classes,
             files: std::mem::take(&mut self.files),
+            private_links,
         }
     }
 
@@ -230,11 +233,15 @@ impl<'a> Proof<'a> {
         let of = |take: fn(&super::file::Forward) -> &May<Duration>| written.and_then(|forward| take(forward).clone());
         Forward {
             attempts: written.and_then(|forward| forward.attempts.as_ref()).map_or(3, |attempts| attempts.value.0),
+            retry_percent: whole(written.and_then(|forward| forward.retry_budget.as_ref()), 10),
+            retry_floor: whole(written.and_then(|forward| forward.retry_floor.as_ref()), 3),
             failover_timeout: duration(of(|forward| &forward.failover_timeout), Duration::from_secs(5)),
             connect_timeout: duration(of(|forward| &forward.connect_timeout), Duration::from_secs(1)),
             first_byte_timeout: duration(of(|forward| &forward.first_byte_timeout), Duration::from_secs(600)),
             stream_idle_timeout: duration(of(|forward| &forward.stream_idle_timeout), Duration::from_secs(600)),
             slow_start: duration(of(|forward| &forward.slow_start), Duration::from_secs(60)),
+            connection_max_age: Some(duration(of(|forward| &forward.connection_max_age), Duration::from_secs(900)))
+                .filter(|age| !age.is_zero()),
             trusted_proxies: values(written.and_then(|forward| forward.trusted_proxies.as_ref())),
             trust,
         }

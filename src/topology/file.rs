@@ -3,6 +3,7 @@
 //! The documentation of a key here is what editors show (`anyfront check --schema`).
 
 use super::dates::When;
+use super::link::Cloud;
 use super::read::{Any, At, Degrees, May, Must, Whole, Written, nearest, quoted, table};
 use super::words::{Also, Kind, Level, Pointer, Prefix, Statuses, Url, UrlPath};
 use super::{AllDown, ClientCertificate, Dialect, HostFrom, NatState, Steering, StreamEnd};
@@ -35,6 +36,8 @@ table! {
         nat_ips: May<NatIps>,
         /// Kinds of traffic; the first that matches counts. What matches none is plain, and GET, HEAD and OPTIONS are safe.
         class: May<Vec<At<Class>>>,
+        /// Private links that are known. One that is not is served like any client.
+        private_link: May<Vec<At<Link>>>,
     }
 }
 
@@ -157,6 +160,11 @@ table! {
         /// Attempts that may have reached a region. Those that reached nobody are not counted. Three: more would only
         /// make an overload worse.
         attempts: May<Whole<1, 10>> = 3,
+        /// Requests repeated that a region may have processed, in 100 that it served in the last ten seconds, of each hostname
+        /// at each region. A tenth: a fleet that fails under load must not be given much more of it.
+        retry_budget: May<Whole<0, 100>> = 10,
+        /// And so many a second besides, so that a fleet with little traffic can still recover.
+        retry_floor: May<Whole<0, 10_000>> = 3,
         /// How long to go on with attempts that reach nobody. Most clients give up connecting after five seconds.
         failover_timeout: May<Duration> = "5s",
         /// For one connection, TLS included. Three round trips around the earth, with room for one lost packet.
@@ -167,6 +175,10 @@ table! {
         stream_idle_timeout: May<Duration> = "600s",
         /// How long a recovered endpoint takes to get its full share; `0s`: at once.
         slow_start: May<Duration> = "60s",
+        /// How long a client's connection goes on taking requests, a fifth more or less, so that many do not end together.
+        /// Then HTTP/1.1 ends it with the next answer, HTTP/2 asks for a new one (GOAWAY); no answer is cut. `0s`: for ever.
+        /// A quarter of an hour: clients that never ask DNS again find the way to a nearer or a new node all the same.
+        connection_max_age: May<Duration> = "15m",
         /// Networks of the proxies in front of us, whose X-Forwarded-For and Forwarded are believed. Nobody's otherwise.
         trusted_proxies: May<Vec<At<IpNet>>> = [],
         /// PEM files, relative to this one, with certificate authorities believed at endpoints besides the public ones.
@@ -296,8 +308,26 @@ table! {
     }
 }
 
+table! {
+    /// A private link: a tunnel inside a cloud by which a customer's network reaches us. It is known from the PROXY header
+    /// on listeners that want one (`serve --https ADDR,proxy=NETWORK`).
+    Link "[[private_link]]" {
+        /// Whose: `aws`, `gcp` or `azure`.
+        provider: Must<Cloud>,
+        /// Its id as that cloud writes it: of the VPC endpoint (`vpce-…`), the pscConnectionId, the LinkID.
+        id: Must<String>,
+        /// What alone may be asked for on it; anything else is answered with 421. Absent: everything.
+        hostnames: May<Vec<At<String>>>,
+        /// Where its requests go. Absent: where those of everybody go.
+        region: May<Label>,
+        /// Whether they may go elsewhere when `region` does not serve them. Otherwise they get 503 then: a private link is
+        /// mostly a promise about where the traffic stays.
+        leaves_region: May<bool> = false,
+    }
+}
+
 /// Every table: how its header is written, and the keys it may have.
-pub const TABLES: [(&str, &[&str]); 14] = [
+pub const TABLES: [(&str, &[&str]); 15] = [
     (File::HEADER, File::KEYS),
     (Fleet::HEADER, Fleet::KEYS),
     (Site::HEADER, Site::KEYS),
@@ -312,10 +342,11 @@ pub const TABLES: [(&str, &[&str]); 14] = [
     (Endpoint::HEADER, Endpoint::KEYS),
     (Served::HEADER, Served::KEYS),
     (Class::HEADER, Class::KEYS),
+    (Link::HEADER, Link::KEYS),
 ];
 
 /// Names that keys had, or have elsewhere, and their names here. Applied where the second is a key.
-const RENAMED: [(&str, &str); 29] = [
+const RENAMED: [(&str, &str); 32] = [
     ("lat", "latitude"),
     ("lon", "longitude"),
     ("lng", "longitude"),
@@ -345,6 +376,9 @@ const RENAMED: [(&str, &str); 29] = [
     ("healthy_threshold", "rise"),
     ("unhealthy_threshold", "fall"),
     ("methods", "safe"),
+    ("private_links", "private_link"),
+    ("cloud", "provider"),
+    ("max_connection_age", "connection_max_age"),
 ];
 
 /// What should stand instead of the unknown key `name` in a table that has the keys `known`: what is said at the key,

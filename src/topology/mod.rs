@@ -6,18 +6,20 @@
 
 pub mod check;
 pub mod file;
+pub mod link;
 pub mod mistake;
 pub(crate) mod read;
 mod dates;
+mod endpoint;
 mod words;
 
 use crate::geo::place::{Country, Place};
 use crate::names::{EndpointName, Hostname, Label};
 use http::{HeaderValue, Method};
 use ipnet::IpNet;
+use link::{LinkTerms, PrivateLink};
 use rustls_pki_types::CertificateDer;
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -90,6 +92,8 @@ pub struct Topology {
     pub classes: Vec<Class>,
     /// The files that the file names, with the SHA-256 of what was in them.
     pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// The private links that are known.
+    pub private_links: HashMap<PrivateLink, LinkTerms>,
 }
 
 impl Topology {
@@ -226,33 +230,6 @@ pub struct Endpoint {
     pub weight: u32,
 }
 
-impl Endpoint {
-    /// What goes into `Host`: the port only where it is not the scheme's own (RFC 9110 §7.2).
-    #[must_use]
-    pub fn authority(&self) -> String {
-        match (self.tls, self.port) {
-            (true, 443) | (false, 80) => self.host.to_string(),
-            _ => format!("{}:{}", self.host, self.port),
-        }
-    }
-
-    /// The addresses the file itself says: `connect`, or the URL's own. Empty: the name has to be resolved.
-    #[must_use]
-    pub fn written_addresses(&self) -> Vec<SocketAddr> {
-        match self.host {
-            Host::Address(address) if self.connect.is_empty() => vec![SocketAddr::new(address, self.port)],
-            _ => self.connect.clone(),
-        }
-    }
-
-    /// Whether this and `other` are reached and asked in the same way, so that what is known of one holds for the other.
-    #[must_use]
-    pub fn is_reached_like(&self, other: &Self) -> bool {
-        (self.tls, &self.host, self.port, &self.connect, self.host_from)
-            == (other.tls, &other.host, other.port, &other.connect, other.host_from)
-    }
-}
-
 /// The host part of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
@@ -260,16 +237,6 @@ pub enum Host {
     Name(Hostname),
     /// An address.
     Address(IpAddr),
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => name.fmt(f),
-            Self::Address(IpAddr::V4(address)) => address.fmt(f),
-            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
-        }
-    }
 }
 
 /// Whose Host and SNI an endpoint sees.
@@ -448,6 +415,10 @@ pub struct Residency {
 pub struct Forward {
     /// Attempts that may have reached a region.
     pub attempts: u32,
+    /// Repetitions of what a region may have processed, in 100 successes there.
+    pub retry_percent: u32,
+    /// And a second besides.
+    pub retry_floor: u32,
     /// How long to go on with attempts that reach nobody.
     pub failover_timeout: Duration,
     /// For one connection, TLS included.
@@ -458,6 +429,8 @@ pub struct Forward {
     pub stream_idle_timeout: Duration,
     /// How long a recovered endpoint takes to get its full share.
     pub slow_start: Duration,
+    /// How long a client's connection goes on taking requests, a fifth more or less; `None` is for ever.
+    pub connection_max_age: Option<Duration>,
     /// Whose `X-Forwarded-For` and `Forwarded` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Certificate authorities believed at endpoints besides the public ones.

@@ -1,5 +1,6 @@
 //! The values of the file that are written as text.
 
+use super::link::Cloud;
 use super::mistake::Mistake;
 use super::read::{At, Word, Written, Wrong, quoted, wrong_type};
 use super::{AllDown, ClientCertificate, Dialect, Host, HostFrom, NatState, Steering, StreamEnd};
@@ -437,6 +438,7 @@ words!("\"any\" or \"done\"": StreamEnd {
     "any" => Self::Any,
     "done" => Self::Done,
 });
+words!("\"aws\", \"gcp\" or \"azure\"": Cloud { "aws" => Self::Aws, "gcp" => Self::Gcp, "azure" => Self::Azure });
 words!("\"openai\", \"jsonrpc\" or \"plain\"": Dialect {
     "openai" => Self::OpenAi,
     "jsonrpc" => Self::JsonRpc,

@@ -176,6 +176,7 @@ where
         .initial_stream_window_size(u32::try_from(STREAM_BUFFER_BYTES_MAX).expect("it is small"))
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(STREAM_BUFFER_BYTES_MAX)
+        .max_header_list_size(u32::try_from(UPSTREAM_BUFFER_BYTES_MAX).expect("it is small"))
         .handshake(io)
         .await
         .map_err(|_| Fault::Protocol)?;

@@ -13,7 +13,7 @@ pub mod wire;
 use crate::health::Fault;
 use crate::moment::Clock;
 use crate::names::Hostname;
-use crate::snapshot::{EndpointId, Snapshot};
+use crate::snapshot::{EndpointId, Published, Snapshot};
 use crate::tls::trust::Trust;
 use crate::topology::{EndpointIndex, HostFrom, Topology};
 use dial::Way;
@@ -21,6 +21,10 @@ use http::HeaderValue;
 use pool::{Lease, Pool};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often pools are tidied.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
 
 /// How far an attempt got before it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +107,15 @@ impl Upstream {
         Box::pin(pool.open(&addresses, needs, timeout, &load)).await
     }
 
+    /// Drops every connection that nobody would take any more, and the idle ones of the `drained`.
+    fn tidy(&self, drained: &[EndpointId]) {
+        let now = self.clock.now();
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((id, _), pool) in &pools.by_endpoint {
+            pool.tidy(now, drained.contains(id));
+        }
+    }
+
     /// The pool of an endpoint; those of endpoints that are no more are dropped with the first look at a new generation.
     #[must_use]
     pub fn pool(&self, snapshot: &Arc<Snapshot>, endpoint: EndpointIndex, hostname: &Hostname) -> Arc<Pool> {
@@ -124,6 +137,29 @@ impl Upstream {
         pools.by_endpoint.insert(key, Arc::clone(&pool));
         pool
     }
+}
+
+/// Tidies every pool again and again: what nobody asks for any more would stay open.
+pub async fn keep_tidy(upstream: &Upstream, published: &Published) {
+    let mut bell = published.subscribe();
+    let mut drained = Vec::new();
+    loop {
+        let soon = upstream.clock.instant(upstream.clock.now() + TIDY_EVERY);
+        // A drain is seen at once, the rest in time.
+        while let Ok(Ok(())) = tokio::time::timeout_at(soon, bell.changed()).await {
+            let now_drained = drained_endpoints(&published.load());
+            if now_drained != drained {
+                drained = now_drained;
+                break;
+            }
+        }
+        upstream.tidy(&drained);
+    }
+}
+
+/// The endpoints that no new work goes to, because an operator said so.
+fn drained_endpoints(snapshot: &Snapshot) -> Vec<EndpointId> {
+    snapshot.endpoints.iter().filter(|state| state.drained.is_some()).map(|state| state.id).collect()
 }
 
 impl Pools {

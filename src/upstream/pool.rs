@@ -5,9 +5,9 @@ use super::dial::{self, Dialled, Way};
 use super::wire::Wire;
 use super::{AttemptError, Needs, Progress};
 use crate::health::Fault;
-use crate::limits::{POOL_IDLE, POOL_IDLE_MAX, UPSTREAM_STREAMS_MAX};
+use crate::limits::{POOL_AGE_MAX, POOL_IDLE, POOL_IDLE_MAX, UPSTREAM_STREAMS_MAX};
 use crate::load::{InFlight, Load};
-use crate::moment::{Clock, Moment};
+use crate::moment::{Clock, Dice, Moment};
 use bytes::Bytes;
 use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
@@ -25,6 +25,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
+/// By how much of it the age of a connection differs, to either side.
+const AGE_JITTER: f64 = 0.2;
+
 /// One worker's connections to one endpoint.
 #[derive(Debug)]
 pub struct Pool {
@@ -32,7 +35,7 @@ pub struct Pool {
     way: Way,
     authority: HeaderValue,
     idle: Mutex<Vec<(Exclusive, Moment)>>,
-    bare: Mutex<Vec<(TcpStream, Moment)>>,
+    bare: Mutex<Vec<(Bare, Moment)>>,
     shared: Mutex<Vec<Shared>>,
     speaks_http2: AtomicBool,
     /// Whether a connection may turn out to be one for many: it is TLS, and nobody has got through yet.
@@ -40,11 +43,20 @@ pub struct Pool {
     dialling: tokio::sync::Mutex<()>,
 }
 
+/// A connection in the clear, without a library on it.
+#[derive(Debug)]
+pub struct Bare {
+    /// The connection.
+    pub stream: TcpStream,
+    until: Moment,
+}
+
 /// An HTTP/1.1 connection.
 #[derive(Debug)]
 struct Exclusive {
     sender: http1::SendRequest<Outgoing>,
     wire: Arc<Wire>,
+    until: Moment,
 }
 
 /// An HTTP/2 connection.
@@ -52,6 +64,7 @@ struct Exclusive {
 struct Shared {
     sender: http2::SendRequest<Outgoing>,
     streams: Arc<AtomicUsize>,
+    until: Moment,
 }
 
 /// A connection to send one request on.
@@ -110,7 +123,8 @@ impl Pool {
     pub fn idle(self: &Arc<Self>, now: Moment) -> Option<Lease> {
         if self.speaks_http2.load(Relaxed) {
             let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-            shared.retain(|connection| !connection.sender.is_closed());
+            // One that is too old is let go: it ends with the last of its streams.
+            shared.retain(|connection| !connection.sender.is_closed() && now < connection.until);
             let free = shared.iter().find(|connection| connection.streams.load(Relaxed) < UPSTREAM_STREAMS_MAX)?;
             let kind = Kind::Http2(free.sender.clone(), Stream::on(free));
             return Some(Lease { pool: Arc::clone(self), kind, was_idle: true, is_kept: true });
@@ -122,7 +136,7 @@ impl Pool {
                 idle.clear();
                 return None;
             }
-            if connection.sender.is_ready() {
+            if connection.sender.is_ready() && now < connection.until {
                 return Some(Lease {
                     pool: Arc::clone(self),
                     kind: Kind::Http1(connection),
@@ -165,16 +179,17 @@ impl Pool {
             self.may_speak_http2.store(false, Relaxed);
         }
         load.connected();
+        let until = self.old_at();
         let kind = match dialled {
             Dialled::Http1(sender, wire) => {
                 if !is_for_upgrade {
                     self.speaks_http2.store(false, Relaxed);
                 }
-                Kind::Http1(Exclusive { sender, wire })
+                Kind::Http1(Exclusive { sender, wire, until })
             }
             Dialled::Http2(sender) => {
                 self.speaks_http2.store(true, Relaxed);
-                let connection = Shared { sender, streams: Arc::default() };
+                let connection = Shared { sender, streams: Arc::default(), until };
                 let kind = Kind::Http2(connection.sender.clone(), Stream::on(&connection));
                 self.shared.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
                 kind
@@ -198,17 +213,18 @@ impl Pool {
 
     /// A bare connection that is there already, if one is and the endpoint has not closed it as far as the runtime knows.
     #[must_use]
-    pub fn idle_bare(&self, now: Moment) -> Option<TcpStream> {
+    pub fn idle_bare(&self, now: Moment) -> Option<Bare> {
         let mut bare = self.bare.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((stream, since)) = bare.pop() {
+        while let Some((connection, since)) = bare.pop() {
             if now.since(since) > POOL_IDLE {
                 // Everything below was put back even earlier.
                 bare.clear();
                 return None;
             }
             // Nothing may come on an idle connection, not even its end.
-            if matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-                return Some(stream);
+            let came = connection.stream.try_read(&mut [0]);
+            if now < connection.until && matches!(came, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+                return Some(connection);
             }
         }
         None
@@ -218,32 +234,52 @@ impl Pool {
     ///
     /// # Errors
     /// What stood in the way.
-    pub async fn open_bare(
-        &self,
-        addresses: &[SocketAddr],
-        timeout: Duration,
-        load: &Load,
-    ) -> Result<TcpStream, Fault> {
+    pub async fn open_bare(&self, addresses: &[SocketAddr], timeout: Duration, load: &Load) -> Result<Bare, Fault> {
         let stream = dial::bare(addresses, timeout).await?;
         load.connected();
-        Ok(stream)
+        Ok(Bare { stream, until: self.old_at() })
     }
 
     /// Takes a bare connection back on which nothing is under way.
-    pub fn put_back_bare(&self, stream: TcpStream) {
+    pub fn put_back_bare(&self, connection: Bare) {
+        let now = self.clock.now();
         let mut bare = self.bare.lock().unwrap_or_else(PoisonError::into_inner);
-        if bare.len() < POOL_IDLE_MAX {
-            bare.push((stream, self.clock.now()));
+        if bare.len() < POOL_IDLE_MAX && now < connection.until {
+            bare.push((connection, now));
         }
     }
 
+    /// Drops what nobody would take any more: idle for too long, too old, closed by the endpoint. `is_drained`: new work
+    /// is kept away from the endpoint, and all that is idle goes.
+    pub fn tidy(&self, now: Moment, is_drained: bool) {
+        let is_good = |since: Moment, until: Moment| !is_drained && now < until && now.since(since) <= POOL_IDLE;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|(connection, since)| is_good(*since, connection.until) && !connection.sender.is_closed());
+        drop(idle);
+        let mut bare = self.bare.lock().unwrap_or_else(PoisonError::into_inner);
+        bare.retain(|(connection, since)| is_good(*since, connection.until));
+        drop(bare);
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.retain(|connection| {
+            let is_needed = !is_drained || connection.streams.load(Relaxed) > 0;
+            is_needed && now < connection.until && !connection.sender.is_closed()
+        });
+    }
+
+    /// When a connection that is opened now is too old. They differ, so that many do not end together.
+    fn old_at(&self) -> Moment {
+        let now = self.clock.now();
+        now + Dice::seeded(now.as_nanos()).jittered(POOL_AGE_MAX, AGE_JITTER)
+    }
+
     fn put_back(&self, connection: Exclusive) {
-        if connection.sender.is_closed() {
+        let now = self.clock.now();
+        if connection.sender.is_closed() || now >= connection.until {
             return;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < POOL_IDLE_MAX {
-            idle.push((connection, self.clock.now()));
+            idle.push((connection, now));
         }
     }
 }

@@ -227,6 +227,12 @@ impl Origin {
         })
     }
 
+    /// An origin that is not there.
+    pub fn gone() -> Self {
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+        Self { address: address.expect("a port"), book: Arc::default() }
+    }
+
     /// Every request so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.book.requests.lock().expect("no panic").clone()
@@ -373,27 +379,38 @@ impl Door {
     /// A node in front of endpoints of any scheme.
     pub fn start(origins: &[(&str, SocketAddr)], forward: &str, papers: &Papers) -> Self {
         let origins: Vec<_> = origins.iter().map(|(scheme, address)| (*scheme, *address, "origin.test")).collect();
-        Self::run(&origins, forward, papers)
+        Self::run(&origins, forward, papers, |_| ())
+    }
+
+    /// A node in front of `origins` that is started otherwise, with lines for `[forward]` and tables after it.
+    pub fn adjusted(origins: &[&Origin], forward: &str, adjust: impl FnOnce(&mut Options)) -> Self {
+        let origins: Vec<_> = origins.iter().map(|origin| ("http", origin.address, "origin.test")).collect();
+        Self::run(&origins, forward, &Papers::new(), adjust)
     }
 
     /// A node in front of endpoints of any scheme and name.
     pub fn at(origins: &[(&str, SocketAddr, &str)], papers: &Papers) -> Self {
-        Self::run(origins, "", papers)
+        Self::run(origins, "", papers, |_| ())
     }
 
-    fn run(origins: &[(&str, SocketAddr, &str)], forward: &str, papers: &Papers) -> Self {
+    fn run(
+        origins: &[(&str, SocketAddr, &str)],
+        forward: &str,
+        papers: &Papers,
+        adjust: impl FnOnce(&mut Options),
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("ca.pem"), papers.authority.pem()).expect("written");
         std::fs::write(path("front.pem"), papers.pair.certificate_pem()).expect("written");
         std::fs::write(path("front.key"), papers.pair.key_pem()).expect("written");
         std::fs::write(path("regions.toml"), file(origins, forward)).expect("written");
-        let any = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
-        let node = Node::start(Options {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut options = Options {
             config: path("regions.toml"),
             site: None,
-            http: any.clone(),
-            https: any,
+            http: vec![any.into()],
+            https: vec![any.into()],
             admin: Vec::new(),
             state_dir: path("state"),
             workers: 1,
@@ -403,7 +420,9 @@ impl Door {
             secret_file: None,
             drain_time: Duration::ZERO,
             grace: Duration::from_millis(200),
-        });
+        };
+        adjust(&mut options);
+        let node = Node::start(options);
         let node = node.unwrap_or_else(|error| panic!("{error}"));
         // Before that the far one may be known to work and the near one not yet.
         let clock = Clock::start();
@@ -504,7 +523,11 @@ impl Answer {
 impl Client {
     /// Connects.
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("a connection");
+        Self::over(TcpStream::connect(address).expect("a connection"))
+    }
+
+    /// On a connection that is there.
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(BOUND)).expect("a bound");
         stream.set_write_timeout(Some(BOUND)).expect("a bound");
         stream.set_nodelay(true).expect("no delay");

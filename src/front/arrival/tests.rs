@@ -15,7 +15,7 @@ fn arrival(server_name: Option<&str>, client_auth: Option<Arc<ClientAuth>>) -> A
     let names = Names { exact: ["gw.test".to_owned()].into(), wildcard: ["gw.test".to_owned()].into() };
     let server_name = server_name.map(name);
     let tls = Secured { server_name, names: Arc::new(names), client_auth, client: None };
-    Arrival { peer: Ipv4Addr::LOCALHOST.into(), is_https: true, tls: Some(Arc::new(tls)) }
+    Arrival { peer: Ipv4Addr::LOCALHOST.into(), link: None, is_https: true, tls: Some(Arc::new(tls)) }
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn where_clients_prove_themselves_only_that_hostname_is_served_and_only_as_it_is
     assert!(!proven.may_ask(&name("b.gw.test"), asks(true, 1).as_ref()), "the same authorities are another matter");
     assert!(!proven.may_ask(&name("b.gw.test"), None));
     assert!(!arrival(None, None).may_ask(&hostname, asks(false, 1).as_ref()));
-    let clear = Arrival { peer: Ipv4Addr::LOCALHOST.into(), is_https: false, tls: None };
+    let clear = Arrival { peer: Ipv4Addr::LOCALHOST.into(), link: None, is_https: false, tls: None };
     assert!(clear.may_ask(&hostname, None) && clear.may_ask(&hostname, asks(false, 1).as_ref()));
     assert!(!clear.may_ask(&hostname, asks(true, 1).as_ref()), "nothing is proven in the clear");
 }

@@ -6,6 +6,7 @@ use super::rooms::poll_append;
 use crate::front::Front;
 use crate::front::attempt::{Vigil, WATCH_AFTER};
 use crate::front::framing::{CameTo, Framing};
+use crate::front::lifetime::Lifetime;
 use crate::health::Fault;
 use crate::limits::{CONNECTION_BUFFER_BYTES_MAX, HELD_EVENT_BYTES_MAX};
 use crate::moment::Moment;
@@ -39,6 +40,10 @@ pub struct Asking<'a, C> {
     pub answer: &'a mut Vec<u8>,
     /// What the client is to read.
     pub reply: &'a mut Vec<u8>,
+    /// How many octets of `input` are the request.
+    pub asked_bytes: usize,
+    /// Whether the client's connection goes on.
+    pub lifetime: &'a Lifetime,
     /// What is told besides.
     pub remarks: Remarks<'a>,
     /// Whether it is a HEAD.
@@ -210,8 +215,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Asking<'_, C> {
     }
 
     fn read_head(&mut self) -> Option<Came> {
+        let has_more = self.input.len() > self.asked_bytes;
+        let closes = self.remarks.closes || self.lifetime.ends_now(self.front.clock.now(), has_more);
+        let remarks = Remarks { closes, ..self.remarks };
         loop {
-            match answer(self.answer, self.is_head, &self.remarks, self.reply) {
+            match answer(self.answer, self.is_head, &remarks, self.reply) {
                 Read::Whole(answered) => return Some(Came::Head(answered)),
                 Read::Malformed => return Some(Came::Fault(Fault::Protocol)),
                 Read::Informational(bytes) => drop(self.answer.drain(..bytes)),

@@ -4,7 +4,10 @@
 //! middle of a line. What is not simple goes the whole way.
 
 use crate::front::events::names_events;
-use crate::front::headers::{is_not_for_clients, is_not_for_regions, is_protected};
+use crate::front::headers::{is_another_try, is_not_for_clients, is_not_for_regions, is_protected};
+use crate::front::lifetime::STAYS;
+use crate::front::patience;
+use crate::front::unserved::{Hint, Unserved};
 use crate::limits::{ANSWER_HEADER_FIELDS_MAX, HEADER_FIELDS_MAX};
 use http::Method;
 use httparse::{Header, Status};
@@ -32,6 +35,10 @@ pub struct Asked {
     pub request_id: Option<(usize, usize)>,
     /// Whether it carries `Idempotency-Key`.
     pub has_idempotency_key: bool,
+    /// The client's `Authorization` and `x-api-key`.
+    pub credentials: [Option<(usize, usize)>; 2],
+    /// What it says of its patience.
+    pub patience: patience::Said,
     /// Whether the client wants the connection closed after it.
     pub closes: bool,
     /// The fields that are passed on, each a whole line.
@@ -75,6 +82,8 @@ pub fn look(bytes: &[u8], mut lines: Vec<(usize, usize)>) -> Look {
         return Look::NotSimple;
     };
     lines.clear();
+    let mut patience = patience::Said::default();
+    let mut credentials = [None; 2];
     let (mut host, mut length, mut request_id, mut closes, mut has_idempotency_key) = (None, None, None, false, false);
     for field in request.headers.iter() {
         let mut name = [0; NAME_BYTES_MAX];
@@ -99,8 +108,10 @@ pub fn look(bytes: &[u8], mut lines: Vec<(usize, usize)>) -> Look {
                 }
                 request_id = Some(place(bytes, field.value));
             }
+            "x-stainless-retry-count" if is_another_try(field.value) => return Look::NotSimple,
             name if is_not_for_regions(name) => {}
             name => {
+                note(name, bytes, field, &mut credentials, &mut patience);
                 has_idempotency_key |= name == "idempotency-key";
                 lines.push(line(bytes, field));
             }
@@ -115,9 +126,27 @@ pub fn look(bytes: &[u8], mut lines: Vec<(usize, usize)>) -> Look {
         host,
         request_id,
         has_idempotency_key,
+        credentials,
+        patience,
         closes,
         lines,
     })
+}
+
+/// Notes what tells clients apart and what they say of their patience.
+fn note(
+    name: &str,
+    bytes: &[u8],
+    field: &Header<'_>,
+    credentials: &mut [Option<(usize, usize)>; 2],
+    patience: &mut patience::Said,
+) {
+    match name {
+        "authorization" => credentials[0] = credentials[0].or_else(|| Some(place(bytes, field.value))),
+        "x-api-key" => credentials[1] = credentials[1].or_else(|| Some(place(bytes, field.value))),
+        name if name.starts_with("x-") => patience.hear(name, field.value),
+        _ => {}
+    }
 }
 
 /// A field's place from the first octet of its name to the last of its value.
@@ -158,8 +187,10 @@ pub struct Answered {
     pub extent: Extent,
     /// Whether the region keeps its connection.
     pub is_kept: bool,
-    /// Whether the region says that it has done nothing.
-    pub is_unserved: bool,
+    /// Whether the client is told that its connection ends.
+    pub closes: bool,
+    /// The region's word, if it gives one, that it has not served the request.
+    pub unserved: Option<Unserved>,
     /// Whether it is a stream of events, readable as they are.
     pub is_event_stream: bool,
 }
@@ -188,6 +219,8 @@ pub struct Remarks<'a> {
     pub request_id: &'a [u8],
     /// The time, where the region gives none.
     pub date: &'a (dyn Fn() -> String + Sync),
+    /// When to ask again, where a region wants that and does not say when, milliseconds.
+    pub retry_after_ms: &'a (dyn Fn() -> u64 + Sync),
     /// Whether the connection to the client ends with this answer.
     pub closes: bool,
 }
@@ -238,16 +271,24 @@ pub fn answer(bytes: &[u8], is_head: bool, remarks: &Remarks<'_>, out: &mut Vec<
     out.extend_from_slice(remarks.before_status);
     decimal(out, u64::from(status));
     out.extend_from_slice(remarks.after_status);
+    if said.is_later() {
+        field(out, b"x-should-retry", b"true");
+        if !said.has_retry_after {
+            let after_ms = (remarks.retry_after_ms)();
+            field(out, b"retry-after-ms", after_ms.to_string().as_bytes());
+            field(out, b"retry-after", after_ms.div_ceil(1_000).to_string().as_bytes());
+        }
+    }
     if !said.has_id {
         field(out, b"x-request-id", remarks.request_id);
     }
-    if remarks.closes || extent == Extent::UntilClose {
-        out.extend_from_slice(b"connection: close\r\n");
-    }
+    let closes = remarks.closes || extent == Extent::UntilClose;
+    out.extend_from_slice(if closes { b"connection: close\r\n" } else { STAYS });
     out.extend_from_slice(b"\r\n");
     let is_kept = said.keeps && !said.closes && extent != Extent::UntilClose;
     let is_event_stream = said.is_event_stream && !said.is_coded;
-    Read::Whole(Answered { status, head_bytes, extent, is_kept, is_unserved: said.is_unserved, is_event_stream })
+    let unserved = said.unserved;
+    Read::Whole(Answered { status, head_bytes, extent, is_kept, closes, unserved, is_event_stream })
 }
 
 /// What the fields of an answer say.
@@ -260,15 +301,22 @@ struct Said {
     keeps: bool,
     has_date: bool,
     has_id: bool,
-    is_unserved: bool,
+    has_retry_after: bool,
+    unserved: Option<Unserved>,
     is_event_stream: bool,
     is_coded: bool,
 }
 
 impl Said {
+    fn is_later(&self) -> bool {
+        self.unserved.as_ref().is_some_and(|unserved| unserved.hint == Hint::Later)
+    }
+
     /// Reads all `fields` of the head in `bytes` and appends those that go on.
     fn pass_on(&mut self, bytes: &[u8], fields: &[Header<'_>], out: &mut Vec<u8>) {
         let named = named_by_connection(fields);
+        let unserved = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("edge-unserved"));
+        self.unserved = Unserved::of(unserved.map(|field| field.value));
         for field in fields {
             let mut name = [0; NAME_BYTES_MAX];
             let name = lower(field.name, &mut name);
@@ -305,7 +353,8 @@ impl Said {
                 self.length = self.length.or(number);
                 return is_first;
             }
-            "edge-unserved" => self.is_unserved |= value.starts_with(b"1"),
+            "x-should-retry" if self.is_later() => return false,
+            "retry-after" | "retry-after-ms" => self.has_retry_after = true,
             "content-type" => self.is_event_stream = names_events(value),
             "content-encoding" => self.is_coded |= value != b"identity",
             "date" => self.has_date = true,
@@ -352,126 +401,4 @@ pub fn decimal(out: &mut Vec<u8>, number: u64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn simple(head: &str) -> Option<Asked> {
-        match look(head.as_bytes(), Vec::new()) {
-            Look::Simple(asked) => Some(asked),
-            _ => None,
-        }
-    }
-
-    fn lines(head: &str) -> Vec<&str> {
-        simple(head).expect("it is simple").lines.into_iter().map(|(start, end)| &head[start..end]).collect()
-    }
-
-    #[test]
-    fn what_strangers_made_up_is_left_out_and_the_rest_is_passed_on_as_it_is() {
-        let head = "POST /a%2fb?c HTTP/1.1\r\nHost: a.example\r\nAUTHORIZATION: Bearer x\r\nX-Forwarded-For: 6.6.6.6\r\n\
-                    X-Anyfront-Client-Ip: 6.6.6.6\r\nforwarded: for=6.6.6.6\r\nEmpty:\r\nContent-Length: 3\r\n\
-                    Keep-Alive: 5\r\nX-Request-Id: id-1\r\n\r\nabc";
-        assert_eq!(lines(head), ["AUTHORIZATION: Bearer x", "Empty:", "Content-Length: 3"]);
-        let asked = simple(head).expect("it is simple");
-        assert_eq!(&head[asked.target.0..asked.target.1], "/a%2fb?c");
-        assert_eq!(&head[asked.host.0..asked.host.1], "a.example");
-        assert_eq!((asked.body_bytes, asked.head_bytes), (3, head.len() - 3));
-        assert_eq!(asked.request_id.map(|(start, end)| &head[start..end]), Some("id-1"));
-    }
-
-    #[test]
-    fn everything_unusual_goes_the_whole_way() {
-        for line in [
-            "Host: b",
-            "Connection: upgrade",
-            "Connection: close, x",
-            "Expect: 100-continue",
-            "TE: trailers",
-            "Transfer-Encoding: chunked",
-            "Upgrade: websocket",
-            "Via: 1.1 x",
-            "CDN-Loop: x",
-            "Content-Length: 65537",
-            "Content-Length: x",
-            "X-Request-Id: a b",
-        ] {
-            assert!(simple(&format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n")).is_none(), "{line}");
-        }
-        for head in [
-            "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
-            "PUT / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET / HTTP/1.1\r\n\r\n",
-            "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-        ] {
-            assert!(simple(head).is_none(), "{head}");
-        }
-    }
-
-    fn answered(head: &str, is_head: bool) -> (Read, String) {
-        let mut out = Vec::new();
-        let remarks = Remarks {
-            before_status: b"via: 1.1 s\r\nproxy-status: s; received-status=",
-            after_status: b"\r\nx-anyfront-region: orf\r\n",
-            request_id: b"id-1",
-            date: &|| "today".to_owned(),
-            closes: false,
-        };
-        let read = answer(head.as_bytes(), is_head, &remarks, &mut out);
-        (read, String::from_utf8(out).expect("it is text"))
-    }
-
-    #[test]
-    fn an_answer_is_passed_on_with_what_happened() {
-        let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nAlt-Svc: h3\r\nConnection: keep-alive, x-private\r\n\
-                    X-Private: 1\r\nX-Anyfront-Region: forged\r\nedge-load: 1\r\nX-Tfy: m\r\n\r\nhello";
-        let (read, out) = answered(head, false);
-        let Read::Whole(whole) = read else { unreachable!("{read:?}") };
-        assert_eq!((whole.extent, whole.is_kept, whole.head_bytes), (Extent::Length(5), true, head.len() - 5));
-        assert_eq!(
-            out,
-            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Tfy: m\r\ndate: today\r\nvia: 1.1 s\r\n\
-             proxy-status: s; received-status=200\r\nx-anyfront-region: orf\r\nx-request-id: id-1\r\n\r\n"
-        );
-    }
-
-    #[test]
-    fn the_end_of_an_answer_is_known_or_the_connection_is_it() {
-        let extent = |head: &str, is_head| match answered(head, is_head).0 {
-            Read::Whole(whole) => Some((whole.extent, whole.is_kept)),
-            _ => None,
-        };
-        assert_eq!(extent("HTTP/1.1 200 \r\ntransfer-encoding: chunked\r\n\r\n", false), Some((Extent::Chunked, true)));
-        assert_eq!(extent("HTTP/1.1 200 OK\r\n\r\n", false), Some((Extent::UntilClose, false)));
-        assert_eq!(extent("HTTP/1.1 204 OK\r\n\r\n", false), Some((Extent::Length(0), true)));
-        assert_eq!(extent("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n", true), Some((Extent::Length(0), true)));
-        assert_eq!(extent("HTTP/1.0 200 OK\r\ncontent-length: 9\r\n\r\n", false), Some((Extent::Length(9), false)));
-        assert_eq!(
-            extent("HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\n", false),
-            Some((Extent::Length(9), false))
-        );
-        for head in [
-            "content-length: 9\r\ntransfer-encoding: chunked",
-            "content-length: 9\r\ncontent-length: 8",
-            "content-length: x",
-            "transfer-encoding: gzip, chunked",
-        ] {
-            assert_eq!(
-                answered(&format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n"), false),
-                (Read::Malformed, String::new())
-            );
-        }
-        assert_eq!(answered("HTTP/1.1 103 Early\r\nlink: x\r\n\r\n", false).0, Read::Informational(31));
-        assert_eq!(answered("HTTP/1.1 200 OK\r\ncont", false).0, Read::Partial);
-        assert_eq!(answered("SSH-2.0\r\n\r\n", false).0, Read::Malformed);
-    }
-
-    #[test]
-    fn numbers_are_written_in_full() {
-        for number in [0, 7, 10, 200, u64::MAX] {
-            let mut out = Vec::new();
-            decimal(&mut out, number);
-            assert_eq!(out, number.to_string().as_bytes());
-        }
-    }
-}
+mod tests;

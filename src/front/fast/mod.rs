@@ -11,14 +11,16 @@ pub mod relay;
 pub mod rewound;
 pub mod rooms;
 
-use super::attempt::Vigil;
+use super::attempt::{Vigil, may_repeat};
 use super::client::Asker;
 use super::connection::{Connection, Resumed};
 use super::events::Manner;
 use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::guard::{Guard, Talk};
 use super::journey::{Journey, Target};
-use super::request::new_request_id;
+use super::lifetime::given_up;
+use super::recall::{Key, Who};
+use super::reply::retry_after_ms;
 use crate::control::Event;
 use crate::counters::{DoorCounters, Recent};
 use crate::health::Fault;
@@ -26,10 +28,9 @@ use crate::limits::HEADER_BYTES_MAX;
 use crate::load::InFlight;
 use crate::moment::Moment;
 use crate::names::Hostname;
-use crate::shutdown::requested;
 use crate::snapshot::Snapshot;
 use crate::steering::{Client, Wish};
-use crate::upstream::pool::Pool;
+use crate::upstream::pool::{Bare, Pool};
 use crate::upstream::{AttemptError, Progress};
 use ask::Asking;
 use head::{Answered, Asked, Look};
@@ -40,7 +41,6 @@ use rooms::{Rooms, poll_append, poll_first};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 /// A body that is not there so soon after its head goes the whole way: the region may have an answer without it.
@@ -91,12 +91,11 @@ pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &Connection,
     talk: &Arc<Talk>,
     client: Guard<S>,
-    ending: watch::Receiver<bool>,
 ) -> Option<Rewound<Guard<S>>> {
     let mut fast = Fast {
         connection,
         talk,
-        ending,
+        ending: connection.lifetime.ending(),
         client,
         input: Vec::new(),
         rooms: Rooms::default(),
@@ -151,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             let read = tokio::select! {
                 biased;
                 read = read => read,
-                () = requested(&mut self.ending), if is_idle => return Err(Next::End),
+                () = given_up(&mut self.ending), if is_idle => return Err(Next::End),
             };
             match read {
                 Ok(0) | Err(_) if is_idle => return Err(Next::End),
@@ -196,7 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
                 Ok((stream, answered)) => {
                     load.answered();
                     self.notice_status(&errand, &answered);
-                    match reason_to_go_on(answered.status, answered.is_unserved, errand.is_safe) {
+                    match reason_to_go_on(answered.status, answered.unserved.as_ref(), errand.is_safe) {
                         None => return self.deliver(asked, &errand, stream, answered, in_flight).await,
                         Some(error) => (error, Some((stream, answered))),
                     }
@@ -213,23 +212,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             let front = &self.connection.front;
             let situation = Situation { is_safe: errand.is_safe, is_replayable: true };
             let step = failover.after(front.clock.now(), error, situation);
-            if step == Step::Again {
+            let Errand { snapshot, target, hostname, client, .. } = &errand;
+            let may_repeat = || may_repeat(front, snapshot, *target, hostname, client, error);
+            if step == Step::Again && may_repeat() {
                 is_fresh = true;
                 continue;
             }
             let mut journey = Journey::default();
-            journey.failed_at(&errand.snapshot, errand.target, error.fault, step == Step::NextRegion);
+            journey.failed_at(snapshot, *target, error.fault, step == Step::NextRegion);
+            let has_next = || {
+                let snapshot = front.published.load();
+                journey.next(&snapshot, hostname, client, Wish::default(), front.roll()).is_some()
+            };
+            let is_over = matches!(step, Step::Stop | Step::Again) || !has_next() || !may_repeat();
             if let Some((stream, answered)) = answered {
-                let next = || {
-                    let snapshot = front.published.load();
-                    journey.next(&snapshot, &errand.hostname, &errand.client, Wish::default(), front.roll())
-                };
-                if step == Step::Stop || next().is_none() {
+                if is_over {
                     // Nobody else is left: the region's own words say more than ours would.
                     return self.deliver(asked, &errand, stream, answered, in_flight).await;
                 }
+                journey.said(answered.unserved.and_then(|unserved| unserved.reason));
             }
-            let is_over = step == Step::Stop;
             if !is_over {
                 DoorCounters::count(&front.counters.door.failovers);
             }
@@ -251,7 +253,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let front = &connection.front;
         let snapshot = front.published.load_full();
         let topology = &snapshot.topology;
-        let asker = Asker { address: connection.arrival.peer.to_canonical(), proxies: Vec::new() };
+        let arrival = &connection.arrival;
+        if arrival.link.as_ref().is_some_and(|link| topology.private_links.contains_key(link)) {
+            return None;
+        }
+        let asker = Asker { address: arrival.peer, proxies: Vec::new() };
         if topology.forward.trusted_proxies.iter().any(|network| network.contains(&asker.address)) {
             return None;
         }
@@ -265,7 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let path = text(asked.target)?;
         let path = path.split_once('?').map_or(path, |(path, _)| path);
         let class = topology.class(hostname, path);
-        if Manner::of(class).follows() {
+        if Manner::of(class).follows() || asked.patience.against(&topology.forward).is_some() {
             return None;
         }
         let is_safe = class.is_safe(&asked.method, asked.has_idempotency_key);
@@ -277,9 +283,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             return None;
         }
         let given = asked.request_id.and_then(|(start, end)| HeaderValue::from_bytes(&self.input[start..end]).ok());
-        let request_id = given.unwrap_or_else(|| new_request_id(front));
+        let request_id = given.unwrap_or_else(|| front.new_request_id());
         let began = front.clock.now();
-        self.preface.follow(&snapshot, route, target.region, &hostname, &asker, connection.arrival.is_https);
+        self.preface.follow(&snapshot, route, target.region, &hostname, &asker, connection);
         let attempts = 0;
         Some(Errand { began, snapshot, hostname, client, target, pool, is_safe, commit_hold, request_id, attempts })
     }
@@ -291,13 +297,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         asked: &Asked,
         errand: &Errand,
         is_fresh: bool,
-    ) -> Result<(TcpStream, Answered), Option<AttemptError>> {
+    ) -> Result<(Bare, Answered), Option<AttemptError>> {
         let front = &self.connection.front;
         let state = errand.snapshot.endpoint(errand.target.endpoint);
         let idle = if is_fresh { None } else { errand.pool.idle_bare(errand.began) };
         let was_reused = idle.is_some();
-        let mut stream = match idle {
-            Some(stream) => stream,
+        let mut bare = match idle {
+            Some(bare) => bare,
             None => {
                 let timeout = errand.snapshot.topology.forward.connect_timeout;
                 let opened = errand.pool.open_bare(&state.addresses, timeout, &state.load).await;
@@ -312,7 +318,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             after_status: &self.preface.after_status,
             request_id: errand.request_id.as_bytes(),
             date: &|| date_at(front.clock.wall()),
-            closes: asked.closes || *self.ending.borrow(),
+            retry_after_ms: &|| retry_after_ms(front.roll()),
+            closes: asked.closes,
         };
         let vigil = Vigil {
             published: &front.published,
@@ -325,10 +332,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let mut asking = Asking {
             front,
             client: &mut self.client,
-            region: &mut stream,
+            region: &mut bare.stream,
             output: &self.rooms.output,
             written: 0,
             input: &mut self.input,
+            asked_bytes: asked.head_bytes + asked.body_bytes,
+            lifetime: &self.connection.lifetime,
             answer: &mut self.rooms.answer,
             reply: &mut self.rooms.reply,
             remarks,
@@ -343,7 +352,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         }
         // An answer to a request that is not all sent: the rest of it would be in the way of the next.
         answered.is_kept &= asking.written == self.rooms.output.len();
-        Ok((stream, answered))
+        Ok((bare, answered))
     }
 
     fn write_request(&mut self, asked: &Asked, errand: &Errand) {
@@ -369,7 +378,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
 
     /// A status that means failure is told, as on the whole way.
     fn notice_status(&self, errand: &Errand, answered: &Answered) {
-        if !answered.is_unserved && is_failure(answered.status) {
+        if answered.unserved.is_none() && is_failure(answered.status) {
             self.tell(errand, Fault::Status(answered.status));
         }
     }
@@ -384,19 +393,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         &mut self,
         asked: Asked,
         errand: &Errand,
-        mut stream: TcpStream,
+        mut bare: Bare,
         answered: Answered,
         in_flight: InFlight,
     ) -> Next {
-        self.remember(&asked, errand, answered.status);
-        self.input.drain(..asked.head_bytes + asked.body_bytes);
+        let now = self.remember(&asked, errand, answered.status);
+        let is_failed = answered.status >= 500 && answered.unserved.is_none();
+        let octets_here = self.rooms.answer.len() - answered.head_bytes;
+        let is_here = matches!(answered.extent, head::Extent::Length(octets) if octets <= octets_here as u64);
+        let key = (is_failed || !is_here).then(|| self.key(&asked, errand));
         let front = &self.connection.front;
-        let closes = asked.closes || answered.extent == head::Extent::UntilClose || *self.ending.borrow();
+        let region = &errand.snapshot.topology.region(errand.target.region).name;
+        if let Some(key) = key.filter(|_| is_failed) {
+            front.recall.failed(now, key, region);
+        }
+        if let Some(budget) = self.preface.budget.as_ref().filter(|_| !is_failure(answered.status)) {
+            budget.succeeded(now);
+        }
+        self.input.drain(..asked.head_bytes + asked.body_bytes);
+        let is_ended_by_close = answered.extent == head::Extent::UntilClose;
+        if is_ended_by_close {
+            // Until it has ended well, whatever else may end it.
+            self.talk.ends_in_reset();
+        }
+        if answered.closes && !asked.closes {
+            self.talk.leaves();
+        }
         self.rooms.lines = asked.lines;
         let mut relay = relay::Relay::new(
             front,
             &mut self.client,
-            &mut stream,
+            &mut bare.stream,
             &mut self.rooms.reply,
             answered.extent,
             errand.snapshot.topology.forward.stream_idle_timeout,
@@ -406,11 +433,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         match carried {
             Ok(is_clean) => {
                 if is_clean && answered.is_kept {
-                    errand.pool.put_back_bare(stream);
+                    errand.pool.put_back_bare(bare);
                 }
-                if !closes {
+                if !answered.closes {
                     return Next::Request;
                 }
+                self.talk.ends_well();
                 let _ = self.client.shutdown().await;
                 Next::End
             }
@@ -418,13 +446,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             Err(relay::Broken::Region(fault)) => {
                 DoorCounters::count(&front.counters.door.cut);
                 errand.snapshot.endpoint(errand.target.endpoint).load.failed();
+                if let Some(key) = key {
+                    front.recall.failed(front.clock.now(), key, region);
+                }
                 self.tell(errand, fault);
                 Next::End
             }
         }
     }
 
-    fn remember(&self, asked: &Asked, errand: &Errand, status: u16) {
+    /// What the client is remembered by if it is failed.
+    fn key(&self, asked: &Asked, errand: &Errand) -> Key {
+        let octets = |(start, end): (usize, usize)| &self.input[start..end];
+        let target = std::str::from_utf8(octets(asked.target)).unwrap_or_default();
+        let [authorization, api_key] = asked.credentials.map(|place| place.map_or(&[][..], octets));
+        self.connection.front.recall.key(Who {
+            address: self.connection.arrival.peer.to_canonical(),
+            authorization,
+            api_key,
+            hostname: &errand.hostname,
+            path: target.split_once('?').map_or(target, |(path, _)| path),
+        })
+    }
+
+    fn remember(&self, asked: &Asked, errand: &Errand, status: u16) -> Moment {
         let front = &self.connection.front;
         self.talk.served();
         DoorCounters::count(&front.counters.door.requests);
@@ -440,8 +485,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             tried: Vec::new(),
             elapsed: now.since(errand.began),
             request_id: errand.request_id.clone(),
+            link: self.connection.arrival.link.clone(),
             generation: errand.snapshot.generation,
         });
+        now
     }
 }
 

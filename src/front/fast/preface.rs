@@ -1,12 +1,15 @@
 //! What is written into every head of one connection.
 
 use super::head;
+use crate::front::budget::Budget;
 use crate::front::client::Asker;
+use crate::front::connection::Connection;
 use crate::front::headers::{Introduction, REQUEST_ID, member, toward_region};
 use crate::names::Hostname;
 use crate::snapshot::Snapshot;
 use crate::topology::{RegionIndex, RouteIndex};
 use http::{HeaderMap, HeaderValue, Version};
+use std::sync::Arc;
 
 /// What is said about every request of this connection, and about every answer of a region: made once a generation.
 #[derive(Debug, Default)]
@@ -20,6 +23,8 @@ pub struct Preface {
     pub before_status: Vec<u8>,
     /// And after it.
     pub after_status: Vec<u8>,
+    /// Where successes of this route at this region are counted.
+    pub budget: Option<Arc<Budget>>,
 }
 
 impl Preface {
@@ -31,7 +36,7 @@ impl Preface {
         region: RegionIndex,
         hostname: &Hostname,
         asker: &Asker,
-        is_https: bool,
+        connection: &Connection,
     ) {
         if self.generation != snapshot.generation {
             *self = Self { generation: snapshot.generation, ..Self::default() };
@@ -39,8 +44,9 @@ impl Preface {
         let site = &snapshot.here.name;
         if self.route != Some(route) {
             self.route = Some(route);
+            self.region = None;
             let zone = &snapshot.topology.zone;
-            let introduction = Introduction::new(hostname, asker, is_https, Version::HTTP_11, site, zone);
+            let introduction = Introduction::new(hostname, asker, &connection.arrival, Version::HTTP_11, site, zone);
             let nobody = HeaderValue::from_static("-");
             let mut headers = toward_region(&HeaderMap::new(), &introduction, &nobody, false);
             headers.remove(REQUEST_ID);
@@ -53,6 +59,7 @@ impl Preface {
             self.region = Some(region);
             let region = &snapshot.topology.region(region).name;
             let member = member(site, region);
+            self.budget = Some(connection.front.budgets.of(hostname, region));
             self.before_status = format!("via: 1.1 {site}\r\nproxy-status: {member}; received-status=").into_bytes();
             self.after_status = format!("\r\nx-anyfront-region: {region}\r\n").into_bytes();
         }

@@ -18,7 +18,8 @@ fn sent(lines: &[(&'static str, &str)]) -> HeaderMap {
     let label = Label::parse("lon-1").expect("a label");
     let hostname = Hostname::parse("eu.gateway.example").expect("a name");
     let zone = Hostname::parse("gateway.example").expect("a name");
-    let introduction = Introduction::new(&hostname, &asker, true, Version::HTTP_2, &label, &zone);
+    let arrival = Arrival { peer: asker.address, link: None, is_https: true, tls: None };
+    let introduction = Introduction::new(&hostname, &asker, &arrival, Version::HTTP_2, &label, &zone);
     toward_region(&map(lines), &introduction, &HeaderValue::from_static("id-1"), false)
 }
 
@@ -78,7 +79,7 @@ fn hop_by_hop_fields_end_here_and_connection_cannot_name_what_matters() {
 #[test]
 fn a_client_hears_what_happened_and_nothing_that_was_meant_for_us() {
     let (site, orf, yyz) = ["lon-1", "orf", "yyz"].map(|name| Label::parse(name).expect("a label")).into();
-    let happened = happened(&site, &[(orf, Fault::Refused)], Some((&yyz, 200)));
+    let happened = happened(&site, &[Failed { region: orf, fault: Fault::Refused, reason: None }], Some((&yyz, 200)));
     let mut headers = map(&[
         ("proxy-status", "inner; received-status=200"),
         ("alt-svc", "h3=\":443\""),

@@ -22,7 +22,7 @@ impl Proof<'_> {
         let written = &written[..written.len().min(CLASSES_MAX)];
         let mut classes: Vec<Class> = Vec::with_capacity(written.len() + 1);
         for At { value: class, span } in written {
-            let hostnames = class.hostnames.as_ref().and_then(|list| self.hostnames(list, routes));
+            let hostnames = class.hostnames.as_ref().and_then(|list| self.hostnames("class", list, routes));
             let prefix = class.prefix.as_ref().map_or("", |prefix| &prefix.value.0);
             if let Some(at) = classes.iter().position(|earlier| shadows(earlier, hostnames.as_ref(), prefix)) {
                 let title = format!("class {} can never match", quoted(prefix));
@@ -57,14 +57,20 @@ impl Proof<'_> {
         classes
     }
 
-    /// The hostnames of a class; `None` is all.
-    fn hostnames(
+    /// The hostnames of a class or of `what` else has some; `None` is all.
+    pub(super) fn hostnames(
         &mut self,
+        what: &str,
         list: &At<Vec<At<String>>>,
         routes: &HashMap<Hostname, RouteIndex>,
     ) -> Option<HashSet<Hostname>> {
         if list.value.is_empty() {
-            self.error(&list.span, "a class on no hostname", "nothing in it", "name hostnames, or [\"*\"] for all");
+            self.error(
+                &list.span,
+                format!("a {what} on no hostname"),
+                "nothing in it",
+                "name hostnames, or [\"*\"] for all",
+            );
         }
         let (mut hostnames, mut is_all) = (HashSet::new(), false);
         for At { value, span } in &list.value {
@@ -94,7 +100,7 @@ impl Proof<'_> {
                     };
                     self.error(
                         span,
-                        format!("class on hostname {}, which does not exist", quoted(value)),
+                        format!("{what} on hostname {}, which does not exist", quoted(value)),
                         "no such hostname",
                         help,
                     );
@@ -106,7 +112,7 @@ impl Proof<'_> {
             }
         }
         if is_all && list.value.len() > 1 {
-            let title = "a class on \"*\" and on named hostnames";
+            let title = format!("a {what} on \"*\" and on named hostnames");
             self.mistakes.push(Mistake::warning(
                 list.span.clone(),
                 title,

@@ -1,0 +1,163 @@
+//! Which region has just failed whom: a short memory, so that a client that asks again is not sent to the same one.
+//!
+//! The official SDKs say in `x-stainless-retry-count` that a request is another try. Who asks is remembered as a hash
+//! under a key that this process has made up, so that nothing of it can be read back. All workers of a node share one
+//! memory: SDKs open new connections.
+//!
+//! It is a table of fixed size. Where an entry may stand is decided by the client's network, so that a flood from one
+//! network overwrites nobody's memory but its own and that of the few that fall together with it.
+
+use super::headers::API_KEY;
+use crate::limits::{RECALL_LASTS, RECALL_SETS, RECALL_WAYS};
+use crate::moment::Moment;
+use crate::names::{Hostname, Label};
+use crate::steering::prefix_of;
+use http::request::Parts;
+use http::{HeaderValue, header};
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The memory of a node.
+#[derive(Debug)]
+pub struct Recall {
+    hasher: RandomState,
+    /// Locked for a look through one set by whoever failed or asks again, which is seldom.
+    sets: Box<[Mutex<Vec<Entry>>]>,
+}
+
+/// Who asks for what, in the clear: it is kept nowhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Who<'a> {
+    /// The client's address.
+    pub address: IpAddr,
+    /// Its `Authorization`, or nothing.
+    pub authorization: &'a [u8],
+    /// Its `x-api-key`, or nothing.
+    pub api_key: &'a [u8],
+    /// The hostname it asks.
+    pub hostname: &'a Hostname,
+    /// The path, without its query.
+    pub path: &'a str,
+}
+
+impl<'a> Who<'a> {
+    /// Who sends the request with this head.
+    #[must_use]
+    pub fn of(address: IpAddr, parts: &'a Parts, hostname: &'a Hostname) -> Self {
+        let field = |name| parts.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
+        let (authorization, api_key) = (field(header::AUTHORIZATION), field(API_KEY));
+        Self { address, authorization, api_key, hostname, path: parts.uri.path() }
+    }
+}
+
+/// The same, unreadable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    set: usize,
+    tag: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    tag: u64,
+    region: Label,
+    at: Moment,
+}
+
+impl Default for Recall {
+    fn default() -> Self {
+        let sets = (0..RECALL_SETS).map(|_| Mutex::default()).collect();
+        Self { hasher: RandomState::new(), sets }
+    }
+}
+
+impl Recall {
+    /// What `who` is remembered by.
+    #[must_use]
+    pub fn key(&self, who: Who<'_>) -> Key {
+        let set = self.hasher.hash_one(prefix_of(who.address)) % RECALL_SETS as u64;
+        let tag = self.hasher.hash_one((who.address, who.authorization, who.api_key, who.hostname, who.path));
+        Key { set: usize::try_from(set).expect("a set's number"), tag }
+    }
+
+    /// `region` failed the client behind `key`.
+    pub fn failed(&self, now: Moment, key: Key, region: &Label) {
+        let mut set = self.set(key);
+        let entry = Entry { tag: key.tag, region: region.clone(), at: now };
+        let known = set.iter().position(|known| known.tag == key.tag);
+        let oldest = || set.iter().enumerate().min_by_key(|(_, known)| known.at).map(|(at, _)| at);
+        match known.or_else(|| (set.len() >= RECALL_WAYS).then(oldest).flatten()) {
+            Some(at) => set[at] = entry,
+            None => set.push(entry),
+        }
+    }
+
+    /// The region that failed the client behind `key` last, and lately.
+    #[must_use]
+    pub fn region(&self, now: Moment, key: Key) -> Option<Label> {
+        let set = self.set(key);
+        let known = set.iter().find(|known| known.tag == key.tag && now.since(known.at) <= RECALL_LASTS)?;
+        Some(known.region.clone())
+    }
+
+    fn set(&self, key: Key) -> MutexGuard<'_, Vec<Entry>> {
+        self.sets[key.set].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    fn label(name: &str) -> Label {
+        Label::parse(name).expect("good")
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment::at(Duration::from_secs(seconds))
+    }
+
+    /// The key of somebody at `address` with this credential.
+    fn key(recall: &Recall, address: [u8; 4], authorization: &[u8], path: &str) -> Key {
+        let hostname = Hostname::parse("gw.test").expect("good");
+        let address = IpAddr::V4(Ipv4Addr::from(address));
+        recall.key(Who { address, authorization, api_key: b"", hostname: &hostname, path })
+    }
+
+    #[test]
+    fn the_last_region_that_failed_the_same_client_is_remembered_for_a_minute() {
+        let recall = Recall::default();
+        let (me, other_path) = (key(&recall, [192, 0, 2, 1], b"a", "/x"), key(&recall, [192, 0, 2, 1], b"a", "/y"));
+        let (neighbour, colleague) =
+            (key(&recall, [192, 0, 2, 2], b"a", "/x"), key(&recall, [192, 0, 2, 1], b"b", "/x"));
+        recall.failed(at(1), me, &label("orf"));
+        recall.failed(at(2), me, &label("dfw"));
+        assert_eq!(recall.region(at(62), me), Some(label("dfw")));
+        assert_eq!(recall.region(at(63), me), None);
+        for other in [neighbour, colleague, other_path] {
+            assert_eq!(recall.region(at(3), other), None);
+        }
+        assert_ne!(key(&Recall::default(), [192, 0, 2, 1], b"a", "/x"), me, "another process has another key");
+    }
+
+    #[test]
+    fn a_flood_grows_nothing_and_makes_nobody_else_forget() {
+        let recall = Recall::default();
+        let flooder = key(&recall, [198, 51, 100, 1], b"", "/x");
+        let mut bystanders = (0..=255).map(|network| key(&recall, [192, 0, network, 1], b"a", "/x"));
+        let bystander = bystanders.find(|key| key.set != flooder.set).expect("one in another set");
+        recall.failed(at(0), bystander, &label("orf"));
+        let pressed: Vec<Key> =
+            (0..=RECALL_WAYS).map(|who| key(&recall, [198, 51, 100, 1], who.to_string().as_bytes(), "/x")).collect();
+        for (second, key) in (1..).zip(&pressed) {
+            recall.failed(at(second / 8), *key, &label("dfw"));
+        }
+        assert_eq!(recall.set(flooder).len(), RECALL_WAYS);
+        assert_eq!(recall.region(at(9), pressed[0]), None, "one past the edge, the oldest goes");
+        assert!(pressed[1..].iter().all(|key| recall.region(at(9), *key).is_some()));
+        assert_eq!(recall.region(at(9), bystander), Some(label("orf")));
+    }
+}
