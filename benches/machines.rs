@@ -43,6 +43,8 @@ fn world(regions: usize) -> World {
         tried: 0,
         full: 0,
         wish: [None; 3],
+        goes_on: false,
+        spread: None,
     };
     plan.build()
 }

@@ -64,6 +64,8 @@ pub struct Recent {
     pub method: Method,
     /// Who answered.
     pub region: Option<Label>,
+    /// What the request had to do with the region that answered: `bound`, `prefers`, `avoids` or `spread`.
+    pub wish: Option<&'static str>,
     /// With which status.
     pub status: u16,
     /// How many attempts it took.

@@ -53,6 +53,19 @@ pub const HELD_EVENT_BYTES_MAX: usize = 64 << 10;
 pub const REPLAY_REQUEST_BYTES_MAX: usize = 256 << 10;
 /// What all requests of a process may keep for repetition, octets.
 pub const REPLAY_PROCESS_BYTES_MAX: u64 = 64 << 20;
+/// Longest session id of an MCP server that is sealed, octets. The specification's examples have 36; a longer one is
+/// passed on as it is.
+pub const MCP_SESSION_ID_BYTES_MAX: usize = 1 << 10;
+/// Longest token of ours that is opened, octets: a session id with its region, sealed and written in base64.
+pub const SEALED_TOKEN_BYTES_MAX: usize = 2 << 10;
+/// Cookies of ours that are opened in one request: a client has one, and each costs some microseconds.
+pub const PINS_OPENED_MAX: usize = 4;
+/// Longest JSON-RPC body that is looked into, octets: calls that only read are short, and parsing costs time.
+pub const MCP_CALL_BYTES_MAX: usize = 64 << 10;
+/// Longest id of a JSON-RPC call that is repeated in an answer of ours, octets.
+pub const MCP_CALL_ID_BYTES_MAX: usize = 256;
+/// How long an answer of ours waits for the body of the call it answers, which has its id.
+pub const MCP_CALL_WAIT: Duration = Duration::from_millis(100);
 /// Of a region's reason for not serving, so much is passed on, octets: it goes into a header of every such answer.
 pub const UNSERVED_REASON_BYTES_MAX: usize = 64;
 /// Shortest patience of a client that is believed: no answer comes from anywhere in less.

@@ -39,6 +39,7 @@ fn serve(node: &Node, requests: usize) {
             client: Arc::clone(&client),
             method: Method::POST,
             region: Some(Label::parse(if is_last { "sfo" } else { "orf" }).expect("a name")),
+            wish: None,
             status: 200,
             attempts: 1 + u32::from(is_last),
             tried: is_last.then(|| Label::parse("orf").expect("a name")).into_iter().collect(),

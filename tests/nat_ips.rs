@@ -66,7 +66,7 @@ impl Fleet {
         let options = Options {
             config: self.folder.path().join("regions.toml"),
             site: None,
-            http: any.clone(),
+            http: any.iter().map(|address| (*address).into()).collect(),
             https: Vec::new(),
             admin: any,
             state_dir: self.folder.path().join("state"),

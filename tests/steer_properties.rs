@@ -41,9 +41,17 @@ fn a_plan() -> impl Strategy<Value = Plan> {
     let client = (any::<u128>(), prop_oneof![Just(0_i8), -90..90_i8], prop_oneof![0..4_i16, -180..180_i16]);
     let regional = option::weighted(0.1, any::<u8>());
     let one = || option::weighted(0.15, any::<u8>());
-    let wish = [one(), one(), one()];
+    let wish = ([one(), one(), one()], any::<bool>(), option::weighted(0.3, any::<u64>()));
     (prop::collection::vec(a_region(), 1..14), route, regional, client, sparse(), sparse(), wish).prop_map(
-        |(regions, (steering, refuses, residency), regional, (client, latitude, longitude), tried, full, wish)| Plan {
+        |(
+            regions,
+            (steering, refuses, residency),
+            regional,
+            (client, latitude, longitude),
+            tried,
+            full,
+            (wish, goes_on, spread),
+        )| Plan {
             regions,
             steering,
             refuses,
@@ -55,6 +63,8 @@ fn a_plan() -> impl Strategy<Value = Plan> {
             tried,
             full,
             wish,
+            goes_on,
+            spread,
         },
     )
 }
@@ -188,6 +198,8 @@ fn grid(count: usize) -> Plan {
         tried: 0,
         full: 0,
         wish: [None; 3],
+        goes_on: false,
+        spread: None,
     }
 }
 

@@ -57,6 +57,7 @@ const GATES: &[Gate] = &[
 /// Machines: facts in, actions out. A file or a folder; it need not exist yet.
 const MACHINES: &[&str] = &[
     "src/front/affinity.rs",
+    "src/front/affinity/",
     "src/front/arrival.rs",
     "src/front/budget.rs",
     "src/front/client.rs",
@@ -68,6 +69,7 @@ const MACHINES: &[&str] = &[
     "src/front/headers.rs",
     "src/front/journey.rs",
     "src/front/proxy.rs",
+    "src/front/mcp.rs",
     "src/front/services.rs",
     "src/front/patience.rs",
     "src/front/recall.rs",

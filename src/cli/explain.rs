@@ -53,6 +53,12 @@ pub struct Args {
     /// Of a file: take this region to be down (repeatable)
     #[arg(long, value_name = "REGION", conflicts_with_all = ["admin", "admin_token_file"])]
     down: Vec<String>,
+    /// Of a request whose session began in this region: nobody else will do
+    #[arg(long, value_name = "REGION")]
+    bound: Option<String>,
+    /// Of a request that is pinned to this region: it comes first among its equals
+    #[arg(long, value_name = "REGION")]
+    prefers: Option<String>,
     /// Print the decision as JSON
     #[arg(long)]
     json: bool,
@@ -104,7 +110,13 @@ fn offline(args: &Args, config: &Path) -> anyhow::Result<String> {
         bail!("there is more than one site: say --site with one of {}", known.join(", "));
     }
     let snapshot = plan::assume(topology, args.site.as_deref(), &args.down)?;
-    let question = Question { host: args.host.clone(), client: args.client, link: args.private_link.clone() };
+    let question = Question {
+        host: args.host.clone(),
+        client: args.client,
+        link: args.private_link.clone(),
+        bound: args.bound.clone(),
+        prefers: args.prefers.clone(),
+    };
     let answer = question.answer(&snapshot).map_err(|(_, text)| anyhow::anyhow!(text))?;
     if args.json {
         return Ok(format!("{:#}\n", answer.to_json()));
@@ -127,6 +139,11 @@ fn live(args: Args) -> anyhow::Result<String> {
     let mut path = format!("/explain?host={}&client={}", encoded(&args.host), encoded(&args.client.to_string()));
     if let Some(link) = &args.private_link {
         path.push_str(&format!("&private_link={}", encoded(&link.to_string())));
+    }
+    for (name, region) in [("bound", args.bound), ("prefers", args.prefers)] {
+        if let Some(region) = region {
+            path.push_str(&format!("&{name}={}", encoded(&region)));
+        }
     }
     if args.json {
         return Ok(format!("{:#}\n", node.get::<Value>(&path)?));

@@ -163,7 +163,7 @@ impl Sending<'_> {
             endpoint,
             hostname: self.hostname,
             client: self.client,
-            is_safe: self.terms.is_safe,
+            is_safe: self.terms.is_safe_with(|| self.body.whole()),
             first_byte_timeout: self.snapshot.topology.forward.first_byte_timeout,
         }
     }

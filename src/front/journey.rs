@@ -112,7 +112,8 @@ impl Journey {
             .collect();
         decision.candidates.iter().find_map(|candidate| {
             let region = candidate.region;
-            let endpoint = balance::choose(snapshot, region, &tried, is_regional, roll)?;
+            let takes_drained = is_regional || decision.wish.goes_on_at(region);
+            let endpoint = balance::choose(snapshot, region, &tried, takes_drained, roll)?;
             Some(Target { region, endpoint })
         })
     }

@@ -98,6 +98,44 @@ impl Source {
         self.with(|shared| !shared.is_lost && shared.failed.is_none()).unwrap_or(true)
     }
 
+    /// The whole body, if it was read to its end and is still here.
+    #[must_use]
+    pub fn whole(&self) -> Option<Vec<u8>> {
+        self.with(|shared| {
+            let is_whole = !shared.is_lost && (shared.has_ended || shared.incoming.is_end_stream());
+            is_whole.then(|| {
+                let data = shared.kept.iter().filter_map(|kept| match kept {
+                    Kept::Data(data) => Some(&data[..]),
+                    Kept::Trailers(_) => None,
+                });
+                data.collect::<Vec<_>>().concat()
+            })
+        })
+        .flatten()
+    }
+
+    /// The whole body if it has at most `bytes_max` octets and comes within `wait`. No attempt may be under way.
+    pub async fn gathered(&self, bytes_max: usize, wait: Duration) -> Option<Vec<u8>> {
+        if self.is_empty() || !self.is_replayable() {
+            return None;
+        }
+        let mut reader = self.reader();
+        let mut body = Vec::new();
+        let reading = async {
+            while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut reader).poll_frame(cx)).await {
+                if let Ok(data) = frame.ok()?.into_data() {
+                    body.extend_from_slice(&data);
+                }
+                if body.len() > bytes_max {
+                    return None;
+                }
+            }
+            Some(())
+        };
+        tokio::time::timeout(wait, reading).await.ok()??;
+        Some(body)
+    }
+
     /// When the last of it came from the client, if it has; a request without a body ended when it `began`.
     #[must_use]
     pub fn ended_at(&self, began: Moment) -> Option<Moment> {

@@ -8,7 +8,7 @@ use crate::topology::Dialect;
 use crate::upstream::{AttemptError, Progress};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Tells the official SDKs whether another try can help.
@@ -31,19 +31,27 @@ pub struct Complaint {
     pub message: String,
     /// Whether the connection must end with it.
     pub closes: bool,
+    /// The id of the JSON-RPC call that it answers, if it is known.
+    pub call_id: Option<Value>,
 }
 
 impl Complaint {
     /// A complaint after which the connection goes on.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), closes: false }
+        Self { status, code, message: message.into(), closes: false, call_id: None }
     }
 
     /// A complaint after which nothing more can be understood on this connection.
     #[must_use]
     pub fn closing(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { closes: true, ..Self::new(status, code, message) }
+    }
+
+    /// As the answer to the call of that id.
+    #[must_use]
+    pub fn to_call(self, call_id: Option<Value>) -> Self {
+        Self { call_id, ..self }
     }
 
     /// What there is to say when nobody answered; `failed`: how the last attempt ended, if there was one.
@@ -120,20 +128,20 @@ impl Complaint {
         answer
     }
 
-    fn openai(&self) -> serde_json::Value {
+    fn openai(&self) -> Value {
         let kind = if self.status.is_server_error() { "server_error" } else { "invalid_request_error" };
         json!({ "error": { "message": self.message, "type": kind, "code": self.code, "param": null } })
     }
 
     /// JSON-RPC 2.0 §5.1: -32000 to -32099 are for servers, -32600 is a request that is none.
-    fn jsonrpc(&self) -> serde_json::Value {
+    fn jsonrpc(&self) -> Value {
         let number = if self.status.is_server_error() { -32_000 } else { -32_600 };
         let data = json!({ "code": self.code, "status": self.status.as_u16() });
-        json!({ "jsonrpc": "2.0", "id": null, "error": { "code": number, "message": self.message, "data": data } })
+        json!({ "jsonrpc": "2.0", "id": self.call_id, "error": { "code": number, "message": self.message, "data": data } })
     }
 
     /// RFC 9457.
-    fn problem(&self) -> serde_json::Value {
+    fn problem(&self) -> Value {
         json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Error"),

@@ -1,5 +1,6 @@
 //! One request from start to end.
 
+use super::affinity::Bond;
 use super::client::asker;
 use super::connection::{Connection, Resumed};
 use super::events::EventStream;
@@ -7,23 +8,21 @@ use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason
 use super::framing::Violation;
 use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, Target};
+use super::prepare::{Prepared, Refused, call_id, call_id_of, here, is_too_large, prepare, session_lost};
 use super::recall::{Key, Who};
 use super::replay::Source;
 use super::reply::{Complaint, invite_later};
 use super::stream::{Carried, Followed, Reply, Silence};
-use super::strict::malformed;
 use super::terms::{Protocol, Terms};
 use super::{Front, attempt, tunnel};
 use crate::control::Event;
 use crate::counters::{DoorCounters, Recent};
 use crate::health::Fault;
-use crate::limits::{HEADER_FIELDS_MAX, HEADER_LINE_BYTES_MAX};
 use crate::moment::Moment;
-use crate::names::{Hostname, NameError};
+use crate::names::Hostname;
 use crate::snapshot::{EndpointState, Snapshot};
 use crate::steering::Client;
-use crate::topology::link::LinkTerms;
-use crate::topology::{Dialect, RegionIndex, RouteIndex};
+use crate::topology::{Dialect, RegionIndex};
 use crate::upstream::body::OutgoingError;
 use crate::upstream::pool::Answer;
 use crate::upstream::{AttemptError, Progress};
@@ -56,6 +55,7 @@ struct Exchange<'a> {
     snapshot: Arc<Snapshot>,
     hostname: Hostname,
     terms: Terms,
+    bond: Bond,
     request_id: HeaderValue,
     method: Method,
     version: Version,
@@ -93,21 +93,17 @@ impl<'a> Exchange<'a> {
             Some(resumed) => resumed.request_id.clone(),
             None => headers::given_request_id(&parts.headers).unwrap_or_else(|| front.new_request_id()),
         };
-        let link = connection.arrival.link.as_ref().and_then(|link| snapshot.topology.private_links.get(link));
-        let understood = match violation {
-            Some(violation) => Err(complaint_about(violation)),
-            None => understand(connection, &snapshot, &parts).and_then(|asked| allowed(link, asked)),
+        let Prepared { route, hostname, mut terms, bond } = match prepare(connection, &snapshot, violation, &mut parts)
+        {
+            Ok(prepared) => prepared,
+            Err(Refused { complaint, is_understood: false, .. }) => {
+                return turn_away(front, &complaint, &parts, &request_id);
+            }
+            Err(Refused { complaint, dialect, is_call, .. }) => {
+                let call_id = if is_call { call_id_of(body, front).await } else { None };
+                return refuse(front, &complaint.to_call(call_id), dialect, &request_id);
+            }
         };
-        let (route, hostname) = match understood {
-            Ok(understood) => understood,
-            Err(complaint) => return turn_away(front, &complaint, &parts, &request_id),
-        };
-        let class = snapshot.topology.class(&hostname, parts.uri.path());
-        if let Err(complaint) = admit(&snapshot, &parts) {
-            return refuse(front, &complaint, class.dialect, &request_id);
-        }
-        let mut terms = Terms::of(class, &parts, &snapshot.topology.forward);
-        terms.ties.stay(&snapshot.topology, link);
         let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
         let key = front.recall.key(Who::of(asker.address, &parts, &hostname));
         terms.ties.avoid = terms.is_another_try.then(|| front.recall.region(began, key)).flatten();
@@ -119,6 +115,7 @@ impl<'a> Exchange<'a> {
         let resumed = resumed.unwrap_or_else(|| Resumed::nothing(began, &request_id, &snapshot.topology.forward));
         let Resumed { journey, failover, attempts, error, is_over, .. } = resumed;
         let first = match error {
+            None if bond.is_lost(&decision) => None,
             None => journey.first(&snapshot, &decision, front.roll()),
             Some(_) if is_over => None,
             Some(_) => journey.next(&snapshot, &hostname, &client, terms.ties.wish(&snapshot), front.roll()),
@@ -129,6 +126,7 @@ impl<'a> Exchange<'a> {
             snapshot,
             hostname,
             terms,
+            bond,
             request_id,
             method: parts.method.clone(),
             version: parts.version,
@@ -144,7 +142,7 @@ impl<'a> Exchange<'a> {
         };
         match carried {
             Ok((target, answer)) => exchange.pass_on(target, answer, upgrade),
-            Err(failed) => exchange.give_up(failed, &body),
+            Err(failed) => exchange.give_up(failed, &body).await,
         }
     }
 
@@ -179,6 +177,7 @@ impl<'a> Exchange<'a> {
                 limit: self.limit(target, &failover, body),
             };
             let result = sending.run().await;
+            self.learn_safety(&result, body);
             let (error, declined, reason) = match self.judge(target, &state, result) {
                 Outcome::Served(answer) => return Ok((target, answer)),
                 Outcome::Declined(error, answer, reason) => (error, Some(answer), reason),
@@ -215,6 +214,15 @@ impl<'a> Exchange<'a> {
             if !is_fresh {
                 DoorCounters::count(&front.counters.door.failovers);
             }
+        }
+    }
+
+    /// What only the body tells is looked at when an attempt has failed, and no sooner.
+    fn learn_safety(&mut self, result: &Result<Response<Answer>, AttemptError>, body: &Source) {
+        let has_failed = !matches!(result, Ok(answer) if !is_failure(answer.status().as_u16()));
+        if has_failed && self.terms.body_may_tell {
+            self.terms.is_safe = self.terms.is_safe_with(|| body.whole());
+            self.terms.body_may_tell = false;
         }
     }
 
@@ -315,6 +323,11 @@ impl<'a> Exchange<'a> {
         if !parts.headers.contains_key(headers::REQUEST_ID) {
             parts.headers.insert(headers::REQUEST_ID, self.request_id.clone());
         }
+        if self.bond != Bond::Free {
+            let secret = front.secret.load();
+            let here = here(self.connection, snapshot, &self.hostname, &secret);
+            self.bond.answered(&mut parts.headers, status, &snapshot.topology.region(target.region).name, &here);
+        }
         self.remember(Some(target), status);
         let state = snapshot.endpoint(target.endpoint);
         if let (Some(client), Some(region)) = (upgrade, region_upgrade) {
@@ -357,7 +370,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Nobody answered.
-    fn give_up(self, failed: Option<AttemptError>, body: &Source) -> Response<Reply> {
+    async fn give_up(self, failed: Option<AttemptError>, body: &Source) -> Response<Reply> {
         let front = &self.connection.front;
         let complaint = match body.failed() {
             Some(OutgoingError::TooSlow) => {
@@ -373,13 +386,15 @@ impl<'a> Exchange<'a> {
                 {
                     front.recall.failed(front.clock.now(), self.key, &last.region);
                 }
-                Complaint::of(failed)
+                if self.bond.is_session() && reached_nobody(failed) { session_lost() } else { Complaint::of(failed) }
             }
         };
         let happened = headers::happened(&self.snapshot.here.name, &self.journey.failed, None);
         let happened = (!happened.is_empty()).then_some(happened.as_str());
         self.remember(None, complaint.status);
-        complaint.answer(self.terms.dialect, &self.request_id, happened, front.roll())
+        let is_call = matches!(self.bond, Bond::Session(_)) && !complaint.closes;
+        let call_id = if is_call { call_id(body).await } else { None };
+        complaint.to_call(call_id).answer(self.terms.dialect, &self.request_id, happened, front.roll())
     }
 
     fn remember(&self, target: Option<Target>, status: StatusCode) {
@@ -390,6 +405,7 @@ impl<'a> Exchange<'a> {
             hostname: self.hostname.clone(),
             client: Arc::clone(&self.client),
             method: self.method.clone(),
+            wish: target.and_then(|target| self.terms.ties.wish(&self.snapshot).word(target.region)),
             region: target.map(|target| self.snapshot.topology.region(target.region).name.clone()),
             status: status.as_u16(),
             attempts: self.attempts,
@@ -403,73 +419,6 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// Which hostname is asked for, and its route, if it may be asked for on this connection.
-fn understand(
-    connection: &Connection,
-    snapshot: &Snapshot,
-    parts: &Parts,
-) -> Result<(RouteIndex, Hostname), Complaint> {
-    let (route, hostname) = asked_for(snapshot, parts)?;
-    if connection.may_ask(snapshot, route) {
-        return Ok((route, hostname));
-    }
-    // On another connection it will be (RFC 9110 §15.5.20).
-    let message = "this hostname is not served on this connection: connect to it by its own name, with TLS";
-    Err(Complaint::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", message))
-}
-
-/// Which hostname is asked for, and its route (RFC 9110 §7.2, RFC 9112 §3.2, RFC 9113 §8.3.1).
-fn asked_for(snapshot: &Snapshot, parts: &Parts) -> Result<(RouteIndex, Hostname), Complaint> {
-    let bad = |why: &str| Complaint::new(StatusCode::BAD_REQUEST, "bad_host", format!("the request's host {why}"));
-    let mut lines = parts.headers.get_all(header::HOST).iter();
-    let host = match (lines.next(), lines.next()) {
-        (_, Some(_)) => return Err(bad("is given twice")),
-        (Some(line), None) => Some(line.to_str().map_err(|_| bad("is no text"))?),
-        (None, None) => None,
-    };
-    let authority = match (parts.uri.authority(), host) {
-        (Some(authority), None) => authority.as_str(),
-        (None, Some(host)) => host,
-        (None, None) => return Err(bad("is missing")),
-        (Some(authority), Some(host)) => {
-            if !authority.as_str().eq_ignore_ascii_case(host) {
-                return Err(bad("is given twice, and differently"));
-            }
-            host
-        }
-    };
-    let routes = &snapshot.topology.route_by_hostname;
-    // As it is mostly written: lower case, no final dot.
-    let bare = match authority.split_once(':') {
-        Some((name, port)) if is_port(port) => name,
-        _ => authority,
-    };
-    if let Some((hostname, route)) = routes.get_key_value(bare) {
-        return Ok((*route, hostname.clone()));
-    }
-    let hostname = match Hostname::from_authority(authority) {
-        Ok(hostname) => hostname,
-        Err(NameError::Address) => return Err(unknown("an address")),
-        Err(error) => return Err(bad(&error.to_string())),
-    };
-    let route = routes.get(&hostname).ok_or_else(|| unknown("this hostname"))?;
-    Ok((*route, hostname))
-}
-
-fn unknown(what: &str) -> Complaint {
-    Complaint::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", format!("{what} is not served here"))
-}
-
-/// Whether the private link that the request came by, if it is a known one, may ask for this. If not, the answer is that
-/// to an unknown hostname: it tells nothing about the others, and the client may ask on another connection (RFC 9110
-/// §15.5.20), as one that reuses connections across hostnames has to.
-fn allowed(
-    link: Option<&LinkTerms>,
-    (route, hostname): (RouteIndex, Hostname),
-) -> Result<(RouteIndex, Hostname), Complaint> {
-    if link.is_some_and(|link| !link.allow(&hostname)) { Err(unknown("this hostname")) } else { Ok((route, hostname)) }
-}
-
 /// The answer to a request that no region may have: what the node itself serves there, or the complaint.
 fn turn_away(front: &Front, complaint: &Complaint, parts: &Parts, request_id: &HeaderValue) -> Response<Reply> {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
@@ -481,57 +430,9 @@ fn turn_away(front: &Front, complaint: &Complaint, parts: &Parts, request_id: &H
     own.unwrap_or_else(|| refuse(front, complaint, Dialect::Plain, request_id))
 }
 
-fn is_port(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
-}
-
-/// Whether the request may be carried at all.
-fn admit(snapshot: &Snapshot, parts: &Parts) -> Result<(), Complaint> {
-    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-        let message = format!("{} is not carried", parts.method);
-        return Err(Complaint::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message));
-    }
-    if let Some(why) = malformed(parts) {
-        return Err(Complaint::new(StatusCode::BAD_REQUEST, "bad_request", why));
-    }
-    if headers::is_loop(&parts.headers, &snapshot.topology.zone) {
-        let message = "the request has been here before: it goes in a loop";
-        return Err(Complaint::new(StatusCode::LOOP_DETECTED, "loop_detected", message));
-    }
-    let mut expectations = parts.headers.get_all(header::EXPECT).iter();
-    if expectations.any(|expectation| !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        let message = "only 100-continue can be expected";
-        return Err(Complaint::closing(StatusCode::EXPECTATION_FAILED, "expectation_failed", message));
-    }
-    if is_too_large(parts) {
-        return Err(complaint_about(Violation::TooLarge));
-    }
-    Ok(())
-}
-
-/// Whether a head is larger than may be, measured as it would be written in HTTP/1.1. There the guard has measured it.
-fn is_too_large(parts: &Parts) -> bool {
-    if parts.version != Version::HTTP_2 {
-        return false;
-    }
-    let target = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
-    let line = parts.method.as_str().len() + " ".len() + target + " HTTP/1.1".len();
-    // `:authority` stands for `Host`.
-    let fields = parts.headers.len() + usize::from(parts.uri.authority().is_some());
-    fields > HEADER_FIELDS_MAX
-        || line > HEADER_LINE_BYTES_MAX
-        || parts
-            .headers
-            .iter()
-            .any(|(name, value)| name.as_str().len() + ": ".len() + value.len() > HEADER_LINE_BYTES_MAX)
-}
-
-fn complaint_about(violation: Violation) -> Complaint {
-    let (status, code) = match violation {
-        Violation::TooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"),
-        _ => (StatusCode::BAD_REQUEST, "bad_request"),
-    };
-    Complaint::closing(status, code, violation.text())
+/// Whether no endpoint could be reached, through no fault of this node and not for the client's haste.
+fn reached_nobody(failed: Option<AttemptError>) -> bool {
+    failed.is_none_or(|error| error.progress == Progress::Unsent && !matches!(error.fault, Fault::Local | Fault::Late))
 }
 
 fn refuse(front: &Front, complaint: &Complaint, dialect: Dialect, request_id: &HeaderValue) -> Response<Reply> {

@@ -2,12 +2,14 @@
 
 use super::events::Manner;
 use super::headers::{IDEMPOTENCY_KEY, RETRY_COUNT, is_another_try, wants_websocket};
+use super::mcp;
 use super::patience::{Patience, Said};
 use crate::names::Label;
 use crate::snapshot::Snapshot;
 use crate::steering::Wish;
 use crate::topology::link::LinkTerms;
-use crate::topology::{Class, Dialect, Forward, Topology};
+use crate::topology::{Class, Dialect, Forward, RegionIndex, Topology};
+use http::Method;
 use http::request::Parts;
 use std::time::Duration;
 
@@ -39,6 +41,10 @@ pub struct Terms {
     pub is_another_try: bool,
     /// Which regions it has to do with.
     pub ties: Ties,
+    /// Whether its body may still tell that it is safe: a call of MCP's era of sessions.
+    pub body_may_tell: bool,
+    /// Whether it names a session of MCP, so that an `initialize` in it begins none.
+    pub has_session: bool,
 }
 
 /// The regions a request has to do with, by name: every attempt may see a newer snapshot.
@@ -50,6 +56,10 @@ pub struct Ties {
     pub prefer: Option<Label>,
     /// Rather not this one.
     pub avoid: Option<Label>,
+    /// Whether `only` or `prefer` has begun what is asked for: a soft drain lets it go on there.
+    pub goes_on: bool,
+    /// A hash of whom the request belongs to, which decides among equals.
+    pub spread: Option<u64>,
 }
 
 impl Terms {
@@ -57,16 +67,27 @@ impl Terms {
     #[must_use]
     pub fn of(class: &Class, parts: &Parts, forward: &Forward) -> Self {
         let is_websocket = wants_websocket(&parts.method, parts.version, &parts.headers);
+        let is_call = class.is_mcp && parts.method == Method::POST;
+        let is_safe = class.is_safe(&parts.method, parts.headers.contains_key(IDEMPOTENCY_KEY))
+            || (is_call && mcp::is_safe_by_head(&parts.headers));
         Self {
             dialect: class.dialect,
-            is_safe: class.is_safe(&parts.method, parts.headers.contains_key(IDEMPOTENCY_KEY)),
+            is_safe,
             stream: Manner::of(class),
             commit_hold: class.commit_hold,
             protocol: if is_websocket { Protocol::WebSocket } else { Protocol::Http },
             patience: Said::of(&parts.headers).against(forward),
             is_another_try: parts.headers.get(RETRY_COUNT).is_some_and(|count| is_another_try(count.as_bytes())),
             ties: Ties::default(),
+            body_may_tell: is_call && !is_safe && !mcp::is_stateless(&parts.headers),
+            has_session: parts.headers.contains_key(mcp::SESSION_ID),
         }
+    }
+
+    /// Whether the request may be repeated although it may have been processed; `body` is asked only where it may tell.
+    #[must_use]
+    pub fn is_safe_with(&self, body: impl FnOnce() -> Option<Vec<u8>>) -> bool {
+        self.is_safe || (self.body_may_tell && body().is_some_and(|body| mcp::is_safe_call(&body, self.has_session)))
     }
 }
 
@@ -83,11 +104,17 @@ impl Ties {
         }
     }
 
-    /// What steering is asked for; a region that is no more is no wish.
+    /// What steering is asked for. A region that is no more is no wish, unless only it would do: then nobody will.
     #[must_use]
     pub fn wish(&self, snapshot: &Snapshot) -> Wish {
-        let index = |name: &Option<Label>| name.as_ref().and_then(|name| snapshot.topology.region_named(name.as_str()));
-        Wish { only: index(&self.only), prefer: index(&self.prefer), avoid: index(&self.avoid) }
+        let index = |name: &Label| snapshot.topology.region_named(name.as_str());
+        Wish {
+            only: self.only.as_ref().map(|name| index(name).unwrap_or(RegionIndex::NOTHING)),
+            prefer: self.prefer.as_ref().and_then(index),
+            avoid: self.avoid.as_ref().and_then(index),
+            goes_on: self.goes_on,
+            spread: self.spread,
+        }
     }
 
     /// Whether there is nothing to ask for.

@@ -3,6 +3,7 @@
 use super::body::{Answer, Entry, Source};
 use super::fault::{Fault, Hint};
 use super::logbook::Logged;
+use super::mcp;
 use super::openai::{self, Completion, Wrong, octets};
 use super::standin::Core;
 use super::wire::Scissors;
@@ -17,7 +18,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_tungstenite::WebSocketStream;
@@ -39,6 +40,7 @@ const CUT_AT: &str = "x-lab-cut-at";
 const LATE_MS: &str = "x-lab-late-ms";
 
 const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 type Reply = Response<Answer>;
@@ -150,6 +152,7 @@ impl Asked {
                 let place = format!("{} ({})", about.place, about.region);
                 return self.api(request, |body| openai::completion(body, &place, self.number)).await;
             }
+            ["mcp"] | [_, "mcp", _, "server"] => return self.mcp(request).await,
             ["echo"] => return self.echo(request).await,
             ["status", code] => return self.status(code),
             ["ws"] => return self.web_socket(request),
@@ -171,7 +174,7 @@ impl Asked {
             ["slow"] => self.slow(&query).await,
             ["events"] => self.events(&query),
             ["trailers"] => self.trailers(),
-            _ => self.wrong(404, "there is /health, /whoami, /v1/models, /v1/embeddings, /v1/chat/completions, /bytes/N, /echo, /status/CODE, /slow?ms=N, /events?n=N&ms=N, /trailers and /ws"),
+            _ => self.wrong(404, "there is /health, /whoami, /v1/models, /v1/embeddings, /v1/chat/completions, /bytes/N, /echo, /status/CODE, /slow?ms=N, /events?n=N&ms=N, /trailers, /mcp, /TENANT/mcp/SERVER/server and /ws"),
         }
     }
 
@@ -242,6 +245,35 @@ impl Asked {
         }
     }
 
+    /// Speaks MCP over streamable HTTP.
+    async fn mcp(&self, request: Request<Incoming>) -> Reply {
+        let (head, body) = request.into_parts();
+        let body = match Limited::new(body, API_BODY_BYTES_MAX).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(_) => return self.wrong(400, "the body ended early, or is longer than 16 MiB"),
+        };
+        let region = self.core.about.region.as_str();
+        let asked = mcp::Asked { method: &head.method, headers: &head.headers, body: &body, region };
+        let said = asked.answer(&mut self.core.sessions.lock().unwrap_or_else(PoisonError::into_inner));
+        let status = StatusCode::from_u16(said.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut reply = match said.content {
+            mcp::Content::Nothing => {
+                let mut reply = self.reply(status, JSON, Source::Done);
+                reply.headers_mut().remove(header::CONTENT_TYPE);
+                reply
+            }
+            mcp::Content::Json(json) => self.whole(status, JSON, octets(&json)),
+            mcp::Content::Events(left) => {
+                self.reply(status, EVENTS, Source::Events { left, pace: self.core.token_pace })
+            }
+            mcp::Content::Listening(first) => self.reply(status, EVENTS, Source::Listening(Some(first))),
+        };
+        if let Some(session) = said.session.and_then(|session| HeaderValue::from_str(&session).ok()) {
+            reply.headers_mut().insert("mcp-session-id", session);
+        }
+        reply
+    }
+
     /// Answers without reading the request's body, however long it is.
     fn status(&self, code: &str) -> Reply {
         match code.parse().ok().filter(|code| (200..=999).contains(code)).map(StatusCode::from_u16) {
@@ -268,7 +300,7 @@ impl Asked {
     }
 
     fn event_stream(&self, source: Source) -> Reply {
-        let mut reply = self.reply(StatusCode::OK, "text/event-stream", source);
+        let mut reply = self.reply(StatusCode::OK, EVENTS, source);
         reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         reply
     }

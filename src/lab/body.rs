@@ -20,6 +20,8 @@ use tokio::time::{Sleep, sleep};
 
 /// What `/bytes/N` is made of.
 const ZEROS: &[u8] = &[0; 64 << 10];
+/// How often a stream on which nothing happens says that it is there.
+const COMMENT_EVERY: Duration = Duration::from_secs(1);
 /// Between the last octet of a cut answer and the reset: long enough for it to leave, because a reset overtakes.
 const CUT_PAUSE: Duration = Duration::from_millis(20);
 /// How often a stream that is stuck looks whether it may go on.
@@ -58,6 +60,8 @@ pub(super) enum Source {
         /// What they read.
         clock: Clock,
     },
+    /// First this, then a comment now and then, and never an end.
+    Listening(Option<Bytes>),
     /// Nothing is left.
     Done,
 }
@@ -102,7 +106,7 @@ impl Answer {
             Source::Whole(bytes) => Some(bytes.len() as u64),
             Source::Zeros(count) => Some(*count),
             Source::Done => Some(0),
-            Source::Echo { .. } | Source::Events { .. } | Source::Ticks { .. } => None,
+            Source::Echo { .. } | Source::Events { .. } | Source::Ticks { .. } | Source::Listening(_) => None,
         };
         Self {
             source,
@@ -143,7 +147,7 @@ impl Answer {
             Source::Done | Source::Zeros(0) | Source::Ticks { left: 0, .. } => true,
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Events { left, .. } => left.is_empty(),
-            Source::Zeros(_) | Source::Echo { .. } | Source::Ticks { .. } => false,
+            Source::Zeros(_) | Source::Echo { .. } | Source::Ticks { .. } | Source::Listening(_) => false,
         };
         is_empty && self.trailers.is_none() && !self.is_maimed
     }
@@ -226,6 +230,10 @@ impl Answer {
                 }
                 event
             }
+            Source::Listening(first) => {
+                self.pause = Some(Box::pin(sleep(COMMENT_EVERY)));
+                first.take().unwrap_or(Bytes::from_static(b":\n\n"))
+            }
             Source::Whole(_) | Source::Zeros(_) | Source::Ticks { .. } | Source::Done => return Poll::Ready(None),
         };
         self.is_maimed = bytes.len() > bytes_max;
@@ -279,7 +287,9 @@ impl Body for Answer {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Zeros(left) => SizeHint::with_exact(*left),
             Source::Done => SizeHint::with_exact(0),
-            Source::Echo { .. } | Source::Events { .. } | Source::Ticks { .. } => SizeHint::default(),
+            Source::Echo { .. } | Source::Events { .. } | Source::Ticks { .. } | Source::Listening(_) => {
+                SizeHint::default()
+            }
         }
     }
 }

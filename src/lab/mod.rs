@@ -14,6 +14,7 @@ mod door;
 mod wire;
 mod body;
 mod openai;
+mod mcp;
 mod answers;
 pub mod standin;
 pub mod plan;

@@ -7,8 +7,9 @@ use super::answers::answer;
 use super::door::Door;
 use super::fault::Fault;
 use super::logbook::Logbook;
+use super::mcp::Sessions;
 use super::wire::{Scissors, Weather, Wire};
-use crate::moment::{Clock, Moment};
+use crate::moment::{Clock, Moment, mix};
 use crate::names::{EndpointName, Label};
 use crate::tls::ALPN_HTTP2;
 use http::HeaderValue;
@@ -20,7 +21,7 @@ use std::fmt;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -77,6 +78,8 @@ pub(super) struct Core {
     pub(super) clock: Clock,
     pub(super) log: Arc<Logbook>,
     pub(super) weather: watch::Sender<Weather>,
+    /// A lock because connections are tasks of their own; it is held while one answer is made, and never across a wait.
+    pub(super) sessions: Mutex<Sessions>,
     tls: Option<(Arc<ServerConfig>, Arc<ServerConfig>)>,
 }
 
@@ -123,6 +126,8 @@ impl Unopened {
         let address = self.0.address();
         let endpoint_header = HeaderValue::from_str(about.endpoint.as_str())
             .map_err(|_| io::Error::other(format!("endpoint {} is no header value", about.endpoint)))?;
+        // Every stand-in has sessions of its own: those of another are unknown to it.
+        let own = about.endpoint.as_str().bytes().fold(manner.seed, |hash, byte| mix(hash ^ u64::from(byte)));
         let core = Arc::new(Core {
             endpoint_header,
             round_trip: about.round_trip,
@@ -132,6 +137,7 @@ impl Unopened {
             clock,
             log: Arc::new(Logbook::new(manner.log_entries_max)),
             weather: watch::Sender::new(Weather::default()),
+            sessions: Mutex::new(Sessions::new(own)),
             tls: manner.tls,
         });
         let (orders, taken) = mpsc::channel(ORDERS_MAX);

@@ -198,7 +198,8 @@ impl Desk {
             client.parse().map_err(|_| Refused::new(400, format!("client {client:?} is no IP address")))?;
         let link = parameter(query, "private_link").map(|link| PrivateLink::parse(&link)).transpose();
         let link = link.map_err(|why| Refused::new(400, format!("private_link {why}")))?;
-        let question = Question { host, client, link };
+        let [bound, prefers] = ["bound", "prefers"].map(|name| parameter(query, name));
+        let question = Question { host, client, link, bound, prefers };
         let answer = question.answer(&snapshot).map_err(|(status, text)| Refused::new(status, text))?;
         let is_text = match parameter(query, "format").as_deref() {
             Some("text") => true,

@@ -21,6 +21,10 @@ pub struct Question {
     pub client: IpAddr,
     /// By which private link the client would come, if by one.
     pub link: Option<PrivateLink>,
+    /// The region that alone will do, because something began there.
+    pub bound: Option<String>,
+    /// The region that is preferred, because something began there.
+    pub prefers: Option<String>,
 }
 
 /// The answer to a [`Question`].
@@ -36,7 +40,7 @@ impl Question {
     /// Answers it as requests are answered.
     ///
     /// # Errors
-    /// A status and a sentence: 400 for what is no hostname, 404 for one that is not served.
+    /// A status and a sentence: 400 for what is no hostname, 404 for a hostname or region that is not there.
     pub fn answer<'a>(&self, snapshot: &'a Snapshot) -> Result<Explanation<'a>, (u16, String)> {
         let route = route_of(&snapshot.topology, &self.host)?;
         let client = Client::locate(snapshot, self.client);
@@ -45,7 +49,12 @@ impl Question {
             (link, terms)
         });
         let wish = link.as_ref().and_then(|(_, terms)| *terms).map_or_else(Wish::default, Wish::of_link);
-        let decision = steer(snapshot, &Query { wish, ..Query::first(route, &client) });
+        let asked = Query { wish, ..Query::first(route, &client) };
+        let asked = match (self.bound.as_deref(), self.prefers.as_deref()) {
+            (None, None) => asked,
+            (bound, prefers) => asked.going_on(snapshot, bound, prefers).map_err(|text| (404, text))?,
+        };
+        let decision = steer(snapshot, &asked);
         Ok(Explanation { snapshot, client, decision, link })
     }
 }

@@ -254,6 +254,9 @@ pub struct DecisionView {
     pub method: String,
     /// Who answered, if anybody did.
     pub region: Option<String>,
+    /// What the request had to do with it: `bound` (a session or pin that allows no other), `prefers`, `avoids`, or
+    /// `spread` (by the value of a header or credential).
+    pub wish: Option<String>,
     /// With which status.
     pub status: u16,
     /// How many attempts it took.
@@ -461,6 +464,7 @@ impl DecisionView {
             place: recent.client.place.to_string(),
             method: recent.method.to_string(),
             region: recent.region.as_ref().map(ToString::to_string),
+            wish: recent.wish.map(ToOwned::to_owned),
             status: recent.status,
             attempts: recent.attempts,
             tried: recent.tried.iter().map(ToString::to_string).collect(),

@@ -1,6 +1,6 @@
 //! What was decided and why; the explanation is the decision.
 
-use super::{Client, PlacedBy};
+use super::{Client, PlacedBy, Wish};
 use crate::health::{Reason, Standing};
 use crate::snapshot::Snapshot;
 use crate::topology::{RegionIndex, RouteIndex};
@@ -15,6 +15,8 @@ pub struct Decision {
     pub generation: u64,
     /// For which route.
     pub route: RouteIndex,
+    /// What the request itself asked for.
+    pub wish: Wish,
     /// Who may answer, best first.
     pub candidates: Vec<Candidate>,
     /// Who must not, and why.
@@ -55,6 +57,20 @@ impl Candidate {
     #[must_use]
     pub fn reason_text(&self) -> String {
         self.reason.map_or_else(|| "has all the requests it may have".to_owned(), |reason| reason.to_string())
+    }
+}
+
+impl Wish {
+    /// What the request has to do with `region`, as it is called in JSON and by people.
+    #[must_use]
+    pub fn word(self, region: RegionIndex) -> Option<&'static str> {
+        match self {
+            Self { only: Some(only), .. } if only == region => Some("bound"),
+            Self { prefer: Some(prefer), .. } if prefer == region => Some("prefers"),
+            Self { avoid: Some(avoid), .. } if avoid == region => Some("avoids"),
+            Self { spread: Some(_), .. } => Some("spread"),
+            _ => None,
+        }
     }
 }
 
@@ -131,6 +147,7 @@ impl Decision {
                     "provider": topology.provider(candidate.region),
                     "standing": candidate.standing,
                     "reason": candidate.reason_text(),
+                    "wish": self.wish.word(candidate.region),
                     "level": candidate.level,
                     "distance_km": candidate.distance_km.round(),
                     "round_trip_ms": candidate.round_trip.map(|time| time.as_secs_f64() * 1_000.0),
@@ -161,6 +178,17 @@ impl Decision {
             "candidates": candidates,
             "excluded": excluded,
         })
+    }
+
+    /// Why a candidate stands where it stands.
+    fn because(&self, candidate: &Candidate) -> String {
+        let reason = candidate.reason_text();
+        match self.wish.word(candidate.region) {
+            Some("bound") => format!("{reason}; the request is bound to it"),
+            Some("prefers") => format!("{reason}; the request prefers it"),
+            Some("avoids") => format!("{reason}; it has just failed this client"),
+            _ => reason,
+        }
     }
 
     /// The decision for people: who answers, then every region with its reason.
@@ -201,7 +229,7 @@ impl Decision {
                 level,
                 candidate.distance_km,
                 time,
-                candidate.reason_text()
+                self.because(candidate)
             );
         }
         for (region, why) in &self.excluded {

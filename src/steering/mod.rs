@@ -112,6 +112,12 @@ pub struct Wish {
     pub prefer: Option<RegionIndex>,
     /// This region after its equals in standing, whatever its level: it has just failed the same client.
     pub avoid: Option<RegionIndex>,
+    /// Whether the region in `only` or `prefer` has begun what is asked for: a soft drain, which keeps new work away, lets
+    /// it go on there. A hard one does not.
+    pub goes_on: bool,
+    /// A hash of whom the request belongs to. Among equals in standing and level it decides instead of the route's policy
+    /// (weights count where the policy is by weight), so that what belongs together goes to one region from every node.
+    pub spread: Option<u64>,
 }
 
 impl Wish {
@@ -128,6 +134,12 @@ impl Wish {
     fn place(self, region: RegionIndex) -> u8 {
         if self.prefer == Some(region) { 0 } else { 1 + u8::from(self.avoid == Some(region)) }
     }
+
+    /// Whether the request goes on with something that `region` has begun.
+    #[must_use]
+    pub fn goes_on_at(self, region: RegionIndex) -> bool {
+        self.goes_on && (self.only == Some(region) || self.prefer == Some(region))
+    }
 }
 
 impl<'a> Query<'a> {
@@ -135,6 +147,21 @@ impl<'a> Query<'a> {
     #[must_use]
     pub fn first(route: RouteIndex, client: &'a Client) -> Self {
         Self { route, client, tried: &[], full: &[], wish: Wish::default() }
+    }
+
+    /// The same of a request that is bound to the region `bound`, or prefers `preferred`, because it began something there.
+    ///
+    /// # Errors
+    /// A sentence that says which of them does not exist.
+    pub fn going_on(self, snapshot: &Snapshot, bound: Option<&str>, preferred: Option<&str>) -> Result<Self, String> {
+        let index = |name: Option<&str>| match name {
+            Some(name) => {
+                snapshot.topology.region_named(name).map(Some).ok_or_else(|| format!("there is no region {name:?}"))
+            }
+            None => Ok(None),
+        };
+        let wish = Wish { only: index(bound)?, prefer: index(preferred)?, goes_on: true, ..self.wish };
+        Ok(Self { wish, ..self })
     }
 }
 
@@ -155,22 +182,21 @@ pub fn steer(snapshot: &Snapshot, query: &Query<'_>) -> Decision {
         }
     }
     candidates.sort_unstable_by_key(Candidate::rank);
-    Decision { generation: snapshot.generation, route: query.route, candidates, excluded }
+    Decision { generation: snapshot.generation, route: query.route, wish: query.wish, candidates, excluded }
 }
 
 /// Why `region` must not be used, if it must not. Neither health nor an outage is among the reasons, unless the
 /// operator made it one with `all_down = "refuse"`.
 fn exclusion(snapshot: &Snapshot, route: &Route, query: &Query<'_>, region: RegionIndex) -> Option<Exclusion> {
     let state = snapshot.region(region);
-    if let Some(residency) = &route.residency {
-        let country = snapshot.topology.region(region).place.country;
-        if country.is_none_or(|country| !residency.countries.contains(&country)) {
-            return Some(Exclusion::Residency);
-        }
+    if route.shuts_out(&snapshot.topology, region) {
+        return Some(Exclusion::Residency);
     }
     match state.drained {
         Some(Drained::Hard) => return Some(Exclusion::Drained { is_hard: true }),
-        Some(Drained::Soft) if !route.is_regional => return Some(Exclusion::Drained { is_hard: false }),
+        Some(Drained::Soft) if !(route.is_regional || query.wish.goes_on_at(region)) => {
+            return Some(Exclusion::Drained { is_hard: false });
+        }
         _ => {}
     }
     if query.tried.contains(&region) {
@@ -194,7 +220,7 @@ fn candidate(
         (state.standing, Some(state.reason))
     } else if query.full.contains(&member.region) {
         (Standing::Strained, None)
-    } else if !is_admitted(query.client, state.name_hash, state.share_percent) {
+    } else if !is_admitted(query.wish.spread.unwrap_or(query.client.hash), state.name_hash, state.share_percent) {
         (Standing::Strained, Some(Reason::RampingUp))
     } else {
         (Standing::Up, Some(state.reason))
@@ -206,7 +232,10 @@ fn candidate(
         reason,
         wish: query.wish.place(member.region),
         level: member.level,
-        preference: policy::preference(snapshot, route, query.client, nearest, member, distance_km),
+        preference: match query.wish.spread {
+            Some(who) => policy::lot(snapshot, route, who, member),
+            None => policy::preference(snapshot, route, query.client, nearest, member, distance_km),
+        },
         tie: mix(query.client.hash ^ state.name_hash),
         distance_km,
         round_trip: state.round_trip,
@@ -215,8 +244,8 @@ fn candidate(
 
 /// Whether this client is among the `share_percent` that a recovering region gets. A client that is in stays in as the
 /// share grows.
-fn is_admitted(client: &Client, name_hash: u64, share_percent: u8) -> bool {
-    share_percent >= 100 || mix(client.hash ^ name_hash.rotate_left(32)) % 100 < u64::from(share_percent)
+fn is_admitted(who: u64, name_hash: u64, share_percent: u8) -> bool {
+    share_percent >= 100 || mix(who ^ name_hash.rotate_left(32)) % 100 < u64::from(share_percent)
 }
 
 fn distance_km(snapshot: &Snapshot, from: Coordinates, region: RegionIndex) -> f64 {

@@ -61,8 +61,15 @@ pub(super) fn preference(
         Steering::Nearest => FAR + whole(distance_km * 1_000.0),
         Steering::Latency => round_trip_us(snapshot, member),
         Steering::Priority => order(route, member),
-        Steering::Weighted => share(snapshot, client, member),
+        Steering::Weighted => share(snapshot, client.hash(), member, snapshot.topology.region(member.region).weight),
     }
+}
+
+/// The preference of one member of a route for requests that belong to `who`, from whichever node.
+pub(super) fn lot(snapshot: &Snapshot, route: &Route, who: u64, member: Member) -> u64 {
+    let is_weighted = route.steering == Steering::Weighted;
+    let weight = if is_weighted { snapshot.topology.region(member.region).weight } else { 1 };
+    share(snapshot, who, member, weight)
 }
 
 /// Measured time from this node, or what the distance from this node lets expect, microseconds.
@@ -78,14 +85,13 @@ fn order(route: &Route, member: Member) -> u64 {
     route.members.iter().position(|other| other.region == member.region).unwrap_or(usize::MAX) as u64
 }
 
-/// Weighted rendezvous: every client draws a lot for every region, and the weight bends the lots. A changed weight
+/// Weighted rendezvous: `who` draws a lot for every region, and the weight bends the lots. A changed weight
 /// or a lost region moves only the clients it must.
-fn share(snapshot: &Snapshot, client: &Client, member: Member) -> u64 {
-    let weight = snapshot.topology.region(member.region).weight;
+fn share(snapshot: &Snapshot, who: u64, member: Member, weight: u32) -> u64 {
     if weight == 0 {
         return WEIGHTLESS;
     }
-    let lot = mix(client.hash() ^ snapshot.region(member.region).name_hash.rotate_left(16));
+    let lot = mix(who ^ snapshot.region(member.region).name_hash.rotate_left(16));
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
     let fraction = ((lot >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
     whole(-fraction.ln() / f64::from(weight) * 1e12)

@@ -2,9 +2,10 @@
 //!
 //! The documentation of a key here is what editors show (`anyfront check --schema`).
 
+use super::class::{By, CookieName, FieldName, Pattern, Style, WebOrigin, WhenLost};
 use super::dates::When;
 use super::link::Cloud;
-use super::read::{Any, At, Degrees, May, Must, Whole, Written, nearest, quoted, table};
+use super::read::{Any, At, Degrees, May, Must, Told, Whole, Written, nearest, quoted, table};
 use super::words::{Also, Kind, Level, Pointer, Prefix, Statuses, Url, UrlPath};
 use super::{AllDown, ClientCertificate, Dialect, HostFrom, NatState, Steering, StreamEnd};
 use crate::geo::place::Country;
@@ -289,14 +290,26 @@ table! {
     Class "[[class]]" {
         /// On which hostnames; `*` is all.
         hostnames: May<Vec<At<String>>> = ["*"],
-        /// Below which path, byte for byte.
-        prefix: Must<Prefix>,
-        /// The shape of our own errors: OpenAI's, JSON-RPC's or problem+json.
+        /// Below which path, byte for byte. Instead of `path`.
+        prefix: May<Told<Prefix>>,
+        /// Which shape of path, byte for byte: `*` is exactly one segment, and not an empty one; `**` at the end is all
+        /// that follows. Instead of `prefix`.
+        path: May<Told<Pattern>>,
+        /// Whether it is MCP over streamable HTTP: a session stays in the region that began it (404 once that is lost, so
+        /// that clients begin anew), and methods that only read are repeated although they are POSTs.
+        mcp: May<bool> = false,
+        /// The shape of our own errors: OpenAI's, JSON-RPC's or problem+json. With `mcp` JSON-RPC's, unless it is said.
         dialect: May<Dialect> = "plain",
         /// Methods that may be repeated although the first attempt may have been processed.
         safe: May<Vec<At<Method>>> = ["GET", "HEAD", "OPTIONS"],
         /// Whether the gateway honours Idempotency-Key, so that requests that carry one may be repeated too.
         idempotency_key: May<bool> = false,
+        /// Whose pages may ask: what browsers write into Origin. Others get 403; who says no Origin is no page. Absent:
+        /// not looked at, because the service behind knows its pages better.
+        origins: May<Vec<At<WebOrigin>>>,
+        /// What keeps a client's requests together in one region. Absent: nothing, because nearness and health should
+        /// decide.
+        affinity: May<Affinity>,
         /// How long the head of an event stream waits for the first event, so that a region that dies before it can still
         /// be replaced or reported. `0s`: not at all.
         commit_hold: May<Duration> = "250ms",
@@ -326,8 +339,28 @@ table! {
     }
 }
 
+table! {
+    /// What keeps a client's requests together in one region.
+    Affinity "affinity" {
+        /// By a `cookie` that holds, sealed, which region served first; or by the value of a `header` or of the
+        /// `credential` (Authorization, or else X-Api-Key): nothing is remembered then, every value has its region among
+        /// those of equal standing and level, and nearness only matters between levels.
+        by: Must<By>,
+        /// Which header, if it goes by one.
+        header: May<Told<FieldName>>,
+        /// Of a cookie: whether it stays while its region is out (`temporary`), or names the one that served (`sticky`).
+        style: May<Style> = "temporary",
+        /// Of a cookie: whether others serve while its region is out (`move`), or nobody (`refuse`, 503).
+        lost: May<WhenLost> = "move",
+        /// What the cookie is called. Regions never see it.
+        cookie: May<CookieName> = "anyfront-affinity",
+        /// How long a cookie binds since it was made. An hour: as long as a person works on one thing.
+        ttl: May<Duration> = "1h",
+    }
+}
+
 /// Every table: how its header is written, and the keys it may have.
-pub const TABLES: [(&str, &[&str]); 15] = [
+pub const TABLES: [(&str, &[&str]); 16] = [
     (File::HEADER, File::KEYS),
     (Fleet::HEADER, Fleet::KEYS),
     (Site::HEADER, Site::KEYS),
@@ -343,6 +376,7 @@ pub const TABLES: [(&str, &[&str]); 15] = [
     (Served::HEADER, Served::KEYS),
     (Class::HEADER, Class::KEYS),
     (Link::HEADER, Link::KEYS),
+    (Affinity::HEADER, Affinity::KEYS),
 ];
 
 /// Names that keys had, or have elsewhere, and their names here. Applied where the second is a key.

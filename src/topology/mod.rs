@@ -5,6 +5,7 @@
 //! and across reloads things are called by their names.
 
 pub mod check;
+pub mod class;
 pub mod file;
 pub mod link;
 pub mod mistake;
@@ -15,7 +16,8 @@ mod words;
 
 use crate::geo::place::{Country, Place};
 use crate::names::{EndpointName, Hostname, Label};
-use http::{HeaderValue, Method};
+pub use class::{Class, Dialect, StreamEnd};
+use http::HeaderValue;
 use ipnet::IpNet;
 use link::{LinkTerms, PrivateLink};
 use rustls_pki_types::CertificateDer;
@@ -33,6 +35,9 @@ macro_rules! index {
         pub struct $name(pub u16);
 
         impl $name {
+            /// The index of nothing: what a name that is no more comes to. `check` bounds every table below it.
+            pub const NOTHING: Self = Self(u16::MAX);
+
             /// The place in the dense table this index is of.
             #[must_use]
             pub fn at(self) -> usize {
@@ -357,6 +362,23 @@ pub struct ClientAuth {
     pub is_required: bool,
 }
 
+impl Route {
+    /// Whether the file lets `region` of `topology` serve it, whatever the moment says.
+    #[must_use]
+    pub fn may_be_served_by(&self, topology: &Topology, region: RegionIndex) -> bool {
+        self.members.iter().any(|member| member.region == region) && !self.shuts_out(topology, region)
+    }
+
+    /// Whether `region` stands outside the fence.
+    #[must_use]
+    pub fn shuts_out(&self, topology: &Topology, region: RegionIndex) -> bool {
+        let country = topology.region(region).place.country;
+        self.residency
+            .as_ref()
+            .is_some_and(|residency| country.is_none_or(|country| !residency.countries.contains(&country)))
+    }
+}
+
 /// A region's part in a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -435,59 +457,4 @@ pub struct Forward {
     pub trusted_proxies: Vec<IpNet>,
     /// Certificate authorities believed at endpoints besides the public ones.
     pub trust: Vec<CertificateDer<'static>>,
-}
-
-/// A kind of traffic.
-#[derive(Clone, Debug)]
-pub struct Class {
-    /// On which hostnames; `None` is all.
-    pub hostnames: Option<HashSet<Hostname>>,
-    /// Below which path, byte for byte.
-    pub prefix: Arc<str>,
-    /// The shape of our own errors.
-    pub dialect: Dialect,
-    /// What may be repeated although it may have been processed.
-    pub safe: Vec<Method>,
-    /// Whether the gateway honours `Idempotency-Key`, so that requests that carry one may be repeated too.
-    pub idempotency_key: bool,
-    /// How long the head of an event stream waits for its first event; zero: not at all.
-    pub commit_hold: Duration,
-    /// After how long a silence a comment is put between the events of a stream; `None`: never.
-    pub keep_alive: Option<Duration>,
-    /// Which ends of an event stream are good ones.
-    pub stream_end: StreamEnd,
-}
-
-impl Class {
-    /// Whether a request may be repeated although it may have been processed.
-    #[must_use]
-    pub fn is_safe(&self, method: &Method, has_idempotency_key: bool) -> bool {
-        self.safe.contains(method) || (self.idempotency_key && has_idempotency_key)
-    }
-
-    fn takes(&self, hostname: &Hostname, path: &str) -> bool {
-        path.starts_with(&*self.prefix) && self.hostnames.as_ref().is_none_or(|names| names.contains(hostname))
-    }
-}
-
-/// Which ends of an event stream are good ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StreamEnd {
-    /// Every clean end.
-    #[default]
-    Any,
-    /// Only one after `data: [DONE]`.
-    Done,
-}
-
-/// The shape of our own errors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dialect {
-    /// `{"error":{"message":…}}` as OpenAI's API has it.
-    OpenAi,
-    /// JSON-RPC 2.0 §5.1.
-    JsonRpc,
-    /// `application/problem+json` (RFC 9457).
-    #[default]
-    Plain,
 }

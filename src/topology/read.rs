@@ -213,6 +213,20 @@ impl<T: Written> Written for Vec<At<T>> {
     }
 }
 
+/// A value that is there, though what is wrong with it may have been told: for keys of which one must be there.
+#[derive(Clone, Debug)]
+pub struct Told<T>(pub Option<T>);
+
+impl<T: Written> Written for Told<T> {
+    fn read(key: &str, value: &Spanned<DeValue<'_>>, mistakes: &mut Vec<Mistake>) -> Option<Self> {
+        Some(Self(T::read(key, value, mistakes)))
+    }
+
+    fn schema() -> Json {
+        T::schema()
+    }
+}
+
 /// Any value, as JSON.
 #[derive(Clone, Debug)]
 pub struct Any(pub Json);

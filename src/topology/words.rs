@@ -307,7 +307,10 @@ impl Word for Prefix {
         if text.contains('*') {
             return Err(Wrong::new(
                 "has a wildcard",
-                format!("a prefix takes everything below it: {}", quoted(text.split('*').next().unwrap_or("/"))),
+                format!(
+                    "a prefix takes everything below it: {}; for a * in the middle write path instead of prefix",
+                    quoted(text.split('*').next().unwrap_or("/"))
+                ),
             ));
         }
         UrlPath::parse(text).map(|UrlPath(path)| Self(path))
@@ -384,6 +387,7 @@ macro_rules! words {
         }
     };
 }
+pub(super) use words;
 
 /// What a probe does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

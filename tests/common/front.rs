@@ -393,6 +393,15 @@ impl Door {
         Self::run(origins, "", papers, |_| ())
     }
 
+    /// A node that shares what is in `secret` with others, in front of `origins`; `more` is appended to its file.
+    pub fn sharing(origins: &[&Origin], more: &str, secret: &str) -> Self {
+        Self::adjusted(origins, more, |options| {
+            let file = options.config.with_file_name("secret");
+            std::fs::write(&file, secret).expect("written");
+            options.secret_file = Some(file);
+        })
+    }
+
     fn run(
         origins: &[(&str, SocketAddr, &str)],
         forward: &str,

@@ -27,6 +27,11 @@ pub fn order(decision: &Decision) -> Vec<RegionIndex> {
     decision.candidates.iter().map(|candidate| candidate.region).collect()
 }
 
+/// Whether the request goes on with something that this region has begun.
+fn goes_on_at(world: &World, region: RegionIndex) -> bool {
+    world.wish.goes_on && [world.wish.only, world.wish.prefer].contains(&Some(region))
+}
+
 fn complete(world: &World, decision: &Decision) {
     let mut told: Vec<RegionIndex> = order(decision);
     told.extend(decision.excluded.iter().map(|(region, _)| *region));
@@ -46,7 +51,9 @@ fn nothing_forbidden(world: &World, decision: &Decision) {
         let name = &region.name;
         match state.drained {
             None => {}
-            Some(Drained::Soft) => assert!(route.is_regional, "{name} is drained"),
+            Some(Drained::Soft) => {
+                assert!(route.is_regional || goes_on_at(world, candidate.region), "{name} is drained");
+            }
             Some(Drained::Hard) => panic!("{name} is drained hard"),
         }
         if let Some(fence) = &route.residency {
@@ -124,7 +131,7 @@ fn may_be_used(world: &World, region: RegionIndex) -> bool {
     };
     let open = match state.drained {
         None => true,
-        Some(Drained::Soft) => route.is_regional,
+        Some(Drained::Soft) => route.is_regional || goes_on_at(world, region),
         Some(Drained::Hard) => false,
     };
     let alive = !matches!(state.standing, Standing::Ejected | Standing::Down);
@@ -141,6 +148,9 @@ fn pick(world: &World, left: &[Member]) -> RegionIndex {
     let level = equals.iter().map(|member| member.level).min().expect("somebody is left");
     let equals: Vec<RegionIndex> =
         equals.iter().filter(|member| member.level == level).map(|member| member.region).collect();
+    if world.wish.spread.is_some() && world.steering() != Steering::Weighted {
+        return luckiest(world, &equals, |_| 1);
+    }
     match world.steering() {
         Steering::Nearest => {
             let near: Vec<RegionIndex> =
@@ -156,7 +166,7 @@ fn pick(world: &World, left: &[Member]) -> RegionIndex {
             let members = &world.snapshot.topology.route(world.route).members;
             members.iter().map(|member| member.region).find(|region| equals.contains(region)).expect("it is a member")
         }
-        Steering::Weighted => luckiest(world, &equals),
+        Steering::Weighted => luckiest(world, &equals, |region| world.snapshot.topology.region(region).weight),
     }
 }
 
@@ -177,7 +187,7 @@ fn condition(world: &World, region: RegionIndex) -> u8 {
     match state.standing {
         Standing::Up if world.full.contains(&region) => 1,
         Standing::Up => {
-            let place_in_queue = mix(world.client.hash() ^ state.name_hash.rotate_left(32)) % 100;
+            let place_in_queue = mix(who(world) ^ state.name_hash.rotate_left(32)) % 100;
             u8::from(place_in_queue >= u64::from(state.share_percent))
         }
         Standing::Strained => 1,
@@ -185,6 +195,11 @@ fn condition(world: &World, region: RegionIndex) -> u8 {
         Standing::Ejected => 3,
         Standing::Down => 4,
     }
+}
+
+/// Whose luck it is: the client's, or theirs to whom the request belongs.
+fn who(world: &World) -> u64 {
+    world.wish.spread.unwrap_or(world.client.hash())
 }
 
 fn kilometres(world: &World, region: RegionIndex) -> f64 {
@@ -227,14 +242,13 @@ fn tie(world: &World, region: RegionIndex) -> u64 {
 }
 
 /// Everybody with a weight draws a lot that is the larger the more weight it has; the largest wins.
-fn luckiest(world: &World, among: &[RegionIndex]) -> RegionIndex {
-    let weight = |region: RegionIndex| world.snapshot.topology.region(region).weight;
+fn luckiest(world: &World, among: &[RegionIndex], weight: impl Fn(RegionIndex) -> u32) -> RegionIndex {
     let heavy: Vec<RegionIndex> = among.iter().copied().filter(|region| weight(*region) > 0).collect();
     if heavy.is_empty() {
         return least(world, among, |_| ());
     }
     let lot = |region: RegionIndex| {
-        let bits = mix(world.client.hash() ^ world.snapshot.region(region).name_hash.rotate_left(16)) >> 11;
+        let bits = mix(who(world) ^ world.snapshot.region(region).name_hash.rotate_left(16)) >> 11;
         ((bits as f64 + 0.5) / 2_f64.powi(53)).ln() / f64::from(weight(region))
     };
     *heavy.iter().max_by(|a, b| lot(**a).total_cmp(&lot(**b))).expect("somebody is left")

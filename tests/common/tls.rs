@@ -136,13 +136,13 @@ impl Stand {
             std::fs::write(path("secret"), secret).expect("written");
         }
         std::fs::write(path("regions.toml"), file(plan.origin, plan.tables)).expect("written");
-        let any = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let node = Node::start(Options {
             config: path("regions.toml"),
             site: None,
-            http: any.clone(),
-            https: any.clone(),
-            admin: any,
+            http: vec![any.into()],
+            https: vec![any.into()],
+            admin: vec![any],
             state_dir: path("state"),
             workers: plan.workers,
             certificates: Vec::new(),

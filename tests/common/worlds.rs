@@ -60,6 +60,10 @@ pub struct Plan {
     pub full: u32,
     /// Regions that the request wants alone, rather, and rather not.
     pub wish: [Option<u8>; 3],
+    /// Whether it goes on with what the region it wants has begun.
+    pub goes_on: bool,
+    /// A hash of whom it belongs to.
+    pub spread: Option<u64>,
 }
 
 /// What a plan means.
@@ -148,7 +152,7 @@ impl Plan {
             client: self.client(),
             tried: of_bits(self.tried),
             full: of_bits(self.full),
-            wish: Wish { only, prefer, avoid },
+            wish: Wish { only, prefer, avoid, goes_on: self.goes_on, spread: self.spread },
         }
     }
 
@@ -249,6 +253,8 @@ impl Bytes<'_> {
             regions: (0..count).map(|_| self.region()).collect(),
             // Last, so that older inputs mean what they meant.
             wish: std::array::from_fn(|_| Some(self.next()).filter(|byte| *byte > 0xc0)),
+            goes_on: self.next() & 1 == 1,
+            spread: Some(self.wide()).filter(|hash| *hash > u64::MAX / 2),
         }
     }
 }

@@ -98,6 +98,16 @@ pub struct Ask {
     pub path: String,
     pub body: Bytes,
     pub id: String,
+    /// Further header fields.
+    pub fields: Vec<(&'static str, String)>,
+}
+
+impl Ask {
+    /// With one more header field.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.fields.push((name, value.into()));
+        self
+    }
 }
 
 /// A GET of `/v1/whoami` under that hostname.
@@ -107,7 +117,14 @@ pub fn get(host: &str) -> Ask {
 
 /// A GET of that path.
 pub fn get_path(host: &str, path: &str) -> Ask {
-    Ask { host: hostname(host), method: Method::GET, path: path.to_owned(), body: Bytes::new(), id: new_id("get") }
+    Ask {
+        host: hostname(host),
+        method: Method::GET,
+        path: path.to_owned(),
+        body: Bytes::new(),
+        id: new_id("get"),
+        fields: Vec::new(),
+    }
 }
 
 /// A short completion, not streamed: it costs money, so it is not repeated.
@@ -124,6 +141,7 @@ pub fn completion(host: &str, stream: bool, tokens: u64) -> Ask {
         path: "/v1/chat/completions".to_owned(),
         body: Bytes::from(body.to_string()),
         id: new_id("post"),
+        fields: Vec::new(),
     }
 }
 
@@ -233,7 +251,11 @@ impl Client {
             .method(ask.method.clone())
             .uri(&ask.path)
             .header("host", &ask.host)
-            .header("x-request-id", &ask.id)
+            .header("x-request-id", &ask.id);
+        let request = ask
+            .fields
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, value))
             .body(Full::new(ask.body.clone()))
             .expect("a request");
         if let Err(error) = self.sender.ready().await {

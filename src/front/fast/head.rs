@@ -92,7 +92,7 @@ pub fn look(bytes: &[u8], mut lines: Vec<(usize, usize)>) -> Look {
             "connection" if field.value.eq_ignore_ascii_case(b"keep-alive") => {}
             "connection" if field.value.eq_ignore_ascii_case(b"close") => closes = true,
             "host" | "connection" | "expect" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "via"
-            | "cdn-loop" => return Look::NotSimple,
+            | "cdn-loop" | "mcp-session-id" => return Look::NotSimple,
             "content-length" => {
                 let number = std::str::from_utf8(field.value).ok().and_then(|text| text.parse::<u64>().ok());
                 match number.filter(|number| length.is_none() && *number <= BODY_BYTES_MAX) {

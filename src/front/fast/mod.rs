@@ -271,7 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let path = text(asked.target)?;
         let path = path.split_once('?').map_or(path, |(path, _)| path);
         let class = topology.class(hostname, path);
-        if Manner::of(class).follows() || asked.patience.against(&topology.forward).is_some() {
+        if !class.is_plain() || Manner::of(class).follows() || asked.patience.against(&topology.forward).is_some() {
             return None;
         }
         let is_safe = class.is_safe(&asked.method, asked.has_idempotency_key);
@@ -479,6 +479,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             hostname: errand.hostname.clone(),
             client: Arc::clone(&errand.client),
             method: asked.method.clone(),
+            wish: None,
             region: Some(errand.snapshot.topology.region(errand.target.region).name.clone()),
             status,
             attempts: errand.attempts,
