@@ -5,12 +5,11 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS = regions_toml hostname authority target steer geo_file geo_list proxy_header http2_frames websocket
 
-# What tests run besides Rust: Debian's packages, and the programs by which they are known.
-TEST_PACKAGES = curl bsdutils
-TEST_PROGRAMS = curl script
+# What tests run besides Rust: programs, and Debian's packages that bring them.
+TEST_PROGRAMS = curl:curl script:bsdutils python3:python3-venv node:nodejs npm:npm chromium:chromium
 
 .DEFAULT_GOAL = help
-.PHONY: help run lab test test-needs bench load bench-machines fuzz geoip
+.PHONY: help run lab test test-needs test-clients bench load bench-machines fuzz geoip
 
 help: ## what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
@@ -20,7 +19,7 @@ run: ## a whole world on loopback with the real router in front, ready for curl
 	@$(CARGO) build --quiet --bin anyfront
 	@target/debug/anyfront lab $(LAB)
 
-test: test-needs ## formatting, lints with warnings as errors, all tests
+test: test-needs test-clients ## formatting, lints with warnings as errors, all tests
 	@echo "== formatting"
 	@$(CARGO) fmt --all --check
 	@echo "== lints"
@@ -32,7 +31,7 @@ test: test-needs ## formatting, lints with warnings as errors, all tests
 		$(CARGO) test --workspace --quiet --no-fail-fast; \
 	fi
 	@if [ -s target/test-skipped ]; then \
-		echo; echo "!! SKIPPED, because a program is missing:"; sed 's/^/!!   /' target/test-skipped; \
+		echo; echo "!! SKIPPED, because something is missing:"; sed 's/^/!!   /' target/test-skipped; \
 	else \
 		echo "== nothing was skipped"; \
 	fi
@@ -40,16 +39,22 @@ test: test-needs ## formatting, lints with warnings as errors, all tests
 # Installs what is missing where that is possible; notes what stays missing, so that nobody takes silence for proof.
 test-needs:
 	@mkdir -p target && : > target/test-skipped
-	@missing=; for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null 2>&1 || missing="$$missing $$program"; done; \
+	@missing=; packages=; for need in $(TEST_PROGRAMS); do command -v $${need%:*} >/dev/null 2>&1 || { \
+		missing="$$missing $${need%:*}"; packages="$$packages $${need#*:}"; }; done; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 			echo "== installing$$missing"; \
-			(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $(TEST_PACKAGES)) >/dev/null || true; \
+			(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$packages) >/dev/null || true; \
 		fi; \
 		for program in $$missing; do \
 			command -v $$program >/dev/null 2>&1 || echo "tests that need $$program" >> target/test-skipped; \
 		done; \
 	fi
+
+# The official SDKs and clients that customers use, as pinned in tests/clients, into target/clients; a browser is
+# Debian's. Nothing to do when the lists have not changed.
+test-clients: test-needs
+	@tests/clients/install | sed 's/^/tests with /' >> target/test-skipped
 
 # Sanitizers need a nightly compiler and find nothing in a crate that forbids unsafe code: coverage alone guides.
 # New inputs are kept in fuzz/corpus on this machine; the seeds in fuzz/seeds are small and everybody's.
@@ -71,10 +76,13 @@ bench: ## CPU per request beside Debian's nginx and HAProxy (BENCH="--rounds 3 -
 	@$(CARGO) bench --bench doors -- $(BENCH)
 
 # Quick to build rather than quick to run: the whole world shares the machine with the router.
-load: ## kills every region and pair under 2,000 requests a second, and reloads for a minute (ten minutes)
+load: test-clients ## kills every region and pair under 2,000 requests a second, reloads for a minute, cuts 10,000 streams (ten minutes)
 	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 		ANYFRONT_LOAD_RPS=$${ANYFRONT_LOAD_RPS:-2000} ANYFRONT_RELOAD_SECONDS=$${ANYFRONT_RELOAD_SECONDS:-60} \
 		$(CARGO) test --release --test outage_load --test reload -- --nocapture --test-threads=1
+	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		ANYFRONT_CUT_STREAMS=$${ANYFRONT_CUT_STREAMS:-10000} \
+		$(CARGO) test --release --test clients truncation -- --nocapture --test-threads=1
 
 bench-machines: ## what steering, geography and control cost, quickly
 	@$(CARGO) bench --bench machines -- --quick

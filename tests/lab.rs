@@ -357,6 +357,28 @@ async fn a_cut_comes_after_the_head_and_a_part() {
 }
 
 #[tokio::test]
+async fn a_cut_may_come_after_exactly_so_many_octets_of_one_answer_or_all() {
+    let world = plain();
+    let orf = address(&world, "orf");
+    let cut = async |path: &str, field: &str| {
+        let mut stream = connect(orf).await;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: lab\r\n{field}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it is taken");
+        let mut answer = Vec::new();
+        timeout(BOUND, stream.read_to_end(&mut answer)).await.expect("no hanging").expect_err("a reset");
+        body(&String::from_utf8_lossy(&answer)).to_owned()
+    };
+    for bytes in [0, 1, 333] {
+        assert_eq!(cut("/bytes/1000", &format!("x-lab-cut-at: {bytes}\r\n")).await.len(), bytes);
+    }
+    // 20 octets, in a chunk of their own.
+    let events = cut("/events?n=3&ms=0", "x-lab-cut-at: 20\r\n").await;
+    assert!(events.starts_with("14\r\nid: 1\ndata: {\"left_u\r\n"), "{events:?}");
+    world.fault(&aim("orf"), Fault::CutAfter { bytes: 7 }).expect("it breaks");
+    assert_eq!(cut("/bytes/1000", "").await.len(), 7);
+}
+
+#[tokio::test]
 async fn a_stream_that_runs_is_cut_too() {
     let world = secure();
     for http1_only in [true, false] {

@@ -146,6 +146,9 @@ struct BreakArgs {
     /// slow: how many times as far away
     #[arg(long, value_name = "X")]
     times: Option<f64>,
+    /// cut: after how many octets of the body [default: half of it]
+    #[arg(long, value_name = "N")]
+    bytes: Option<u64>,
     /// unserved: what the region wants, asking elsewhere or later [default: elsewhere]
     #[arg(long, value_name = "HINT", value_parser = Hint::WORDS)]
     hint: Option<String>,
@@ -172,6 +175,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 status: args.status,
                 ms: args.ms,
                 times: args.times,
+                bytes: args.bytes,
                 hint: args.hint,
                 for_s: args.lasts.map(|lasts| lasts.as_secs_f64()),
             };

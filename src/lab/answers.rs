@@ -35,6 +35,13 @@ const SLOW_MS_MAX: u64 = 600_000;
 /// Most octets of `/bytes/N`: a tebibyte.
 const BYTES_MAX: u64 = 1 << 40;
 
+/// Most events of `/events`.
+const EVENTS_MAX: u64 = 100_000;
+/// A request with this field has its answer cut after so many octets of the body: one request's own fault.
+const CUT_AT: &str = "x-lab-cut-at";
+/// And one with this field is answered so many milliseconds later.
+const LATE_MS: &str = "x-lab-late-ms";
+
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -48,6 +55,9 @@ pub(super) async fn answer(
     scissors: Scissors,
 ) -> Result<Reply, Infallible> {
     let is_head = request.method() == Method::HEAD;
+    let is_shared = request.version() == Version::HTTP_2;
+    let cut_at = in_field(&request, CUT_AT);
+    let late_ms = in_field(&request, LATE_MS).unwrap_or(0).min(SLOW_MS_MAX);
     let is_probe = request.uri().path() == "/health";
     let number = core.log.begin(logged(&core, &request));
     let asked = Asked { core: Arc::clone(&core), scissors, number };
@@ -60,7 +70,7 @@ pub(super) async fn answer(
         Fault::Unserved { share, hint } if !is_probe && core.chance(number) < share => declined = Some(hint),
         _ => {}
     }
-    let wait = core.round_trip.mul_f64(times) + late_by;
+    let wait = core.round_trip.mul_f64(times) + late_by + Duration::from_millis(late_ms);
     if !wait.is_zero() {
         sleep(wait).await;
     }
@@ -76,6 +86,9 @@ pub(super) async fn answer(
     core.log.answer(number, reply.status().as_u16(), injected.is_some() || declined.is_some());
     let entry = Entry { log: Arc::clone(&core.log), number, clock: core.clock };
     reply.body_mut().belongs_to(entry, is_head);
+    if let Some(bytes) = cut_at {
+        reply.body_mut().is_cut_at(bytes, is_shared);
+    }
     reply.headers_mut().insert("x-lab-endpoint", core.endpoint_header.clone());
     Ok(reply)
 }
@@ -166,8 +179,9 @@ impl Asked {
                 None => self.wrong(400, "it should read /bytes/N, N octets, at most a tebibyte"),
             },
             ["slow"] => self.slow(&query).await,
+            ["events"] => self.events(&query),
             ["trailers"] => self.trailers(),
-            _ => self.wrong(404, "there is /health, /whoami, /v1/models, /v1/embeddings, /v1/chat/completions, /bytes/N, /echo, /status/CODE, /slow?ms=N, /trailers, /mcp, /TENANT/mcp/SERVER/server, /ws and, by gRPC, /anyfront.lab.Echo/Say and /Count"),
+            _ => self.wrong(404, "there is /health, /whoami, /v1/models, /v1/embeddings, /v1/chat/completions, /bytes/N, /echo, /status/CODE, /slow?ms=N, /events?n=N&ms=N, /trailers, /mcp, /TENANT/mcp/SERVER/server, /ws and, by gRPC, /anyfront.lab.Echo/Say and /Count"),
         }
     }
 
@@ -233,12 +247,7 @@ impl Asked {
         };
         match say(&body) {
             Ok(Completion::Whole(body)) => self.whole(StatusCode::OK, JSON, body),
-            Ok(Completion::Streamed(left)) => {
-                let events = Source::Events { left, pace: self.core.token_pace };
-                let mut reply = self.reply(StatusCode::OK, EVENTS, events);
-                reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-                reply
-            }
+            Ok(Completion::Streamed(left)) => self.event_stream(Source::Events { left, pace: self.core.token_pace }),
             Err(Wrong(status, why)) => self.wrong(status, &why),
         }
     }
@@ -285,8 +294,26 @@ impl Asked {
         }
     }
 
+    /// A stream of events for anybody who may only GET, such as a browser's `EventSource`.
+    fn events(&self, query: &str) -> Reply {
+        let pace = parameter(query, "ms=").filter(|ms| *ms <= SLOW_MS_MAX);
+        match (parameter(query, "n=").filter(|count| *count <= EVENTS_MAX), pace) {
+            (Some(left), Some(ms)) => {
+                let (pace, clock) = (Duration::from_millis(ms), self.core.clock);
+                self.event_stream(Source::Ticks { left, count: 0, pace, clock })
+            }
+            _ => self.wrong(400, "it should read /events?n=N&ms=N: how many, and how far apart"),
+        }
+    }
+
+    fn event_stream(&self, source: Source) -> Reply {
+        let mut reply = self.reply(StatusCode::OK, EVENTS, source);
+        reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        reply
+    }
+
     async fn slow(&self, query: &str) -> Reply {
-        let ms = query.split('&').find_map(|pair| pair.strip_prefix("ms=")).and_then(|ms| ms.parse::<u64>().ok());
+        let ms = parameter(query, "ms=");
         match ms.filter(|ms| *ms <= SLOW_MS_MAX) {
             Some(ms) => {
                 sleep(Duration::from_millis(ms)).await;
@@ -389,7 +416,7 @@ async fn echo_messages(core: &Core, upgraded: Upgraded, scissors: &Scissors) {
     let echo = async {
         let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
         while let Some(Ok(message)) = socket.next().await {
-            let is_cut = core.weather.borrow().fault == Fault::Cut;
+            let is_cut = matches!(core.weather.borrow().fault, Fault::Cut | Fault::CutAfter { .. });
             if is_cut {
                 scissors.cut();
                 return;
@@ -408,6 +435,16 @@ async fn echo_messages(core: &Core, upgraded: Upgraded, scissors: &Scissors) {
             scissors.cut();
         } => {}
     }
+}
+
+/// The number in a field of the request.
+fn in_field(request: &Request<Incoming>, name: &str) -> Option<u64> {
+    request.headers().get(name)?.to_str().ok()?.parse().ok()
+}
+
+/// The number behind `name=` in a query.
+fn parameter(query: &str, name: &str) -> Option<u64> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)).and_then(|number| number.parse().ok())
 }
 
 /// Length and SHA-256 of a body.

@@ -3,13 +3,14 @@
 use super::fault::{Fault, LUMP_HOLDS};
 use super::logbook::Logbook;
 use super::wire::{Scissors, Weather};
-use crate::moment::Clock;
+use crate::moment::{Clock, Moment};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -48,6 +49,17 @@ pub(super) enum Source {
         /// How long each pause is.
         pace: Duration,
     },
+    /// Events that say when they left (microseconds of the world's clock), with a pause before each but the first.
+    Ticks {
+        /// How many are still to come.
+        left: u64,
+        /// How many were.
+        count: u64,
+        /// How long each pause is.
+        pace: Duration,
+        /// What they read.
+        clock: Clock,
+    },
     /// First this, then a comment now and then, and never an end.
     Listening(Option<Bytes>),
     /// Nothing is left.
@@ -72,6 +84,12 @@ pub(super) struct Answer {
     has_none: bool,
     passed_bytes: u64,
     whole_bytes: Option<u64>,
+    /// Where this answer alone is cut, octets.
+    cut_at: Option<u64>,
+    /// Whether others share its connection, and live on when it is cut alone.
+    is_shared: bool,
+    /// Whether a cut went through an event: what is left of it never comes.
+    is_maimed: bool,
     pause: Option<Pin<Box<Sleep>>>,
     is_cutting: bool,
 }
@@ -88,7 +106,7 @@ impl Answer {
             Source::Whole(bytes) => Some(bytes.len() as u64),
             Source::Zeros(count) => Some(*count),
             Source::Done => Some(0),
-            Source::Echo { .. } | Source::Events { .. } | Source::Listening(_) => None,
+            Source::Echo { .. } | Source::Events { .. } | Source::Ticks { .. } | Source::Listening(_) => None,
         };
         Self {
             source,
@@ -99,6 +117,9 @@ impl Answer {
             has_none: false,
             passed_bytes: 0,
             whole_bytes,
+            cut_at: None,
+            is_shared: false,
+            is_maimed: false,
             pause: None,
             is_cutting: false,
         }
@@ -110,6 +131,11 @@ impl Answer {
         self
     }
 
+    /// Dies after so many octets, whatever the weather; with its connection, unless that is shared.
+    pub(super) fn is_cut_at(&mut self, bytes: u64, is_shared: bool) {
+        (self.cut_at, self.is_shared) = (Some(bytes), is_shared);
+    }
+
     /// Ticks off `entry` when everything is handed over; `has_none`: nothing will be, as with HEAD.
     pub(super) fn belongs_to(&mut self, entry: Entry, has_none: bool) {
         self.entry = Some(entry);
@@ -118,17 +144,34 @@ impl Answer {
 
     fn is_done(&self) -> bool {
         let is_empty = match &self.source {
-            Source::Done | Source::Zeros(0) => true,
+            Source::Done | Source::Zeros(0) | Source::Ticks { left: 0, .. } => true,
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Events { left, .. } => left.is_empty(),
-            Source::Zeros(_) | Source::Echo { .. } | Source::Listening(_) => false,
+            Source::Zeros(_) | Source::Echo { .. } | Source::Ticks { .. } | Source::Listening(_) => false,
         };
-        is_empty && self.trailers.is_none()
+        is_empty && self.trailers.is_none() && !self.is_maimed
     }
 
-    /// How much may pass before the answer is cut, octets.
-    fn cut_after(&self) -> u64 {
-        self.whole_bytes.map_or(1, |whole| (whole / 2).clamp(1, CUT_AFTER_BYTES_MAX))
+    /// How much may pass before the answer is cut, octets; `None`: it is not.
+    fn cut_after(&self) -> Option<u64> {
+        let fault = self.weather.borrow().fault;
+        let by_weather = match (fault, self.whole_bytes, &self.source) {
+            (Fault::CutAfter { bytes }, ..) => Some(bytes),
+            (Fault::Cut, Some(whole), _) => Some((whole / 2).clamp(1, CUT_AFTER_BYTES_MAX)),
+            // The first event, whole.
+            (Fault::Cut, None, Source::Events { left, .. }) if self.passed_bytes == 0 => {
+                Some(left.front().map_or(1, |event| event.len() as u64))
+            }
+            (Fault::Cut, None, _) => Some(self.passed_bytes.max(1)),
+            _ => None,
+        };
+        self.cut_at.or(by_weather)
+    }
+
+    /// How long the pause before the next event is.
+    fn pause_of(&self, pace: Duration) -> Duration {
+        let times = if let Fault::Slow { times, .. } = self.weather.borrow().fault { times } else { 1.0 };
+        pace.mul_f64(times)
     }
 
     /// For how long a stream is held back now by what is wrong with it. What is gathered becomes one piece.
@@ -148,11 +191,7 @@ impl Answer {
     }
 
     /// The next octets, no more than `bytes_max` where that can be chosen.
-    fn poll_source(
-        &mut self,
-        cx: &mut Context<'_>,
-        bytes_max: u64,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_source(&mut self, cx: &mut Context<'_>, bytes_max: u64) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let bytes = match &mut self.source {
             Source::Whole(bytes) if !bytes.is_empty() => bytes.split_to(bytes_max.min(bytes.len())),
@@ -169,36 +208,46 @@ impl Answer {
                 if frame.is_none() {
                     self.source = Source::Done;
                 }
-                return Poll::Ready(frame);
+                return Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)));
             }
             Source::Events { left, pace } => match left.pop_front() {
                 Some(event) => {
-                    let times = if let Fault::Slow { times, .. } = self.weather.borrow().fault { times } else { 1.0 };
+                    let pace = *pace;
                     if !left.is_empty() && !pace.is_zero() {
-                        self.pause = Some(Box::pin(sleep(pace.mul_f64(times))));
+                        self.pause = Some(Box::pin(sleep(self.pause_of(pace))));
                     }
                     event
                 }
                 None => return Poll::Ready(None),
             },
+            Source::Ticks { left, count, pace, clock } if *left > 0 => {
+                (*left, *count) = (*left - 1, *count + 1);
+                let left_us = clock.now().since(Moment::ZERO).as_micros();
+                let event = Bytes::from(format!("id: {count}\ndata: {{\"left_us\":{left_us}}}\n\n"));
+                let (is_last, pace) = (*left == 0, *pace);
+                if !is_last && !pace.is_zero() {
+                    self.pause = Some(Box::pin(sleep(self.pause_of(pace))));
+                }
+                event
+            }
             Source::Listening(first) => {
                 self.pause = Some(Box::pin(sleep(COMMENT_EVERY)));
                 first.take().unwrap_or(Bytes::from_static(b":\n\n"))
             }
-            Source::Whole(_) | Source::Zeros(_) | Source::Done => return Poll::Ready(None),
+            Source::Whole(_) | Source::Zeros(_) | Source::Ticks { .. } | Source::Done => return Poll::Ready(None),
         };
-        Poll::Ready(Some(Ok(Frame::data(bytes))))
+        self.is_maimed = bytes.len() > bytes_max;
+        Poll::Ready(Some(Ok(Frame::data(bytes.slice(..bytes_max.min(bytes.len()))))))
     }
 }
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
-        let is_cut = this.weather.borrow().fault == Fault::Cut;
-        let bytes_max = if is_cut { this.cut_after().saturating_sub(this.passed_bytes) } else { u64::MAX };
+        let bytes_max = this.cut_after().map_or(u64::MAX, |bytes| bytes.saturating_sub(this.passed_bytes));
         if bytes_max == 0 && !this.is_cutting {
             this.is_cutting = true;
             this.pause = Some(Box::pin(sleep(CUT_PAUSE)));
@@ -208,6 +257,9 @@ impl Body for Answer {
             this.pause = None;
         }
         if this.is_cutting {
+            if this.is_shared {
+                return Poll::Ready(Some(Err(io::Error::other("a fault of the lab"))));
+            }
             this.scissors.cut();
             return Poll::Pending;
         }
@@ -235,7 +287,9 @@ impl Body for Answer {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Zeros(left) => SizeHint::with_exact(*left),
             Source::Done => SizeHint::with_exact(0),
-            Source::Echo { .. } | Source::Events { .. } | Source::Listening(_) => SizeHint::default(),
+            Source::Echo { .. } | Source::Events { .. } | Source::Ticks { .. } | Source::Listening(_) => {
+                SizeHint::default()
+            }
         }
     }
 }

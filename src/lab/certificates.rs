@@ -119,12 +119,20 @@ impl Pair {
     /// # Errors
     /// If TLS does not accept the pair.
     pub fn server(&self) -> Result<Arc<ServerConfig>, MakeError> {
+        self.server_of(&[ALPN_HTTP2, ALPN_HTTP1])
+    }
+
+    /// TLS with this certificate, and these protocols by ALPN.
+    ///
+    /// # Errors
+    /// If TLS does not accept the pair.
+    pub fn server_of(&self, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, MakeError> {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![self.certificate.clone()], key)?;
-        config.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(Arc::new(config))
     }
 }

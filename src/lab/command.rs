@@ -46,6 +46,9 @@ pub struct Break {
     /// How many times as far away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<f64>,
+    /// Octets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// `elsewhere` or `later`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -121,8 +124,9 @@ async fn obey(inhabitants: &Inhabitants, request: Request<Incoming>) -> Result<J
 /// What an order means.
 fn understood(order: &Break) -> Result<(Aim, Fault, Option<Duration>), String> {
     let aim = Aim::parse(&order.target)?;
-    let Break { share, status, ms, times, .. } = *order;
-    let fault = Wanted { kind: order.kind.clone(), share, status, ms, times, hint: order.hint.clone() }.fault()?;
+    let Break { share, status, ms, times, bytes, .. } = *order;
+    let hint = order.hint.clone();
+    let fault = Wanted { kind: order.kind.clone(), share, status, ms, times, bytes, hint }.fault()?;
     let lasts = match order.for_s {
         Some(seconds) if !(0.001..=FOR_S_MAX).contains(&seconds) => {
             return Err(format!("for_s {seconds} is not between 0.001 and {FOR_S_MAX} seconds"));

@@ -48,6 +48,11 @@ pub enum Fault {
     },
     /// Answers die in the middle: the connection is reset after the head and a part of the body.
     Cut,
+    /// As `Cut`, after exactly so much of the body.
+    CutAfter {
+        /// Octets of the body; 0 is the head alone.
+        bytes: u64,
+    },
     /// The certificate is somebody else's, self-signed and expired. Without TLS: what answers does not speak HTTP.
     /// Open connections are left alone, as an expired certificate leaves them.
     Tls,
@@ -79,7 +84,7 @@ impl Fault {
             Self::Error { .. } => "error",
             Self::Unserved { .. } => "unserved",
             Self::Slow { .. } => "slow",
-            Self::Cut => "cut",
+            Self::Cut | Self::CutAfter { .. } => "cut",
             Self::Tls => "tls",
             Self::Flap { .. } => "flap",
             Self::Hang => "hang",
@@ -127,6 +132,7 @@ impl fmt::Display for Fault {
             }
             Self::Slow { by, times: 1.0 } => write!(f, "slow ({by:?} longer)"),
             Self::Slow { by, times } => write!(f, "slow ({by:?} longer, {times} times as far)"),
+            Self::CutAfter { bytes } => write!(f, "cut (after {bytes} octets)"),
             Self::Flap { period } => write!(f, "flap (every {period:?})"),
             _ => f.write_str(self.kind()),
         }
@@ -146,6 +152,8 @@ pub struct Wanted {
     pub ms: Option<u64>,
     /// For `slow`: how many times as far away.
     pub times: Option<f64>,
+    /// For `cut`: after how many octets of the body.
+    pub bytes: Option<u64>,
     /// For `unserved`: one of [`Hint::WORDS`].
     pub hint: Option<String>,
 }
@@ -169,7 +177,7 @@ impl Wanted {
                     self.ms.map_or(if self.times.is_some() { Duration::ZERO } else { SLOW_BY }, Duration::from_millis);
                 Fault::Slow { by, times: self.times.unwrap_or(1.0) }
             }
-            "cut" => Fault::Cut,
+            "cut" => self.bytes.map_or(Fault::Cut, |bytes| Fault::CutAfter { bytes }),
             "tls" => Fault::Tls,
             "flap" => Fault::Flap { period: self.ms.map_or(FLAP_PERIOD, Duration::from_millis) },
             "hang" => Fault::Hang,
@@ -207,6 +215,7 @@ impl Wanted {
             (self.hint.is_some(), "hint", is_unserved, "unserved"),
             (self.status.is_some(), "status", is_error, "error"),
             (self.times.is_some(), "times", is_slow, "slow"),
+            (self.bytes.is_some(), "bytes", fault.kind() == "cut", "cut"),
             (self.ms.is_some(), "ms", is_slow || matches!(fault, Fault::Flap { .. }), "slow and flap"),
         ] {
             if said && !fits {
@@ -291,6 +300,9 @@ mod tests {
         assert!(Wanted { status: Some(404), ..wanted("error") }.fault().is_err());
         assert!(Wanted { times: Some(0.5), ..wanted("slow") }.fault().is_err());
         assert!(Wanted { ms: Some(u64::MAX), ..wanted("flap") }.fault().is_err());
+        assert!(Wanted { bytes: Some(1), ..wanted("hang") }.fault().is_err());
+        let cut = Wanted { bytes: Some(0), ..wanted("cut") }.fault();
+        assert_eq!(cut, Ok(Fault::CutAfter { bytes: 0 }));
         let slow = Wanted { times: Some(3.0), ..wanted("slow") }.fault();
         assert_eq!(slow, Ok(Fault::Slow { by: Duration::ZERO, times: 3.0 }));
     }

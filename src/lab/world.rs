@@ -13,6 +13,7 @@ use crate::limits::ENDPOINTS_PER_REGION_MAX;
 use crate::moment::{Clock, mix};
 use crate::names::Label;
 use crate::node::Options;
+use crate::tls::{ALPN_HTTP1, ALPN_HTTP2};
 use crate::topology::{Region, Site, Topology};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -49,6 +50,8 @@ pub struct Settings {
     pub endpoints_per_region: usize,
     /// Whether they speak TLS.
     pub is_tls: bool,
+    /// Whether they speak HTTP/2 by TLS, besides HTTP/1.1.
+    pub speaks_http2: bool,
     /// Whether the node shall believe `X-Forwarded-For` from loopback.
     pub trusts_loopback: bool,
     /// 1 is the true distance of regions, 0 none.
@@ -74,6 +77,7 @@ impl Default for Settings {
             site: None,
             endpoints_per_region: 1,
             is_tls: true,
+            speaks_http2: true,
             trusts_loopback: false,
             latency_scale: 0.0,
             token_pace: Duration::from_millis(5),
@@ -438,7 +442,9 @@ fn open(
     clock: Clock,
 ) -> Result<Vec<Standin>, LabError> {
     let tls = if settings.is_tls {
-        Some((authority.sign(plan::endpoint_names(fleet))?.server()?, Pair::wrong()?.server()?))
+        let spoken = if settings.speaks_http2 { &[ALPN_HTTP2, ALPN_HTTP1][..] } else { &[ALPN_HTTP1] };
+        let right = authority.sign(plan::endpoint_names(fleet))?.server_of(spoken)?;
+        Some((right, Pair::wrong()?.server_of(spoken)?))
     } else {
         None
     };

@@ -303,6 +303,12 @@ impl Fleet {
         self.until_all(Standing::Up, SOON).await;
     }
 
+    /// Asks the node to stop, as a signal does; the thread ends when it has.
+    pub fn stop_node(&mut self) -> std::thread::JoinHandle<()> {
+        let node = self.node.take().expect("it runs");
+        std::thread::spawn(|| node.stop())
+    }
+
     pub fn node(&self) -> &Node {
         self.node.as_ref().expect("it runs")
     }
