@@ -195,7 +195,7 @@ struct Outcome {
 
 impl Outcome {
     fn status(&self) -> &str {
-        let end = self.end.as_ref().unwrap_or_else(|error| panic!("{error}"));
+        let end = self.end.as_ref().expect("a whole answer");
         end.get("grpc-status").map_or("none", |status| status.to_str().expect("text"))
     }
 

@@ -67,7 +67,7 @@ fn state(text: &str) -> Result<NatState, String> {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { config, url, admin_token_file, format, region, state } = args;
     let (fleet, ledger, known) = match url {
-        Some(admin) => from_node(AdminArgs { admin, admin_token_file }.client()?)?,
+        Some(admin) => from_node(&AdminArgs { admin, admin_token_file }.client()?)?,
         None => from_file(&config)?,
     };
     if let Some(unknown) = region.iter().find(|name| !known.contains(name)) {
@@ -97,7 +97,7 @@ fn from_file(path: &std::path::Path) -> anyhow::Result<Known> {
     Ok((topology.fleet.to_string(), ledger, known))
 }
 
-fn from_node(client: Client) -> anyhow::Result<Known> {
+fn from_node(client: &Client) -> anyhow::Result<Known> {
     let document: serde_json::Value = client.get("/nat-ips")?;
     let ledger = Ledger::from_document(&document).context("the node's document is not understood")?;
     let mut known: Vec<String> = ledger.entries.iter().map(|entry| entry.region.clone()).collect();

@@ -16,7 +16,8 @@ pub fn malformed(parts: &Parts) -> Option<&'static str> {
         return Some("the request's scheme is neither https nor http");
     }
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
-    if !path.starts_with('/') && !(path == "*" && parts.method == Method::OPTIONS) {
+    let is_about_us = path == "*" && parts.method == Method::OPTIONS;
+    if !(path.starts_with('/') || is_about_us) {
         return Some("the request's path does not begin with a slash");
     }
     if parts.headers.values().any(|value| is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last())) {

@@ -146,7 +146,7 @@ impl Asked<'_> {
         let wanted = call["params"]["protocolVersion"].as_str().unwrap_or_default();
         let version = VERSIONS.iter().find(|known| **known == wanted).unwrap_or(&VERSIONS[0]);
         let result = json!({"protocolVersion": version, "capabilities": capabilities(), "serverInfo": info()});
-        Said { session: Some(sessions.begin()), ..self.framed(Vec::new(), result_of(&call["id"], &result)) }
+        Said { session: Some(sessions.begin()), ..self.framed(&[], result_of(&call["id"], &result)) }
     }
 
     /// What is said to one call, in whichever era.
@@ -155,7 +155,7 @@ impl Asked<'_> {
             return Said::new(202, Content::Nothing);
         }
         let notices = if call["params"]["name"] == "slow" { progress(call) } else { Vec::new() };
-        self.framed(notices, self.replied(call))
+        self.framed(&notices, self.replied(call))
     }
 
     /// A batch is answered by one.
@@ -168,7 +168,7 @@ impl Asked<'_> {
     }
 
     /// As events where something goes before the reply, or where only events are accepted.
-    fn framed(&self, notices: Vec<Json>, reply: Json) -> Said {
+    fn framed(&self, notices: &[Json], reply: Json) -> Said {
         let takes_events = self.accepts("text/event-stream");
         if takes_events && (!notices.is_empty() || !self.accepts("application/json")) {
             let events = notices.iter().chain([&reply]).enumerate();
@@ -225,7 +225,7 @@ impl Asked<'_> {
                 "supportedVersions": versions, "capabilities": capabilities(), "serverInfo": info(),
                 "resultType": "complete", "ttlMs": 60_000, "cacheScope": "public",
             });
-            return self.framed(Vec::new(), result_of(id, &result));
+            return self.framed(&[], result_of(id, &result));
         }
         self.said(&call)
     }

@@ -47,6 +47,10 @@ pub struct Asked {
 
 /// What the first bytes of a connection are.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "taken apart where it is made: a box would cost every request an allocation"
+)]
 pub enum Look {
     /// Not all of a head yet.
     Partial,

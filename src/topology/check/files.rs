@@ -82,7 +82,7 @@ impl Proof<'_> {
     pub(super) fn authorization(&mut self, written: &At<String>, is_told: bool) -> Option<HeaderValue> {
         let before = self.mistakes.len();
         let bytes = self.bytes("authorization_file", written, AUTHORIZATION_FILE_BYTES_MAX);
-        let text = bytes.as_deref().map(|bytes| bytes.trim_ascii());
+        let text = bytes.as_deref().map(<[u8]>::trim_ascii);
         let mut value = text.filter(|text| !text.is_empty()).and_then(|text| HeaderValue::from_bytes(text).ok());
         match &mut value {
             Some(value) => value.set_sensitive(true),

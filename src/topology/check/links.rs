@@ -68,7 +68,7 @@ impl Proof<'_> {
         if known.is_none() && !is_told {
             let mut names: Vec<&str> = self.region_by_name.keys().copied().filter(|_| self.may_suggest()).collect();
             names.sort_unstable();
-            let help = match nearest(name.as_str(), names.into_iter()) {
+            let help = match nearest(name.as_str(), names) {
                 Some(meant) => format!("did you mean {meant:?}?"),
                 None => "name the region of a [[region]]".to_owned(),
             };

@@ -310,7 +310,8 @@ impl Proof<'_> {
     /// Keys that mean nothing for a kind.
     fn idle_keys(&mut self, told: &file::Probe, kind: Kind) {
         use Kind::{Grpc, Http, Mcp, Token};
-        let keys: [(&str, Option<&Range<usize>>, &[Kind]); 10] = [
+        type Fits<'a> = (&'a str, Option<&'a Range<usize>>, &'a [Kind]);
+        let keys: [Fits<'_>; 10] = [
             ("path", told.path.as_ref().map(|key| &key.span), &[Http, Token, Mcp]),
             ("expect_status", told.expect_status.as_ref().map(|key| &key.span), &[Http]),
             ("expect_body", told.expect_body.as_ref().map(|key| &key.span), &[Http]),
