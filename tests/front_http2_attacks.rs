@@ -5,7 +5,10 @@ mod frames;
 #[path = "common/front.rs"]
 mod front;
 
-use anyfront::limits::{CONTROL_FRAMES_BURST_MAX, NARROW_STREAMS_MAX, RESETS_MAX, WINDOW_STALL_MAX};
+use anyfront::limits::{
+    CONTROL_FRAMES_BURST_MAX, NARROW_STREAMS_MAX, RESETS_MAX, WAITING_ANSWERS_MAX, WAITING_ON_CONNECTION_FEW,
+    WINDOW_STALL_MAX,
+};
 use anyfront::moment::{Clock, Moment};
 use frames::*;
 use front::{BOUND, Door, Origin};
@@ -302,6 +305,54 @@ fn only_so_many_streams_may_have_no_room_from_the_beginning() {
     let mut sly = RawClient::connect(&door);
     sly.say([streams(NARROW_STREAMS_MAX + 1), setting(4, 0)].concat());
     assert_eq!(sly.dismissal(), Some(CALM));
+}
+
+#[test]
+fn of_many_answers_that_nobody_takes_only_so_many_are_kept_and_those_of_the_modest() {
+    let origin = Origin::start(|talk| talk.answer(&"x".repeat(100_000)));
+    let door = Door::before(&[&origin]);
+    let streams = |count: u32| -> Vec<u8> { (0..count).flat_map(|at| request(2 * at + 1, "/x")).collect() };
+    let kept = u32::try_from(WAITING_ON_CONNECTION_FEW).expect("few");
+    let mut modest = RawClient::connect(&door);
+    modest.say(streams(kept));
+    // As large as a client's windows are by themselves, and never a word about them again.
+    let greedy_max = WAITING_ANSWERS_MAX / 100 + 5;
+    let mut greedy: Vec<_> = (0..greedy_max).map(|_| RawClient::connect(&door)).collect();
+    let clock = Clock::start();
+    for client in &mut greedy {
+        client.say(streams(100));
+    }
+    let waiting = || door.node.as_ref().expect("it runs").counters.total(|door| &door.waiting);
+    let (mut ended, mut most) = (0, 0);
+    for client in &mut greedy {
+        client.patience(Duration::from_millis(50));
+        // Until this one has lost all that it may, or nothing more is too much.
+        let mut own = 0;
+        while own < 100 - kept && clock.now() < Moment::at(WINDOW_STALL_MAX - Duration::from_secs(2)) {
+            most = most.max(waiting());
+            match client.try_hear() {
+                Ok(Some(frame)) if frame.kind == RST_STREAM => {
+                    assert_eq!(frame.code(), CALM);
+                    own += 1;
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("a connection ended"),
+                Err(_) if ended + own > 0 && waiting() <= WAITING_ANSWERS_MAX => break,
+                Err(_) => {}
+            }
+        }
+        ended += own;
+    }
+    println!("at most {most} waited, {ended} were ended by {:?}", clock.now());
+    assert!(u64::from(ended) >= 100 * greedy_max - WAITING_ANSWERS_MAX, "{ended} ended");
+    assert!(waiting() <= WAITING_ANSWERS_MAX, "{} wait", waiting());
+    modest.say([window(0, 1 << 20), (0..kept).flat_map(|at| window(2 * at + 1, 1 << 20)).collect()].concat());
+    let mut whole = 0;
+    while whole < kept {
+        let frame = modest.hear().expect("the connection lives");
+        assert!(frame.kind != RST_STREAM, "stream {}", frame.stream);
+        whole += u32::from(frame.ends_stream());
+    }
 }
 
 #[test]
