@@ -3,6 +3,7 @@
 //! Probes, live traffic, the resolver, operators and the file are senders of [`Event`]; [`Control`] is the only thing
 //! that changes what the node believes. It is a machine; [`run`] is its shell.
 
+pub mod change;
 mod rates;
 
 use crate::geo::database::Locator;
@@ -10,16 +11,16 @@ use crate::health::endpoint::EndpointHealth;
 use crate::health::opinion::{Flowed, Opinion};
 use crate::health::suspicion::{self, SUSPICION_LINGERS, Witness};
 use crate::health::verdict::Needed;
-use crate::health::{Fault, Reason, Standing};
+use crate::health::{Fault, Reason};
 use crate::limits::EVENT_BATCH_MAX;
 use crate::load::Load;
 use crate::moment::{Clock, Moment};
-use crate::names::{EndpointName, Label};
 use crate::shutdown::requested;
 use crate::snapshot::{
     CertificateReport, Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot,
 };
 use crate::topology::{EndpointIndex, Region, RegionIndex, Site, Topology};
+use change::Change;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,28 +88,6 @@ pub enum Event {
         /// All of them.
         overrides: Arc<[Override]>,
     },
-}
-
-/// A change of a region's or endpoint's standing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Change {
-    /// Of which region.
-    pub region: Label,
-    /// Of which endpoint, if it is not the region's only one.
-    pub endpoint: Option<EndpointName>,
-    /// What it was.
-    pub from: Standing,
-    /// What it is.
-    pub to: Standing,
-    /// Why.
-    pub reason: Reason,
-}
-
-impl Change {
-    fn log(&self) {
-        let endpoint = self.endpoint.as_ref().map(tracing::field::display);
-        tracing::info!(region = %self.region, endpoint, standing = self.to.as_str(), was = self.from.as_str(), reason = self.reason.as_str(), "{} is {}: {}", self.region, self.to, self.reason);
-    }
 }
 
 #[derive(Debug)]

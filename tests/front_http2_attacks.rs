@@ -140,11 +140,11 @@ fn a_request_that_is_reset_later_is_cancelled_at_once_and_only_so_many_are() {
     is_served(&door);
 }
 
-/// What a client says to have this stream reset.
-type Provocation = fn(u32) -> Vec<u8>;
+/// What it is called, and how it is done to a stream.
+type Provocation = (&'static str, fn(u32) -> Vec<u8>);
 
 /// Ways to have a server reset a stream that the client has only opened.
-fn provocations() -> Vec<(&'static str, Provocation)> {
+fn provocations() -> Vec<Provocation> {
     vec![
         ("too much room", |stream| [request(stream, "/wait"), window(stream, 0x7FFF_FFFF)].concat()),
         ("more than was said", |stream| {

@@ -684,7 +684,10 @@ fn what_a_region_has_not_done_another_does() {
         let answer = door.ask(format!("POST {path} HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 2\r\n\r\nhi"));
         assert_eq!((answer.status(), answer.field("x-anyfront-region")), (200, Some("b")), "{answer:?}");
         let status = answer.field("proxy-status").unwrap_or_default();
-        assert_eq!(status, "here; next-hop=\"a\"; details=\"unserved\", here; next-hop=\"b\"; received-status=200");
+        assert_eq!(
+            status,
+            "here; next-hop=\"a\"; details=\"unserved: full\", here; next-hop=\"b\"; received-status=200"
+        );
     }
     assert!(second.seen().iter().all(|seen| seen.body == b"hi" && seen.field("x-anyfront-attempt") == Some("2")));
     // Its own hostname has nobody else: the region's refusal is passed on.

@@ -264,7 +264,7 @@ fn what_every_sdk_says_and_what_nobody_can_mean_change_nothing() {
         "X-Stainless-Retry-Count: 0",
     ];
     for field in fields {
-        let answer = ask(&door, "POST", "/v1/x", &format!("{field}\r\nX-Anyfront-Deadline-Ms: 5\r\n"));
+        let answer = ask(&door, "POST", "/x", &format!("{field}\r\nX-Anyfront-Deadline-Ms: 5\r\n"));
         assert_eq!(answer.status(), 200, "{field}");
         let seen = origin.seen().pop().expect("one");
         assert_eq!(seen.field("x-anyfront-deadline-ms"), None, "{field}");

@@ -20,8 +20,9 @@ use crate::snapshot::{EndpointId, Published, Snapshot};
 use crate::sse::Events;
 use crate::steering::{Client, Query, steer};
 use crate::topology::EndpointIndex;
+use crate::upstream::answer::Answer;
 use crate::upstream::body::Outgoing;
-use crate::upstream::pool::{Answer, Lease};
+use crate::upstream::pool::Lease;
 use crate::upstream::{AttemptError, Needs, Progress};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
@@ -331,8 +332,10 @@ impl Vigil<'_> {
 }
 
 /// Whether what ended with `error` at `target` may be tried again, as far as the budget goes: it is spent on what may have
-/// been processed. Leaving an endpoint that is known to be silent gives nobody more work, and who leaves for want of
-/// patience has paid already.
+/// been processed. Leaving an endpoint that is known to be silent gives nobody more work, who leaves for want of patience
+/// has paid already, and the first lost connection of a request is free: whatever dies takes all of its requests with it at
+/// once, and an outage must cost nobody a request that another region can save. `losses`: its lost connections, this one
+/// included.
 pub(super) fn may_repeat(
     front: &Front,
     snapshot: &Snapshot,
@@ -340,10 +343,12 @@ pub(super) fn may_repeat(
     hostname: &Hostname,
     client: &Client,
     error: AttemptError,
+    losses: usize,
 ) -> bool {
     let endpoint = snapshot.endpoint(target.endpoint).id;
     let is_free = error.progress == Progress::Unsent
         || error.fault == Fault::Late
+        || (error.fault == Fault::Reset && losses <= 1)
         || (error.fault.is_silence() && is_in_vain(&front.published.load(), endpoint, hostname, client));
     let budget = || front.budgets.of(hostname, &snapshot.topology.region(target.region).name);
     let may_repeat =

@@ -1,4 +1,4 @@
-//! Which region has just failed whom: a short memory, so that a client that asks again is not sent to the same one.
+//! Which regions have just failed whom: a short memory, so that a client that asks again is not sent to the same ones.
 //!
 //! The official SDKs say in `x-stainless-retry-count` that a request is another try. Who asks is remembered as a hash
 //! under a key that this process has made up, so that nothing of it can be read back. All workers of a node share one
@@ -11,7 +11,7 @@ use super::headers::API_KEY;
 use crate::limits::{RECALL_LASTS, RECALL_SETS, RECALL_WAYS};
 use crate::moment::Moment;
 use crate::names::{Hostname, Label};
-use crate::steering::prefix_of;
+use crate::steering::{AVOIDED_MAX, prefix_of};
 use http::request::Parts;
 use http::{HeaderValue, header};
 use std::hash::{BuildHasher, RandomState};
@@ -61,7 +61,8 @@ pub struct Key {
 #[derive(Debug)]
 struct Entry {
     tag: u64,
-    region: Label,
+    /// The latest first.
+    regions: Vec<Label>,
     at: Moment,
 }
 
@@ -84,8 +85,12 @@ impl Recall {
     /// `region` failed the client behind `key`.
     pub fn failed(&self, now: Moment, key: Key, region: &Label) {
         let mut set = self.set(key);
-        let entry = Entry { tag: key.tag, region: region.clone(), at: now };
         let known = set.iter().position(|known| known.tag == key.tag);
+        let mut regions = vec![region.clone()];
+        if let Some(before) = known.map(|at| &set[at]).filter(|before| now.since(before.at) <= RECALL_LASTS) {
+            regions.extend(before.regions.iter().filter(|before| *before != region).take(AVOIDED_MAX - 1).cloned());
+        }
+        let entry = Entry { tag: key.tag, regions, at: now };
         let oldest = || set.iter().enumerate().min_by_key(|(_, known)| known.at).map(|(at, _)| at);
         match known.or_else(|| (set.len() >= RECALL_WAYS).then(oldest).flatten()) {
             Some(at) => set[at] = entry,
@@ -93,12 +98,12 @@ impl Recall {
         }
     }
 
-    /// The region that failed the client behind `key` last, and lately.
+    /// The regions that failed the client behind `key` lately, the latest first.
     #[must_use]
-    pub fn region(&self, now: Moment, key: Key) -> Option<Label> {
+    pub fn regions(&self, now: Moment, key: Key) -> Vec<Label> {
         let set = self.set(key);
-        let known = set.iter().find(|known| known.tag == key.tag && now.since(known.at) <= RECALL_LASTS)?;
-        Some(known.region.clone())
+        let known = set.iter().find(|known| known.tag == key.tag && now.since(known.at) <= RECALL_LASTS);
+        known.map(|known| known.regions.clone()).unwrap_or_default()
     }
 
     fn set(&self, key: Key) -> MutexGuard<'_, Vec<Entry>> {
@@ -128,17 +133,21 @@ mod tests {
     }
 
     #[test]
-    fn the_last_region_that_failed_the_same_client_is_remembered_for_a_minute() {
+    fn the_last_regions_that_failed_the_same_client_are_remembered_for_a_minute() {
         let recall = Recall::default();
         let (me, other_path) = (key(&recall, [192, 0, 2, 1], b"a", "/x"), key(&recall, [192, 0, 2, 1], b"a", "/y"));
         let (neighbour, colleague) =
             (key(&recall, [192, 0, 2, 2], b"a", "/x"), key(&recall, [192, 0, 2, 1], b"b", "/x"));
         recall.failed(at(1), me, &label("orf"));
         recall.failed(at(2), me, &label("dfw"));
-        assert_eq!(recall.region(at(62), me), Some(label("dfw")));
-        assert_eq!(recall.region(at(63), me), None);
+        assert_eq!(recall.regions(at(62), me), [label("dfw"), label("orf")]);
+        assert_eq!(recall.regions(at(63), me), []);
+        for (second, region) in (3..).zip(["dfw", "sfo", "yyz"]) {
+            recall.failed(at(second), me, &label(region));
+        }
+        assert_eq!(recall.regions(at(6), me), [label("yyz"), label("sfo"), label("dfw")], "as many as are avoided");
         for other in [neighbour, colleague, other_path] {
-            assert_eq!(recall.region(at(3), other), None);
+            assert_eq!(recall.regions(at(3), other), []);
         }
         assert_ne!(key(&Recall::default(), [192, 0, 2, 1], b"a", "/x"), me, "another process has another key");
     }
@@ -156,8 +165,8 @@ mod tests {
             recall.failed(at(second / 8), *key, &label("dfw"));
         }
         assert_eq!(recall.set(flooder).len(), RECALL_WAYS);
-        assert_eq!(recall.region(at(9), pressed[0]), None, "one past the edge, the oldest goes");
-        assert!(pressed[1..].iter().all(|key| recall.region(at(9), *key).is_some()));
-        assert_eq!(recall.region(at(9), bystander), Some(label("orf")));
+        assert_eq!(recall.regions(at(9), pressed[0]), [], "one past the edge, the oldest goes");
+        assert!(pressed[1..].iter().all(|key| !recall.regions(at(9), *key).is_empty()));
+        assert_eq!(recall.regions(at(9), bystander), [label("orf")]);
     }
 }

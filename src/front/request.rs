@@ -25,8 +25,8 @@ use crate::names::Hostname;
 use crate::snapshot::{EndpointState, Snapshot};
 use crate::steering::Client;
 use crate::topology::RegionIndex;
+use crate::upstream::answer::Answer;
 use crate::upstream::body::OutgoingError;
-use crate::upstream::pool::Answer;
 use crate::upstream::{AttemptError, Progress};
 use attempt::Limit;
 use http::request::Parts;
@@ -105,7 +105,9 @@ impl<'a> Exchange<'a> {
         };
         let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
         let key = front.recall.key(Who::of(asker.address, &parts, &hostname));
-        terms.ties.avoid = terms.is_another_try.then(|| front.recall.region(began, key)).flatten();
+        if terms.is_another_try {
+            terms.ties.avoid = front.recall.regions(began, key);
+        }
         let (client, decision) = connection.decide(&snapshot, route, &asker, terms.ties.wish(&snapshot));
         let offer = (terms.protocol == Protocol::WebSocket).then(|| Offer::of(&mut parts)).flatten();
         let introduction = connection.introduce(&snapshot, asker, &hostname, parts.version);
@@ -254,7 +256,8 @@ impl<'a> Exchange<'a> {
     }
 
     fn may_repeat(&self, snapshot: &Snapshot, target: Target, error: AttemptError) -> bool {
-        attempt::may_repeat(&self.connection.front, snapshot, target, &self.hostname, &self.client, error)
+        let losses = self.journey.losses();
+        attempt::may_repeat(&self.connection.front, snapshot, target, &self.hostname, &self.client, error, losses)
     }
 
     /// What an attempt came to.

@@ -18,7 +18,7 @@ use crate::load::Load;
 use crate::moment::{Clock, Moment};
 use crate::names::Label;
 use crate::snapshot::EndpointId;
-use crate::upstream::pool::Answer;
+use crate::upstream::answer::Answer;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;

@@ -59,8 +59,8 @@ pub struct Ties {
     pub only: Option<Label>,
     /// Rather this one.
     pub prefer: Option<Label>,
-    /// Rather not this one.
-    pub avoid: Option<Label>,
+    /// Rather not these, the first [`AVOIDED_MAX`](crate::steering::AVOIDED_MAX) of them.
+    pub avoid: Vec<Label>,
     /// Whether `only` or `prefer` has begun what is asked for: a soft drain lets it go on there.
     pub goes_on: bool,
     /// A hash of whom the request belongs to, which decides among equals.
@@ -123,7 +123,7 @@ impl Ties {
         Wish {
             only: self.only.as_ref().map(|name| index(name).unwrap_or(RegionIndex::NOTHING)),
             prefer: self.prefer.as_ref().and_then(index),
-            avoid: self.avoid.as_ref().and_then(index),
+            avoid: std::array::from_fn(|at| self.avoid.get(at).and_then(index)),
             goes_on: self.goes_on,
             spread: self.spread,
         }

@@ -23,7 +23,7 @@ use crate::limits::WEBSOCKET_CLOSING_MAX;
 use crate::load::Load;
 use crate::moment::Moment;
 use crate::snapshot::{Drained, EndpointId};
-use crate::upstream::pool::Answer;
+use crate::upstream::answer::Answer;
 use http::{HeaderValue, StatusCode, Version, header, request, response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;

@@ -1,4 +1,4 @@
-//! The kind `http`: a GET, and what its answer must be.
+//! The kind `http`: a GET, and what its answer must be. It must come to its end: one that breaks off is no answer.
 
 use super::check::Question;
 use crate::health::Fault;
@@ -7,7 +7,7 @@ use crate::moment::Clock;
 use crate::topology::ProbeKind;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,15 +23,18 @@ pub(super) async fn ask(question: &Question, kind: &ProbeKind, clock: Clock) -> 
     if !expect_status.iter().any(|range| range.contains(&status)) {
         return Err(Fault::Status(status));
     }
-    if kind.wants_body() {
-        judge_body(kind, response.into_body()).await?;
-    }
+    judge_body(kind, response.into_body()).await?;
     Ok(elapsed)
 }
 
 async fn judge_body(kind: &ProbeKind, body: Incoming) -> Result<(), Fault> {
     let ProbeKind::Http { expect_body, expect_json, .. } = kind else { return Ok(()) };
-    let body = Limited::new(body, PROBE_BODY_BYTES_MAX).collect().await.map_err(|_| Fault::Body)?.to_bytes();
+    let body = match Limited::new(body, PROBE_BODY_BYTES_MAX).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() && !kind.wants_body() => return Ok(()),
+        Err(error) if error.is::<LengthLimitError>() => return Err(Fault::Body),
+        Err(_) => return Err(Fault::Cut),
+    };
     let text = String::from_utf8_lossy(&body);
     let has_json = |(pointer, value): &(Arc<str>, serde_json::Value)| {
         serde_json::from_slice::<serde_json::Value>(&body).is_ok_and(|json| json.pointer(pointer) == Some(value))

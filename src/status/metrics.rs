@@ -4,7 +4,8 @@
 //! Labels are names from the file and nothing else: no client, path or hostname, so their number is bounded by the file.
 //! The text is valid in the plain format (version 0.0.4) and, where asked for, in OpenMetrics 1.0.
 
-use super::view::{EndpointView, Overview, ProbeView, RegionView, WebsocketTotals};
+use super::totals::WebsocketTotals;
+use super::view::{EndpointView, Overview, ProbeView, RegionView};
 use std::fmt::{Display, Write};
 
 /// In which dialect metrics are written.

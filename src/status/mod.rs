@@ -5,6 +5,7 @@
 //! [`drains`] keeps what operators said over restarts, and who said it; [`keeper`] puts it in force. [`guard`] decides who
 //! may ask. Nothing here decides where a request goes.
 
+pub mod totals;
 pub mod view;
 pub mod metrics;
 pub mod guard;

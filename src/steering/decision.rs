@@ -67,7 +67,7 @@ impl Wish {
         match self {
             Self { only: Some(only), .. } if only == region => Some("bound"),
             Self { prefer: Some(prefer), .. } if prefer == region => Some("prefers"),
-            Self { avoid: Some(avoid), .. } if avoid == region => Some("avoids"),
+            Self { avoid, .. } if avoid.contains(&Some(region)) => Some("avoids"),
             Self { spread: Some(_), .. } => Some("spread"),
             _ => None,
         }

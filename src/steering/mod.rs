@@ -103,6 +103,9 @@ pub struct Query<'a> {
     pub wish: Wish,
 }
 
+/// Regions that one request avoids at most: the official SDKs try three times unless told otherwise.
+pub const AVOIDED_MAX: usize = 3;
+
 /// What a request asks for beside its hostname. No wish brings back what is excluded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wish {
@@ -110,8 +113,8 @@ pub struct Wish {
     pub only: Option<RegionIndex>,
     /// This region before its equals in standing, whatever its level.
     pub prefer: Option<RegionIndex>,
-    /// This region after its equals in standing, whatever its level: it has just failed the same client.
-    pub avoid: Option<RegionIndex>,
+    /// These regions after their equals in standing, whatever their level: they have just failed the same client.
+    pub avoid: [Option<RegionIndex>; AVOIDED_MAX],
     /// Whether the region in `only` or `prefer` has begun what is asked for: a soft drain, which keeps new work away, lets
     /// it go on there. A hard one does not.
     pub goes_on: bool,
@@ -132,7 +135,7 @@ impl Wish {
 
     /// Where a region comes among its equals in standing: 0, 1 or 2.
     fn place(self, region: RegionIndex) -> u8 {
-        if self.prefer == Some(region) { 0 } else { 1 + u8::from(self.avoid == Some(region)) }
+        if self.prefer == Some(region) { 0 } else { 1 + u8::from(self.avoid.contains(&Some(region))) }
     }
 
     /// Whether the request goes on with something that `region` has begun.

@@ -4,9 +4,10 @@
 
 use super::class::{By, CookieName, FieldName, Pattern, Style, WebOrigin, WhenLost};
 use super::dates::When;
+use super::kind::Kind;
 use super::link::Cloud;
 use super::read::{Any, At, Degrees, May, Must, Told, Whole, Written, nearest, quoted, table};
-use super::words::{Also, Kind, Level, Pointer, Prefix, Statuses, Url, UrlPath};
+use super::words::{Also, Level, Pointer, Prefix, Statuses, Url, UrlPath};
 use super::{AllDown, ClientCertificate, Dialect, HostFrom, NatState, Steering, StreamEnd};
 use crate::geo::place::Country;
 use crate::names::{Hostname, Label};

@@ -12,6 +12,7 @@ pub mod mistake;
 pub(crate) mod read;
 mod dates;
 mod endpoint;
+mod kind;
 mod words;
 
 use crate::geo::place::{Country, Place};

@@ -3,6 +3,7 @@
 //! One [`Upstream`] per worker, so that a request never changes core. It decides nothing about regions; it reports how
 //! far an attempt got, which is all that failover needs to know.
 
+pub mod answer;
 pub mod balance;
 pub mod body;
 pub mod dial;

@@ -1,5 +1,6 @@
 //! Connections to one endpoint, one worker's: idle ones kept, bounded, last in first out.
 
+use super::answer::Answer;
 use super::body::Outgoing;
 use super::dial::{self, Dialled, Line, Way};
 use super::wire::Wire;
@@ -8,20 +9,14 @@ use crate::health::Fault;
 use crate::limits::{POOL_AGE_MAX, POOL_IDLE, POOL_IDLE_MAX, UPSTREAM_STREAMS_MAX};
 use crate::load::{InFlight, Load};
 use crate::moment::{Clock, Dice, Moment};
-use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
-use std::collections::VecDeque;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -55,7 +50,7 @@ pub struct Bare {
 
 /// An HTTP/1.1 connection.
 #[derive(Debug)]
-struct Exclusive {
+pub(super) struct Exclusive {
     sender: http1::SendRequest<Outgoing>,
     wire: Arc<Wire>,
     until: Moment,
@@ -90,7 +85,7 @@ enum Kind {
 
 /// One stream of a shared connection.
 #[derive(Debug)]
-struct Stream(Arc<AtomicUsize>);
+pub(super) struct Stream(Arc<AtomicUsize>);
 
 impl Stream {
     fn on(shared: &Shared) -> Self {
@@ -321,7 +316,7 @@ impl Pool {
         now + Dice::seeded(now.as_nanos()).jittered(POOL_AGE_MAX, AGE_JITTER)
     }
 
-    fn put_back(&self, connection: Exclusive) {
+    pub(super) fn put_back(&self, connection: Exclusive) {
         let now = self.clock.now();
         if connection.sender.is_closed() || now >= connection.until {
             return;
@@ -404,102 +399,4 @@ fn failed(is_unsent: bool, error: &hyper::Error, was_reused: bool) -> AttemptErr
     let is_malformed =
         error.is_parse() || stream_error.is_some_and(|error| error.reason() == Some(h2::Reason::PROTOCOL_ERROR));
     AttemptError { fault: if is_malformed { Fault::Protocol } else { Fault::Reset }, progress, was_reused }
-}
-
-/// An endpoint's answer on its way to the client. When it has been read to its end the connection goes back.
-#[derive(Debug)]
-pub struct Answer {
-    body: Incoming,
-    /// What somebody has read of it already and put back.
-    unread: VecDeque<Frame<Bytes>>,
-    back: Option<(Arc<Pool>, Exclusive)>,
-    stream: Option<Stream>,
-    /// A connection for this answer alone.
-    own: Option<(http2::SendRequest<Outgoing>, Arc<Line>)>,
-    in_flight: Option<InFlight>,
-}
-
-impl Answer {
-    /// `opens`: the answer has no end, because the connection becomes something else.
-    fn of_http1(body: Incoming, back: Option<(Arc<Pool>, Exclusive)>, in_flight: InFlight, opens: bool) -> Self {
-        let mut answer =
-            Self { body, unread: VecDeque::new(), back, stream: None, own: None, in_flight: Some(in_flight) };
-        if answer.body.is_end_stream() && !opens {
-            answer.finish();
-        }
-        answer
-    }
-
-    fn of_http2(body: Incoming, stream: Stream, in_flight: InFlight) -> Self {
-        Self { body, unread: VecDeque::new(), back: None, stream: Some(stream), own: None, in_flight: Some(in_flight) }
-    }
-
-    fn of_websocket(
-        body: Incoming,
-        sender: http2::SendRequest<Outgoing>,
-        line: Arc<Line>,
-        in_flight: InFlight,
-    ) -> Self {
-        let own = Some((sender, line));
-        Self { body, unread: VecDeque::new(), back: None, stream: None, own, in_flight: Some(in_flight) }
-    }
-
-    /// Ends what the answer opened without a word, where it has a connection of its own.
-    pub fn cut(&self) {
-        if let Some((_, line)) = &self.own {
-            line.cut();
-        }
-    }
-
-    /// Gives back what was read of it, in order: whoever reads it next begins with that.
-    pub fn put_back(&mut self, read: VecDeque<Frame<Bytes>>) {
-        self.unread = read;
-    }
-
-    fn finish(&mut self) {
-        if let Some((pool, connection)) = self.back.take() {
-            pool.put_back(connection);
-        }
-        self.stream = None;
-        self.in_flight = None;
-    }
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = Fault;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        if let Some(frame) = self.unread.pop_front() {
-            return Poll::Ready(Some(Ok(frame)));
-        }
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Ok(frame))) => {
-                // With a known length the last frame is the end: the connection goes back while the client still reads.
-                if self.body.is_end_stream() {
-                    self.finish();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(_))) => {
-                self.back = None;
-                Poll::Ready(Some(Err(Fault::Cut)))
-            }
-            Poll::Ready(None) => {
-                self.finish();
-                Poll::Ready(None)
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.unread.is_empty() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let read = self.unread.iter().filter_map(|frame| frame.data_ref()).map(|data| data.len() as u64).sum::<u64>();
-        let left = self.body.size_hint();
-        left.exact().map_or_else(SizeHint::default, |left| SizeHint::with_exact(left + read))
-    }
 }

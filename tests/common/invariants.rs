@@ -174,10 +174,11 @@ fn most_welcome(world: &World, equals: Vec<Member>) -> Vec<Member> {
     let preferred = equals.iter().find(|member| world.wish.prefer == Some(member.region));
     match preferred {
         Some(only) => vec![*only],
-        None if equals.len() > 1 => {
-            equals.into_iter().filter(|member| world.wish.avoid != Some(member.region)).collect()
+        None => {
+            let is_welcome = |member: &&Member| !world.wish.avoid.contains(&Some(member.region));
+            let welcome: Vec<Member> = equals.iter().filter(is_welcome).copied().collect();
+            if welcome.is_empty() { equals } else { welcome }
         }
-        None => equals,
     }
 }
 

@@ -3,7 +3,8 @@
 //! The driver does what the shells do and nothing else, at the moments at which they would.
 
 use super::{locator, topology};
-use anyfront::control::{Change, Control, Event, TICK};
+use anyfront::control::change::Change;
+use anyfront::control::{Control, Event, TICK};
 use anyfront::health::{Fault, Standing};
 use anyfront::moment::{Dice, Moment};
 use anyfront::probe::schedule::{Launch, Learnt, Schedule};

@@ -145,6 +145,9 @@ impl Plan {
         let count = self.regions.len();
         let of_bits = |bits: u32| (0..count.min(32)).filter(|at| bits >> at & 1 == 1).map(RegionIndex::of).collect();
         let [only, prefer, avoid] = self.wish.map(|at| at.map(|at| RegionIndex::of(usize::from(at) % count)));
+        // Sometimes two of them.
+        let beside =
+            avoid.filter(|region| region.at() % 2 == 0).map(|region| RegionIndex::of((region.at() + 1) % count));
         let regional = self.regional.map(|at| 1 + usize::from(at) % count);
         World {
             snapshot,
@@ -152,7 +155,7 @@ impl Plan {
             client: self.client(),
             tried: of_bits(self.tried),
             full: of_bits(self.full),
-            wish: Wish { only, prefer, avoid, goes_on: self.goes_on, spread: self.spread },
+            wish: Wish { only, prefer, avoid: [avoid, beside, None], goes_on: self.goes_on, spread: self.spread },
         }
     }
 

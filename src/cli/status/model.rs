@@ -114,7 +114,7 @@ fn count(events: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::view::Totals;
+    use crate::status::totals::Totals;
     use std::time::Duration;
 
     fn sample(uptime_s: f64, requests: u64, orf: u64) -> Sample {

@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::moment::Moment;
-use crate::status::view::{
-    DecisionView, DrainView, EndpointView, HostnameView, Overview, ProblemView, RegionView, Totals,
-};
+use crate::status::totals::Totals;
+use crate::status::view::{DecisionView, DrainView, EndpointView, HostnameView, Overview, ProblemView, RegionView};
 use model::Model;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;

@@ -10,6 +10,7 @@ mod preface;
 pub mod relay;
 pub mod rewound;
 pub mod rooms;
+mod words;
 
 use super::attempt::{Vigil, may_repeat};
 use super::client::Asker;
@@ -39,9 +40,10 @@ use preface::Preface;
 use rewound::Rewound;
 use rooms::{Rooms, poll_append, poll_first};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
+use words::{date_at, without_port};
 
 /// A body that is not there so soon after its head goes the whole way: the region may have an answer without it.
 const BODY_WAIT: Duration = Duration::from_millis(10);
@@ -213,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             let situation = Situation { is_safe: errand.is_safe, is_replayable: true };
             let step = failover.after(front.clock.now(), error, situation);
             let Errand { snapshot, target, hostname, client, .. } = &errand;
-            let may_repeat = || may_repeat(front, snapshot, *target, hostname, client, error);
+            let may_repeat = || may_repeat(front, snapshot, *target, hostname, client, error, 1);
             if step == Step::Again && may_repeat() {
                 is_fresh = true;
                 continue;
@@ -491,17 +493,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         });
         now
     }
-}
-
-/// A host without its port, if that is one; the whole way judges everything else.
-fn without_port(host: &str) -> &str {
-    match host.split_once(':') {
-        Some((name, port)) if port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+') => name,
-        _ => host,
-    }
-}
-
-/// The date as HTTP writes it (RFC 9110 §5.6.7), so long after the Unix epoch.
-fn date_at(wall: Duration) -> String {
-    httpdate::fmt_http_date(UNIX_EPOCH + wall)
 }
