@@ -1,6 +1,7 @@
 //! Stands between a client's connection and HTTP/2: has [`Frames`] follow both directions, and does what it says.
 //!
-//! A stream whose answer nobody takes is ended as if the client had reset it, and the client hears of it. A client that
+//! A stream whose answer nobody takes is ended as if the client had reset it, and the client hears of it: after a while,
+//! or sooner where too many answers wait at the worker and this connection has more than a few of them. A client that
 //! does too much of what costs it nothing is told to go, and nothing more of it is heard. All else passes unchanged.
 
 use super::crowd::Crowd;
