@@ -6,7 +6,7 @@
 //! No client can do anything with half of one.
 
 use crate::limits::HELD_EVENT_BYTES_MAX;
-use crate::sse::Events;
+use crate::sse::{Events, names_events};
 use crate::topology::{Class, Dialect, StreamEnd};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -150,13 +150,6 @@ impl EventStream {
 pub fn is_event_stream(headers: &HeaderMap) -> bool {
     let is_readable = headers.get(CONTENT_ENCODING).is_none_or(|coding| coding.as_bytes() == b"identity");
     is_readable && headers.get(CONTENT_TYPE).is_some_and(|kind| names_events(kind.as_bytes()))
-}
-
-/// Whether a `Content-Type` is that of event streams, parameters aside (RFC 9110 §8.3.1).
-#[must_use]
-pub fn names_events(kind: &[u8]) -> bool {
-    let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 #[cfg(test)]

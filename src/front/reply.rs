@@ -68,8 +68,8 @@ impl Complaint {
             None => new(StatusCode::SERVICE_UNAVAILABLE, "no_region", "no region may serve this hostname now"),
             Some(AttemptError { fault: Fault::Unsuited, .. }) => new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "no_http2",
-                "no region that is left speaks HTTP/2, which this needs; nothing was processed",
+                "unsuited",
+                "no region that is left speaks the version of HTTP that this needs; nothing was processed",
             ),
             Some(AttemptError { fault: Fault::Late, progress: Progress::Unsent, .. }) => new(
                 StatusCode::GATEWAY_TIMEOUT,
@@ -168,7 +168,7 @@ impl Complaint {
     }
 
     fn is_unprocessed(&self) -> bool {
-        matches!(self.code, "no_region" | "no_region_reached" | "no_http2")
+        matches!(self.code, "no_region" | "no_region_reached" | "unsuited")
     }
 
     fn grpc_status(&self) -> grpc::Status {
