@@ -24,6 +24,8 @@ pub struct DoorCounters {
     pub failed_proxy_headers: AtomicU64,
     /// HTTP/2 clients told to go for what they did too much of.
     pub dismissed: AtomicU64,
+    /// Answers on HTTP/2 connections that wait for their clients now.
+    pub waiting: AtomicU64,
     /// TLS handshakes that failed.
     pub failed_handshakes: AtomicU64,
     /// Requests taken.

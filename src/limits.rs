@@ -105,7 +105,15 @@ pub const WINDOW_STALL_MAX: Duration = Duration::from_secs(10);
 /// opened: every client that means to read gives 16 KiB and more.
 pub const NARROW_STREAMS_MAX: usize = 8;
 /// See [`NARROW_STREAMS_MAX`]; octets.
-pub const NARROW_WINDOW_BYTES: i64 = 1 << 10;
+pub const NARROW_WINDOW_BYTES: i64 = 16 << 10;
+/// Answers on HTTP/2 connections of a process that may wait for their clients at once, for want of room or because the
+/// connection takes nothing: each may hold 256 KiB, so 256 MiB. Beyond it those that have waited longest are ended, on
+/// connections that have more than [`WAITING_ON_CONNECTION_FEW`].
+pub const WAITING_ANSWERS_MAX: u64 = 1_024;
+/// See [`WAITING_ANSWERS_MAX`]: whoever is slow for once has no more than so many at once.
+pub const WAITING_ON_CONNECTION_FEW: usize = 8;
+/// An answer waits for its client, for [`WAITING_ANSWERS_MAX`], once it has for so long: no round trip takes longer.
+pub const WAITING_AFTER: Duration = Duration::from_secs(1);
 /// Streams of one HTTP/2 connection that are watched: those that may be open, and as many more as may be refused in one
 /// turn before the client hears of the first.
 pub const STREAMS_WATCHED_MAX: usize = 4 * STREAMS_PER_CONNECTION_MAX as usize;

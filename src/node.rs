@@ -19,7 +19,8 @@ use crate::front::server::{Door, accept};
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
 use crate::limits::{
-    CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX, STREAM_BUFFER_BYTES_MAX, WEBSOCKET_FAREWELL,
+    CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX, STREAM_BUFFER_BYTES_MAX, WAITING_ANSWERS_MAX,
+    WEBSOCKET_FAREWELL,
 };
 use crate::moment::{Clock, Dice, Moment, mix};
 use crate::names::Label;
@@ -421,6 +422,7 @@ impl Common {
                 budgets: Arc::clone(&budgets),
                 recall: Arc::clone(&recall),
                 replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
+                waiting_answers_max: share(WAITING_ANSWERS_MAX),
                 rooms: Mutex::default(),
                 scratch: Mutex::new(vec![0; STREAM_BUFFER_BYTES_MAX]),
                 farewell: is_farewell,

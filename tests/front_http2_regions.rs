@@ -60,9 +60,18 @@ fn deeds() -> Vec<(&'static str, Deed)> {
             let data = [head(stream, OK), frame(DATA, 0, stream, b"abc")].concat();
             once(round, [data, frame(HEADERS, END_HEADERS | END_STREAM, stream, &bomb)].concat())
         }),
-        ("pseudo-fields in trailers", |stream, round| {
+        ("pseudo-fields behind others in trailers", |stream, round| {
             let data = [head(stream, OK), frame(DATA, 0, stream, b"abc")].concat();
-            once(round, [data, frame(HEADERS, END_HEADERS | END_STREAM, stream, &literal(":status", "200"))].concat())
+            let block = [literal("a", "b"), literal(":status", "200")].concat();
+            once(round, [data, frame(HEADERS, END_HEADERS | END_STREAM, stream, &block)].concat())
+        }),
+        ("a name that is no token", |stream, round| {
+            let block = [OK, &literal("a\"b", "c")].concat();
+            once(round, frame(HEADERS, END_HEADERS | END_STREAM, stream, &block))
+        }),
+        ("a name that is no token in trailers", |stream, round| {
+            let data = [head(stream, OK), frame(DATA, 0, stream, b"abc")].concat();
+            once(round, [data, frame(HEADERS, END_HEADERS | END_STREAM, stream, &literal("a\"b", "c"))].concat())
         }),
         ("a push", |stream, round| {
             let promise = frame(PUSH_PROMISE, END_HEADERS, stream, &[&[0, 0, 0, 2][..], &get("/y")].concat());
@@ -106,6 +115,29 @@ fn an_http2_region_that_breaks_the_rules_is_an_error_and_costs_little() {
         assert!(grown < 16 << 10, "{what}: grown by {grown} KiB");
         assert_eq!(door.ask("GET /x HTTP/1.1\r\nHost: other.test\r\n\r\n").status(), 421, "{what}");
     }
+}
+
+#[test]
+fn pseudo_fields_in_a_regions_trailers_reach_nobody() {
+    let papers = Papers::new();
+    let deed = |stream: u32, round: u64| {
+        let data = [head(stream, OK), frame(DATA, 0, stream, b"abc")].concat();
+        let block = [literal(":status", "500"), literal(":path", "/y"), literal("a", "b")].concat();
+        once(round, [data, frame(HEADERS, END_HEADERS | END_STREAM, stream, &block)].concat())
+    };
+    let door = Door::start(&[("https", region(&papers, deed))], "", &papers);
+    let mut client = RawClient::connect(&door);
+    client.say(request(1, "/x"));
+    let mut heads = Vec::new();
+    while heads.len() < 2 {
+        let frame = client.hear().expect("an answer");
+        if frame.kind == HEADERS && frame.stream == 1 {
+            heads.push(frame);
+        }
+    }
+    assert!(heads[1].ends_stream());
+    // `a: b` as a new field, and nothing else.
+    assert_eq!(heads[1].payload.len(), "?1a1b".len(), "{heads:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::headers::{ATTEMPT, DEADLINE_MS, Introduction, toward_region};
 use super::journey::Target;
 use super::patience::Patience;
 use super::replay::Source;
+use super::strict::has_bad_name;
 use super::terms::{Protocol, Terms};
 use super::{Front, grpc, websocket};
 use crate::counters::DoorCounters;
@@ -179,7 +180,7 @@ impl Sending<'_> {
 
     /// From here on 101 says that a WebSocket is open, however the region says it: 101 itself, with a good answer to the
     /// key if it is one of ours, or 200 on a stream (RFC 8441 §5). A region that changes the protocol although nobody asked
-    /// it to is not answering.
+    /// it to is not answering. Nor is one whose fields have names that HTTP/1.1 cannot say.
     fn as_switched(
         &self,
         mut answer: Response<Answer>,
@@ -197,7 +198,7 @@ impl Sending<'_> {
             }
             (true, false) => true,
         };
-        if !is_good {
+        if !is_good || (is_http2 && has_bad_name(answer.headers())) {
             return Err(AttemptError { fault: Fault::Protocol, progress: Progress::Sent, was_reused: false });
         }
         if self.is_websocket() && is_http2 && status == StatusCode::OK {

@@ -3,10 +3,12 @@
 //! A stream whose answer nobody takes is ended as if the client had reset it, and the client hears of it. A client that
 //! does too much of what costs it nothing is told to go, and nothing more of it is heard. All else passes unchanged.
 
+use super::crowd::Crowd;
 use super::frames::{Excess, Frames};
 use super::gather::Gathered;
 use super::guard::Talk;
-use crate::moment::Clock;
+use crate::limits::WAITING_AFTER;
+use crate::moment::{Clock, Moment};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -33,9 +35,12 @@ pub struct Framed<S> {
     inner: Arc<Mutex<Inner>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     frames: Frames,
+    crowd: Crowd,
+    /// When those who wait are counted again, if there are any.
+    counts_at: Option<Moment>,
     /// What the client is to have said, between two frames of its own.
     unsaid: Vec<u8>,
     /// What we are to say, between two frames of HTTP's.
@@ -57,8 +62,10 @@ impl<S> Clone for Framed<S> {
 impl<S> Framed<S> {
     /// Follows `gathered` from its first octet on.
     #[must_use]
-    pub fn new(gathered: Gathered<S>, clock: Clock, talk: Arc<Talk>) -> Self {
-        Self { gathered, clock, talk, inner: Arc::default() }
+    pub fn new(gathered: Gathered<S>, clock: Clock, talk: Arc<Talk>, crowd: Crowd) -> Self {
+        let frames = Frames::default();
+        let inner = Inner { frames, crowd, counts_at: None, unsaid: Vec::new(), due: Vec::new(), alarm: None };
+        Self { gathered, clock, talk, inner: Arc::new(Mutex::new(inner)) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -68,28 +75,58 @@ impl<S> Framed<S> {
     /// Ends the streams whose answers are not taken. Whether there were any.
     fn end_stalled(&self, cx: &mut Context<'_>) -> bool {
         let inner = &mut *self.inner();
-        let Some(at) = inner.frames.wakes_at() else {
-            inner.alarm = None;
-            return false;
-        };
-        let until = self.clock.instant(at);
-        let alarm = inner.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        if alarm.deadline() != until {
-            alarm.as_mut().reset(until);
+        loop {
+            if !inner.frames.has_waiting() {
+                (inner.alarm, inner.counts_at) = (None, None);
+                inner.crowd.set(0);
+                return false;
+            }
+            let counts_at = *inner.counts_at.get_or_insert_with(|| self.clock.now() + WAITING_AFTER);
+            let at = inner.frames.wakes_at().map_or(counts_at, |at| at.min(counts_at));
+            let until = self.clock.instant(at);
+            let alarm = inner.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+            if alarm.deadline() != until {
+                alarm.as_mut().reset(until);
+            }
+            if alarm.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            // It may have rung a little early by our own clock.
+            let has_ended = inner.look(self.clock.now().max(at));
+            if has_ended || inner.frames.excess().is_some() {
+                return has_ended;
+            }
         }
-        if alarm.as_mut().poll(cx).is_pending() {
-            return false;
-        }
-        // It may have rung a little early by our own clock.
-        let now = self.clock.now().max(at);
+    }
+}
+
+impl Inner {
+    /// Ends what has waited too long, and if too much waits at the worker, what has waited longest. Whether there was any.
+    fn look(&mut self, now: Moment) -> bool {
         let mut has_ended = false;
-        while let Some(stream) = inner.frames.stalled(now) {
-            let reset = frame(RST_STREAM, stream, &ENHANCE_YOUR_CALM.to_be_bytes());
-            inner.unsaid.extend_from_slice(&reset);
-            inner.due.extend_from_slice(&reset);
+        while let Some(stream) = self.frames.stalled(now) {
+            self.end(stream);
+            has_ended = true;
+        }
+        if self.counts_at.is_none_or(|at| at > now) {
+            return has_ended;
+        }
+        self.counts_at = Some(now + WAITING_AFTER);
+        self.crowd.set(self.frames.waiting(now) as u64);
+        while self.crowd.is_too_large()
+            && let Some(stream) = self.frames.crowded_out(now)
+        {
+            self.end(stream);
+            self.crowd.ended();
             has_ended = true;
         }
         has_ended
+    }
+
+    fn end(&mut self, stream: u32) {
+        let reset = frame(RST_STREAM, stream, &ENHANCE_YOUR_CALM.to_be_bytes());
+        self.unsaid.extend_from_slice(&reset);
+        self.due.extend_from_slice(&reset);
     }
 }
 
@@ -151,7 +188,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
             return Poll::Ready(Ok(()));
         }
         while !inner.due.is_empty() {
-            let said = ready!(Pin::new(&mut self.gathered.clone()).poll_write(cx, &inner.due))?;
+            let polled = Pin::new(&mut self.gathered.clone()).poll_write(cx, &inner.due);
+            inner.frames.blocked(polled.is_pending(), self.clock.now());
+            let said = ready!(polled)?;
             inner.due.drain(..said);
         }
         Poll::Ready(Ok(()))
@@ -196,9 +235,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Framed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let mut inner = this.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = this.clock.now();
         ready!(this.say_due(&mut inner, cx))?;
-        let taken = ready!(Pin::new(&mut this.gathered).poll_write(cx, bytes))?;
-        inner.frames.sent(&bytes[..taken], this.clock.now());
+        let polled = Pin::new(&mut this.gathered).poll_write(cx, bytes);
+        inner.frames.blocked(polled.is_pending(), now);
+        let taken = ready!(polled)?;
+        inner.frames.sent(&bytes[..taken], now);
         Poll::Ready(Ok(taken))
     }
 
@@ -209,9 +251,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Framed<S> {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let mut inner = this.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        ready!(this.say_due(&mut inner, cx))?;
-        let taken = ready!(Pin::new(&mut this.gathered).poll_write_vectored(cx, slices))?;
         let now = this.clock.now();
+        ready!(this.say_due(&mut inner, cx))?;
+        let polled = Pin::new(&mut this.gathered).poll_write_vectored(cx, slices);
+        inner.frames.blocked(polled.is_pending(), now);
+        let taken = ready!(polled)?;
         let mut left = taken;
         for slice in slices {
             let here = slice.len().min(left);

@@ -7,7 +7,7 @@
 use super::follow::{Follower, Head, Part};
 use crate::limits::{
     BODY_RATE_MIN, CONTROL_FRAMES_BURST_MAX, CONTROL_FRAMES_PER_SECOND, NARROW_STREAMS_MAX, NARROW_WINDOW_BYTES,
-    RESETS_MAX, RESETS_WITHIN, STREAMS_WATCHED_MAX, WINDOW_STALL_MAX,
+    RESETS_MAX, RESETS_WITHIN, STREAMS_WATCHED_MAX, WAITING_AFTER, WAITING_ON_CONNECTION_FEW, WINDOW_STALL_MAX,
 };
 use crate::moment::Moment;
 use std::time::Duration;
@@ -42,6 +42,10 @@ pub struct Frames {
     received: Follower,
     sent: Follower,
     books: Books,
+    /// Since when the connection has taken nothing.
+    blocked_since: Option<Moment>,
+    /// Since when the client has been in the middle of a frame.
+    in_frame_since: Option<Moment>,
 }
 
 /// What is known of a connection.
@@ -88,18 +92,32 @@ struct Room {
 
 impl Default for Frames {
     fn default() -> Self {
-        Self { received: Follower::after_preface(), sent: Follower::default(), books: Books::new() }
+        Self {
+            received: Follower::after_preface(),
+            sent: Follower::default(),
+            books: Books::new(),
+            blocked_since: None,
+            in_frame_since: None,
+        }
     }
 }
 
 impl Frames {
     /// The client has sent `bytes`.
     pub fn received(&mut self, bytes: &[u8], now: Moment) {
-        let books = &mut self.books;
+        let (books, in_frame_since) = (&mut self.books, &mut self.in_frame_since);
         self.received.feed(bytes, |part| match part {
-            Part::Head(head) => books.hear(head, now),
+            Part::Head(head) => {
+                *in_frame_since = None;
+                books.hear(head, now);
+            }
             Part::Unit(head, unit) => books.hear_unit(head, unit, now),
         });
+        if self.received.is_between() {
+            self.in_frame_since = None;
+        } else {
+            self.in_frame_since.get_or_insert(now);
+        }
     }
 
     /// We have sent `bytes`.
@@ -109,6 +127,15 @@ impl Frames {
             Part::Head(head) => books.say(head, now),
             Part::Unit(head, unit) => books.say_unit(head, unit, now),
         });
+    }
+
+    /// Whether the connection takes nothing more at present.
+    pub fn blocked(&mut self, is_blocked: bool, now: Moment) {
+        if is_blocked {
+            self.blocked_since.get_or_insert(now);
+        } else {
+            self.blocked_since = None;
+        }
     }
 
     /// What the client does too much of, once it does: the connection has to end.
@@ -161,6 +188,43 @@ impl Frames {
         }
         if since + WINDOW_STALL_MAX <= now {
             *excess = excess.or(Some(Excess::Stuck));
+        }
+        None
+    }
+
+    /// Since when each answer that waits for the client has done so.
+    fn waits(&self) -> impl Iterator<Item = (usize, Moment)> + '_ {
+        self.books.open.iter().enumerate().filter_map(|(at, stream)| {
+            let first = stream.answered?;
+            let since = [stream.room.shut_since, self.books.room.shut_since, self.blocked_since];
+            Some((at, since.into_iter().flatten().min()?.max(first)))
+        })
+    }
+
+    /// Whether any answer waits for the client.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.waits().next().is_some()
+    }
+
+    /// How many answers have waited for the client for [`WAITING_AFTER`] or longer.
+    #[must_use]
+    pub fn waiting(&self, now: Moment) -> usize {
+        self.waits().filter(|(_, since)| *since + WAITING_AFTER <= now).count()
+    }
+
+    /// Takes out the stream whose answer has waited longest, if there are more than a few such: it is to be reset, because
+    /// too much waits elsewhere, too. A client in the middle of a frame has [`WAITING_AFTER`] to end it.
+    pub fn crowded_out(&mut self, now: Moment) -> Option<u32> {
+        if self.waiting(now) <= WAITING_ON_CONNECTION_FEW {
+            return None;
+        }
+        if self.received.is_between() {
+            let (at, _) = self.waits().min_by_key(|(_, since)| *since)?;
+            return Some(self.books.open.swap_remove(at).id);
+        }
+        if self.in_frame_since.is_some_and(|since| since + WAITING_AFTER <= now) {
+            self.books.excess = self.books.excess.or(Some(Excess::Stuck));
         }
         None
     }

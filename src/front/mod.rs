@@ -38,6 +38,7 @@ pub mod flushed;
 pub mod events;
 pub mod stream;
 pub mod connection;
+pub mod crowd;
 pub mod journey;
 pub mod attempt;
 pub mod tunnel;
@@ -91,6 +92,8 @@ pub struct Front {
     pub recall: Arc<Recall>,
     /// What all bodies of this worker together may keep for repetition, octets.
     pub replay_bytes_max: u64,
+    /// How many answers of this worker may wait for their clients at once.
+    pub waiting_answers_max: u64,
     /// Room for what is on its way through: one turn of one connection at a time.
     pub scratch: Mutex<Vec<u8>>,
     /// Rooms that exchanges on the fast path have left, for the next ones.

@@ -4,6 +4,7 @@
 //! worker; beyond it the body still goes on, but only once.
 
 use super::headers::trailers_toward_region;
+use super::strict::malformed_fields;
 use crate::counters::WorkerCounters;
 use crate::limits::{BODY_GRACE, BODY_RATE_MIN, REPLAY_REQUEST_BYTES_MAX};
 use crate::moment::{Clock, Moment};
@@ -247,6 +248,10 @@ impl Shared {
                     Ok(data) => Kept::Data(data),
                     Err(frame) => {
                         let mut trailers = frame.into_trailers().unwrap_or_default();
+                        if malformed_fields(&trailers).is_some() {
+                            self.failed = Some(OutgoingError::Client);
+                            return Poll::Ready(Some(Err(OutgoingError::Client)));
+                        }
                         trailers_toward_region(&mut trailers);
                         Kept::Trailers(trailers)
                     }

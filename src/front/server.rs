@@ -3,6 +3,7 @@
 use super::Front;
 use super::arrival::Arrival;
 use super::connection::Connection;
+use super::crowd::Crowd;
 use super::fast;
 use super::framed::Framed;
 use super::gather::Gathered;
@@ -201,7 +202,8 @@ where
         shared.streams.begin();
         serve_http2(Arc::clone(&shared), request)
     });
-    let framed = Framed::new(Gathered::new(stream), door.front.clock, Arc::clone(&shared.talk));
+    let crowd = Crowd::new(Arc::clone(&door.front.counters), door.front.waiting_answers_max);
+    let framed = Framed::new(Gathered::new(stream), door.front.clock, Arc::clone(&shared.talk), crowd);
     let window = u32::try_from(STREAM_BUFFER_BYTES_MAX).expect("it is small");
     let serving = http2::Builder::new(streams)
         .timer(TokioTimer::new())

@@ -11,6 +11,7 @@ use super::events::{EventStream, KEEP_ALIVE};
 use super::guard::{Busy, Talk};
 use super::headers::trailers_toward_client;
 use super::recall::Key;
+use super::strict::has_bad_name;
 use crate::control::Event;
 use crate::counters::DoorCounters;
 use crate::health::Fault;
@@ -263,6 +264,9 @@ impl Carried {
     fn pass(&mut self, mut frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Fault> {
         self.silence.end();
         if let Some(trailers) = frame.trailers_mut() {
+            if has_bad_name(trailers) {
+                return Err(Fault::Protocol);
+            }
             trailers_toward_client(trailers);
         }
         match &mut self.followed {

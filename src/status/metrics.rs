@@ -134,6 +134,11 @@ impl Page {
             "HTTP/2 clients told to go for resetting too much or saying too much that carries nothing.",
             totals.dismissed,
         );
+        self.gauge(
+            "anyfront_answers_waiting",
+            "Answers on HTTP/2 connections that have waited a second or longer for their clients, now.",
+            totals.waiting,
+        );
         self.counter(
             "anyfront_handshakes_failed",
             "TLS handshakes with clients that failed.",

@@ -3,7 +3,7 @@
 use crate::counters::Counters;
 use serde::{Deserialize, Serialize};
 
-/// What a node has counted since it started; `open` and `replay_bytes` are as they are now.
+/// What a node has counted since it started; `open`, `waiting` and `replay_bytes` are as they are now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// Connections accepted.
@@ -18,6 +18,9 @@ pub struct Totals {
     /// HTTP/2 clients told to go.
     #[serde(default)]
     pub dismissed: u64,
+    /// Answers on HTTP/2 connections that wait for their clients, now.
+    #[serde(default)]
+    pub waiting: u64,
     /// TLS handshakes that failed.
     pub failed_handshakes: u64,
     /// Requests taken.
@@ -69,6 +72,7 @@ impl Totals {
             refused_connections: counters.total(|door| &door.refused_connections),
             failed_proxy_headers: counters.total(|door| &door.failed_proxy_headers),
             dismissed: counters.total(|door| &door.dismissed),
+            waiting: counters.total(|door| &door.waiting),
             failed_handshakes: counters.total(|door| &door.failed_handshakes),
             requests: counters.total(|door| &door.requests),
             refusals: counters.total(|door| &door.refusals),

@@ -226,7 +226,7 @@ where
                 }
             }
             let mut piece = [0; 16_384];
-            match self.tls.read(&mut piece) {
+            match self.read(&mut piece) {
                 Ok(0) => return Ok(None),
                 Ok(read) => self.buffer.extend_from_slice(&piece[..read]),
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
@@ -234,6 +234,18 @@ where
                 }
                 Err(_) => return Ok(None),
             }
+        }
+    }
+
+    /// As the stream's own, which reads nothing as long as it has something to send that nobody takes any more.
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.tls.conn.reader().read(piece) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
+            self.tls.conn.read_tls(&mut self.tls.sock)?;
+            self.tls.conn.process_new_packets().map_err(io::Error::other)?;
         }
     }
 

@@ -219,6 +219,57 @@ fn streams_without_room_from_the_beginning_are_few_however_that_comes_about() {
 }
 
 #[test]
+fn who_waits_longest_is_crowded_out_but_for_a_few() {
+    let few = u32::try_from(WAITING_ON_CONNECTION_FEW).expect("small");
+    let mut frames = with_streams(few + 2);
+    for stream in 0..few + 2 {
+        frames.sent(&frame(1, 4, 2 * stream + 1, &[0x88]), at(0.0));
+    }
+    assert!(!frames.has_waiting());
+    // One after the other has no room; all of the connection stays open.
+    frames.received(&update(0, 1 << 30), at(0.0));
+    for stream in (0..few + 2).rev() {
+        frames.sent(&frame(0, 0, 2 * stream + 1, &[0; 65_535]), at(0.1 * f64::from(few + 2 - stream)));
+    }
+    assert!(frames.has_waiting());
+    assert_eq!((frames.waiting(at(1.09)), frames.waiting(at(1.1))), (0, 1));
+    let all = at(0.1 * f64::from(few + 2)) + WAITING_AFTER;
+    assert_eq!(frames.crowded_out(at(0.1 * f64::from(few)) + WAITING_AFTER), None);
+    assert_eq!(frames.crowded_out(all), Some(2 * few + 3));
+    assert_eq!(frames.crowded_out(all), Some(2 * few + 1));
+    assert_eq!((frames.crowded_out(all), frames.waiting(all)), (None, WAITING_ON_CONNECTION_FEW));
+}
+
+#[test]
+fn on_a_connection_that_takes_nothing_every_answer_waits() {
+    let mut frames = with_streams(3);
+    frames.sent(&[answer(1, 10), answer(3, 10)].concat(), at(0.0));
+    frames.blocked(true, at(1.0));
+    frames.blocked(true, at(1.9));
+    assert_eq!((frames.has_waiting(), frames.waiting(at(2.0))), (true, 2));
+    // That alone ends none.
+    assert_eq!(frames.wakes_at(), None);
+    frames.blocked(false, at(2.0));
+    frames.blocked(true, at(2.0));
+    assert_eq!((frames.has_waiting(), frames.waiting(at(2.9))), (true, 0));
+}
+
+#[test]
+fn in_a_crowd_the_middle_of_a_frame_protects_for_a_moment() {
+    let few = u32::try_from(WAITING_ON_CONNECTION_FEW).expect("small");
+    let mut frames = with_streams(few + 1);
+    for stream in 0..=few {
+        frames.sent(&frame(1, 4, 2 * stream + 1, &[0x88]), at(0.0));
+    }
+    frames.blocked(true, at(0.0));
+    // One frame and the head of another: it is the second that counts.
+    frames.received(&[0, 0, 3, 0], at(0.0));
+    frames.received(&[0, 0, 0, 0, 1, b'a', b'b', b'c', 0, 0], at(2.0));
+    assert_eq!((frames.crowded_out(at(2.9)), frames.excess()), (None, None));
+    assert_eq!((frames.crowded_out(at(3.0)), frames.excess()), (None, Some(Excess::Stuck)));
+}
+
+#[test]
 fn no_more_streams_are_watched_than_can_be_open() {
     let frames = with_streams(10 * u32::try_from(STREAMS_WATCHED_MAX).expect("small"));
     assert_eq!(frames.books.open.len(), STREAMS_WATCHED_MAX);
