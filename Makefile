@@ -83,6 +83,8 @@ load: test-clients ## kills every region and pair under 2,000 requests a second,
 	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 		ANYFRONT_CUT_STREAMS=$${ANYFRONT_CUT_STREAMS:-10000} \
 		$(CARGO) test --release --test clients truncation -- --nocapture --test-threads=1
+	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 ANYFRONT_PACE_MS=50 \
+		$(CARGO) test --release --test clients pace -- --nocapture --test-threads=1
 
 bench-machines: ## what steering, geography and control cost, quickly
 	@$(CARGO) bench --bench machines -- --quick

@@ -11,6 +11,13 @@ const HEAD_BYTES: usize = 16;
 /// How OpenAI's API says that a stream ended as it should.
 pub const DONE: &[u8] = b"[DONE]";
 
+/// Whether a `Content-Type` is that of event streams, parameters aside (RFC 9110 §8.3.1).
+#[must_use]
+pub fn names_events(kind: &[u8]) -> bool {
+    let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
 /// Cuts a stream into lines.
 #[derive(Clone, Copy, Debug, Default)]
 struct Lines {

@@ -8,7 +8,8 @@ mod front;
 #[path = "common/tls.rs"]
 mod tls;
 
-use data_encoding::BASE64;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use front::Origin;
 use rustls::version::{TLS12, TLS13};
 use rustls::{AlertDescription, ClientConfig, HandshakeKind, SupportedProtocolVersion};
@@ -108,7 +109,7 @@ fn regions_read_the_certificate_and_nobody_can_write_it_for_them() {
     let chain = vec![guarded.person.der.clone(), issuer.der.clone()];
     let signer = rustls::sign::CertifiedKey::from_der(chain, guarded.person.key(), &anyfront::tls::provider());
     chained.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(signer.expect("a pair")));
-    let item = |pair: &Pair| format!(":{}:", BASE64.encode(&pair.der));
+    let item = |pair: &Pair| format!(":{}:", STANDARD.encode(&pair.der));
     let person = Some(item(&guarded.person));
     for (config, name, certificate, chain) in [
         (config(Some(&guarded.person), &TLS13), "must.test", person.clone(), None),
@@ -267,7 +268,7 @@ fn no_key_and_no_secret_is_ever_shown() {
     assert!(logged.contains("may be read by everybody"), "a key with loose permissions is named: {logged}");
     assert!(logged.contains("app.key") && shown.contains("app.key"));
     let key: String = pair.key_pem.lines().filter(|line| !line.starts_with('-')).collect();
-    let key_bytes = BASE64.decode(key.as_bytes()).expect("base64");
+    let key_bytes = STANDARD.decode(key.as_bytes()).expect("base64");
     let hex = key_bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     for (what, text) in [("logs", &logged), ("answers", &shown)] {
         assert!(text.len() > 500, "{what} say something");

@@ -290,7 +290,7 @@ fn failing(every: u64) -> Origin {
     let asked = AtomicU64::new(0);
     Origin::start(move |talk| {
         talk.read_body()?;
-        if asked.fetch_add(1, SeqCst) % every == 0 {
+        if asked.fetch_add(1, SeqCst).is_multiple_of(every) {
             talk.say("HTTP/1.1 503 Overloaded\r\nContent-Length: 4\r\n\r\nmine")?;
             return Ok(true);
         }

@@ -7,7 +7,8 @@ use crate::steering::prefix_of;
 use crate::tls::pair::Names;
 use crate::topology::ClientAuth;
 use crate::topology::link::PrivateLink;
-use data_encoding::BASE64;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use ipnet::IpNet;
 use std::io;
@@ -98,7 +99,7 @@ pub struct TooLarge;
 
 /// An Item of type Byte Sequence (RFC 9651 §3.3.5): base64 with padding, between colons.
 fn binary(bytes: &[u8]) -> String {
-    format!(":{}:", BASE64.encode(bytes))
+    format!(":{}:", STANDARD.encode(bytes))
 }
 
 /// Why a connection does not get in.

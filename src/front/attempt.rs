@@ -180,8 +180,7 @@ impl Sending<'_> {
 
     /// From here on 101 says that a WebSocket is open, however the region says it: 101 itself, with a good answer to the
     /// key if it is one of ours, or 200 on a stream (RFC 8441 §5). A region that changes the protocol although nobody asked
-    /// it to, or says that it is well where only 101 opens, is not answering: to a client on HTTP/2 that would mean open. Nor
-    /// is one whose fields have names that HTTP/1.1 cannot say.
+    /// it to is not answering. Nor is one whose fields have names that HTTP/1.1 cannot say.
     fn as_switched(
         &self,
         mut answer: Response<Answer>,
@@ -197,13 +196,16 @@ impl Sending<'_> {
                 let accept = answer.headers().get(header::SEC_WEBSOCKET_ACCEPT);
                 accept.is_some_and(|accept| key.is_some_and(|key| *accept == websocket::accept(&key)))
             }
-            (true, false) => !(is_stream && status.is_success()),
+            (true, false) => true,
         };
         if !is_good || (is_http2 && has_bad_name(answer.headers())) {
             return Err(AttemptError { fault: Fault::Protocol, progress: Progress::Sent, was_reused: false });
         }
         if self.is_websocket() && is_http2 && status == StatusCode::OK {
             *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        } else if self.is_websocket() && !is_http2 && is_stream && status.is_success() {
+            // An ordinary answer, which on a stream would mean that it is open. Anybody may ask for one, so it is no failure.
+            *answer.status_mut() = StatusCode::NOT_IMPLEMENTED;
         }
         Ok(answer)
     }
@@ -333,9 +335,8 @@ impl Vigil<'_> {
 
 /// Whether what ended with `error` at `target` may be tried again, as far as the budget goes: it is spent on what may have
 /// been processed. Leaving an endpoint that is known to be silent gives nobody more work, who leaves for want of patience
-/// has paid already, and the first lost connection of a request is free: whatever dies takes all of its requests with it at
-/// once, and an outage must cost nobody a request that another region can save. `losses`: its lost connections, this one
-/// included.
+/// has paid already, and what dies takes all of its requests with it at once: an outage must cost nobody a request that
+/// another region can save.
 pub(super) fn may_repeat(
     front: &Front,
     snapshot: &Snapshot,
@@ -343,16 +344,14 @@ pub(super) fn may_repeat(
     hostname: &Hostname,
     client: &Client,
     error: AttemptError,
-    losses: usize,
 ) -> bool {
     let endpoint = snapshot.endpoint(target.endpoint).id;
     let is_free = error.progress == Progress::Unsent
         || error.fault == Fault::Late
-        || (error.fault == Fault::Reset && losses <= 1)
         || (error.fault.is_silence() && is_in_vain(&front.published.load(), endpoint, hostname, client));
+    let occasion = if error.fault == Fault::Reset { Occasion::Loss } else { Occasion::Failure };
     let budget = || front.budgets.of(hostname, &snapshot.topology.region(target.region).name);
-    let may_repeat =
-        is_free || budget().spend(front.clock.now(), allowance(&snapshot.topology.forward), Occasion::Failure);
+    let may_repeat = is_free || budget().spend(front.clock.now(), allowance(&snapshot.topology.forward), occasion);
     if !may_repeat {
         DoorCounters::count(&front.counters.door.unrepeated);
     }

@@ -9,9 +9,14 @@ use crate::names::{Hostname, Label};
 use dashmap::DashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// How far back successes and repetitions count, seconds.
 const WINDOW_SECONDS: usize = 10;
+
+/// How long the requests of something that has just died are repeated for nothing: they fail within a round trip of each
+/// other.
+const BURST_LASTS: Duration = Duration::from_secs(1);
 
 /// The budgets of a node.
 #[derive(Debug, Default)]
@@ -33,6 +38,8 @@ pub enum Occasion {
     Failure,
     /// It takes too long for its client: half of the budget is left to those who failed.
     Impatience,
+    /// Its connection was lost.
+    Loss,
 }
 
 /// What succeeded and what was repeated of one hostname's requests at one region.
@@ -47,6 +54,8 @@ pub struct Budget {
 struct Spent {
     of_floor: Window,
     of_share: Window,
+    /// When the last burst of lost connections began.
+    burst: Option<Moment>,
 }
 
 /// Counts of the last [`WINDOW_SECONDS`]: each cell holds a second, in its upper half, and what was counted in it.
@@ -81,10 +90,13 @@ impl Budget {
         let second = second(now);
         let (floor, percent) = (u64::from(allowance.floor), u64::from(allowance.percent));
         let (floor, part) = match occasion {
-            Occasion::Failure => (floor, 100),
+            Occasion::Failure | Occasion::Loss => (floor, 100),
             Occasion::Impatience => (floor.div_ceil(2), 200),
         };
-        let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        if occasion == Occasion::Loss && spent.is_free(now) {
+            return true;
+        }
         let purse = if spent.of_floor.count(second) < floor {
             &spent.of_floor
         } else if spent.of_share.sum(second) < self.successes.sum(second) * percent / part {
@@ -94,6 +106,18 @@ impl Budget {
         };
         purse.add(second);
         true
+    }
+}
+
+impl Spent {
+    /// Whatever dies takes all of its requests with it at once, and they cost nothing: once in a window, for a second. What
+    /// goes on losing connections after that is not dead but sick.
+    fn is_free(&mut self, now: Moment) -> bool {
+        let is_over = self.burst.is_none_or(|began| now.since(began) >= Duration::from_secs(WINDOW_SECONDS as u64));
+        if is_over {
+            self.burst = Some(now);
+        }
+        self.burst.is_some_and(|began| now.since(began) <= BURST_LASTS)
     }
 }
 

@@ -6,7 +6,7 @@
 //! No client can do anything with half of one.
 
 use crate::limits::HELD_EVENT_BYTES_MAX;
-use crate::sse::Events;
+use crate::sse::{Events, names_events};
 use crate::topology::{Class, Dialect, StreamEnd};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -53,18 +53,22 @@ pub struct EventStream {
     is_inside: bool,
     /// Whether the last event was `[DONE]`.
     is_done: bool,
+    /// Whether the region says by nothing but its connection's end that this is all.
+    is_open_ended: bool,
 }
 
 impl EventStream {
-    /// The stream whose head this is, if it is one that can be followed.
+    /// The stream whose head this is, if it is one that is to be followed. `is_open_ended`: nothing but the end of the
+    /// region's connection will say that this is all, and so would its death.
     #[must_use]
-    pub fn of(headers: &HeaderMap, manner: Manner) -> Option<Self> {
-        (manner.follows() && is_event_stream(headers)).then(|| Self {
+    pub fn of(headers: &HeaderMap, manner: Manner, is_open_ended: bool) -> Option<Self> {
+        ((manner.follows() || is_open_ended) && is_event_stream(headers)).then(|| Self {
             manner,
             events: Events::default(),
             held: BytesMut::new(),
             is_inside: false,
             is_done: false,
+            is_open_ended,
         })
     }
 
@@ -112,7 +116,8 @@ impl EventStream {
     #[must_use]
     pub fn may_end(&self) -> bool {
         match self.manner.end {
-            StreamEnd::Any => true,
+            // Nobody means to end inside an event.
+            StreamEnd::Any => !self.is_open_ended || (self.held.is_empty() && self.events.is_between_events()),
             StreamEnd::Done => self.is_done,
         }
     }
@@ -147,13 +152,6 @@ pub fn is_event_stream(headers: &HeaderMap) -> bool {
     is_readable && headers.get(CONTENT_TYPE).is_some_and(|kind| names_events(kind.as_bytes()))
 }
 
-/// Whether a `Content-Type` is that of event streams, parameters aside (RFC 9110 §8.3.1).
-#[must_use]
-pub fn names_events(kind: &[u8]) -> bool {
-    let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,7 +161,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
         let manner = Manner { dialect, end, keep_alive: Some(Duration::from_secs(15)) };
-        EventStream::of(&headers, manner).expect("it is one")
+        EventStream::of(&headers, manner, false).expect("it is one")
     }
 
     fn openai() -> EventStream {

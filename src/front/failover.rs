@@ -88,10 +88,11 @@ impl Failover {
 }
 
 /// Whether the end of an attempt says anything about the endpoint: a kept connection that ended says nothing, nor does a
-/// client that would not wait.
+/// client that would not wait, or one that wants what the endpoint does not speak.
 #[must_use]
 pub fn is_evidence(error: AttemptError) -> bool {
-    !(error.was_reused && error.fault == Fault::Reset) && error.fault != Fault::Late
+    let is_stale = error.was_reused && error.fault == Fault::Reset;
+    !(is_stale || matches!(error.fault, Fault::Late | Fault::Unsuited))
 }
 
 /// How much of what may have been processed may be repeated.

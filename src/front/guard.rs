@@ -80,6 +80,12 @@ impl Talk {
         }
     }
 
+    /// Requests so far.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
     fn activity(&self) -> (u64, u64) {
         (self.requests.load(Relaxed), self.taken.load(Relaxed))
     }

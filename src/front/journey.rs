@@ -41,12 +41,6 @@ pub struct Journey {
 }
 
 impl Journey {
-    /// How many attempts ended with their connection.
-    #[must_use]
-    pub fn losses(&self) -> usize {
-        self.failed.iter().filter(|failed| failed.fault == Fault::Reset).count()
-    }
-
     /// An attempt failed at `target` of `snapshot`; `leaves_region`: the next goes to another region if there is one.
     pub fn failed_at(&mut self, snapshot: &Snapshot, target: Target, fault: Fault, leaves_region: bool) {
         let region = &snapshot.topology.region(target.region).name;

@@ -1,9 +1,10 @@
 //! CARRIES REQUESTS THERE: accepts connections, finds out who asks for what, and forwards to the best region that works.
 //!
-//! The machines are [`framing`] (is this one HTTP/1 message or two?), [`frames`] (does an HTTP/2 client cost more than it
-//! asks for?), [`proxy`] (whose connection is it?), [`failover`] (may the next candidate be tried?)
-//! and the pure functions of [`client`], [`headers`] and [`reply`]; the rest moves bytes. Nothing here knows how health is
-//! judged or who is near: it asks [`steer`](crate::steering::steer) and reports what it met to `control`.
+//! In the order of a connection: [`arrival`] and [`handshake`] (who is it?), [`guard`] and [`framed`] (what it may do to us),
+//! [`prepare`] (may this request be carried, on which [`terms`], tied to whom?), [`journey`], [`attempt`] and [`failover`]
+//! (where it goes, and whether again), [`stream`] and [`tunnel`] (what comes back, and how that ends). Most of it is
+//! machines, listed in `tests/tidy.rs`; the rest moves bytes. Nothing here knows how health is judged or who is near: it
+//! asks [`steer`](crate::steering::steer) and reports what it met to `control`.
 
 pub mod framing;
 pub mod guard;

@@ -82,9 +82,8 @@ pub fn prepare(
             .map_err(|unbound| refused(complaint_of(unbound), is_call))?;
         bond.tie(&mut terms.ties);
     }
-    let bound = terms.ties.only.clone();
     terms.ties.stay(topology, link);
-    if class.is_mcp && bound.is_some() && terms.ties.only != bound {
+    if class.is_mcp && terms.ties.are_torn() {
         // It began in another region, where this link may not go.
         return Err(refused(session_lost(), false));
     }
@@ -93,16 +92,17 @@ pub fn prepare(
 
 /// The answer to a request that is not carried; where it is for nobody we know, what the node itself serves there.
 pub async fn refusal(
-    front: &Front,
+    connection: &Connection,
     refused: Refused,
     parts: &Parts,
     body: Incoming,
     request_id: &HeaderValue,
 ) -> Response<Reply> {
+    let front = &connection.front;
     let Refused { complaint, dialect, is_understood, is_call } = refused;
     if !is_understood
         && complaint.status == StatusCode::MISDIRECTED_REQUEST
-        && let Some(own) = of_our_own(front, parts, request_id)
+        && let Some(own) = of_our_own(connection, parts, request_id)
     {
         return own;
     }
@@ -113,10 +113,15 @@ pub async fn refusal(
 }
 
 /// What the node itself serves under a name that no region has.
-fn of_our_own(front: &Front, parts: &Parts, request_id: &HeaderValue) -> Option<Response<Reply>> {
+fn of_our_own(connection: &Connection, parts: &Parts, request_id: &HeaderValue) -> Option<Response<Reply>> {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let authority = parts.uri.authority().map(http::uri::Authority::as_str).or(host)?;
-    if is_too_large(parts) { None } else { front.services.load().answer(authority, parts, request_id, front.roll()) }
+    let hostname = Hostname::from_authority(authority).ok()?;
+    if is_too_large(parts) || !connection.arrival.may_ask(&hostname, None) {
+        return None;
+    }
+    let front = &connection.front;
+    front.services.load().answer(authority, parts, request_id, front.roll())
 }
 
 /// Where a request of `connection` for `hostname` is.

@@ -54,6 +54,8 @@ struct Shared {
     waiting_since: Option<Moment>,
     /// Which reader is the present one; an abandoned attempt must not take what the next one needs.
     reader: u64,
+    /// Whether it comes on a stream of HTTP/2.
+    is_stream: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -86,8 +88,19 @@ impl Source {
             waited: Duration::ZERO,
             waiting_since: None,
             reader: 0,
+            is_stream: false,
         };
         Self { shared: Some(Arc::new(Mutex::new(shared))) }
+    }
+
+    /// The same body, which comes on a stream of HTTP/2 or not. There it ends where the client says so, and not where a reset
+    /// with NO_ERROR has the library stop reading (RFC 9113 §8.1).
+    #[must_use]
+    pub fn of_stream(self, is_stream: bool) -> Self {
+        if let Some(shared) = &self.shared {
+            shared.lock().unwrap_or_else(PoisonError::into_inner).is_stream = is_stream;
+        }
+        self
     }
 
     /// The same body, which need not come at any rate: its messages are sent when there is something to say, with no more
@@ -253,6 +266,10 @@ impl Shared {
                 Some(Ok(kept))
             }
             Some(Err(_)) => {
+                self.failed = Some(OutgoingError::Client);
+                Some(Err(OutgoingError::Client))
+            }
+            None if self.is_stream && !self.incoming.is_end_stream() => {
                 self.failed = Some(OutgoingError::Client);
                 Some(Err(OutgoingError::Client))
             }

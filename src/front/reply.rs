@@ -35,6 +35,8 @@ pub struct Complaint {
     pub message: String,
     /// Whether the connection must end with it.
     pub closes: bool,
+    /// Whether the request may have been processed and must not be twice: then nobody is invited to ask again.
+    pub is_final: bool,
     /// The id of the JSON-RPC call that it answers, if it is known.
     pub call_id: Option<Value>,
 }
@@ -43,7 +45,7 @@ impl Complaint {
     /// A complaint after which the connection goes on.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), closes: false, call_id: None }
+        Self { status, code, message: message.into(), closes: false, is_final: false, call_id: None }
     }
 
     /// A complaint after which nothing more can be understood on this connection.
@@ -66,8 +68,8 @@ impl Complaint {
             None => new(StatusCode::SERVICE_UNAVAILABLE, "no_region", "no region may serve this hostname now"),
             Some(AttemptError { fault: Fault::Unsuited, .. }) => new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "no_http2",
-                "no region that is left speaks HTTP/2, which this needs; nothing was processed",
+                "unsuited",
+                "no region that is left speaks the version of HTTP that this needs; nothing was processed",
             ),
             Some(AttemptError { fault: Fault::Late, progress: Progress::Unsent, .. }) => new(
                 StatusCode::GATEWAY_TIMEOUT,
@@ -101,7 +103,7 @@ impl Complaint {
 
     /// Whether the same request may succeed a little later.
     fn may_help_to_retry(&self) -> bool {
-        matches!(self.status.as_u16(), 502..=504)
+        matches!(self.status.as_u16(), 502..=504) && !self.is_final
     }
 
     /// The answer that says it, `request_id` and `happened` (`Proxy-Status`) included. `roll` is the chance in the jitter.
@@ -166,7 +168,7 @@ impl Complaint {
     }
 
     fn is_unprocessed(&self) -> bool {
-        matches!(self.code, "no_region" | "no_region_reached" | "no_http2")
+        matches!(self.code, "no_region" | "no_region_reached" | "unsuited")
     }
 
     fn grpc_status(&self) -> grpc::Status {

@@ -24,7 +24,7 @@ use crate::moment::Moment;
 use crate::names::Hostname;
 use crate::snapshot::{EndpointState, Snapshot};
 use crate::steering::Client;
-use crate::topology::RegionIndex;
+use crate::topology::{Dialect, RegionIndex};
 use crate::upstream::answer::Answer;
 use crate::upstream::body::OutgoingError;
 use crate::upstream::{AttemptError, Progress};
@@ -101,7 +101,7 @@ impl<'a> Exchange<'a> {
         let Prepared { route, hostname, mut terms, bond } = match prepare(connection, &snapshot, violation, &mut parts)
         {
             Ok(prepared) => prepared,
-            Err(refused) => return refusal(front, refused, &parts, body, &request_id).await,
+            Err(refused) => return refusal(connection, refused, &parts, body, &request_id).await,
         };
         let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
         let key = front.recall.key(Who::of(asker.address, &parts, &hostname));
@@ -111,7 +111,7 @@ impl<'a> Exchange<'a> {
         let (client, decision) = connection.decide(&snapshot, route, &asker, terms.ties.wish(&snapshot));
         let offer = (terms.protocol == Protocol::WebSocket).then(|| Offer::of(&mut parts)).flatten();
         let introduction = connection.introduce(&snapshot, asker, &hostname, parts.version);
-        let body = source(connection, &snapshot, &terms, body);
+        let body = source(connection, &snapshot, &terms, parts.version == Version::HTTP_2, body);
         let resumed = resumed.unwrap_or_else(|| Resumed::nothing(began, &request_id, &snapshot.topology.forward));
         let Resumed { journey, failover, attempts, error, is_over, .. } = resumed;
         let first = match error {
@@ -241,8 +241,11 @@ impl<'a> Exchange<'a> {
     fn learn_safety(&mut self, result: &Result<Response<Answer>, AttemptError>, body: &Source) {
         let has_failed = !matches!(result, Ok(answer) if !is_failure(answer.status().as_u16()));
         if has_failed && self.terms.body_may_tell {
-            self.terms.is_safe = self.terms.is_safe_with(|| body.whole());
-            self.terms.body_may_tell = false;
+            // An attempt that reached nobody has not read the body: the next one may.
+            if let Some(whole) = body.whole() {
+                self.terms.is_safe = self.terms.is_safe_with(|| Some(whole));
+                self.terms.body_may_tell = false;
+            }
         }
     }
 
@@ -252,12 +255,16 @@ impl<'a> Exchange<'a> {
         let before = std::mem::replace(&mut self.snapshot, front.published.load_full());
         let wish = self.terms.ties.wish(&self.snapshot);
         let next = self.journey.next(&self.snapshot, &self.hostname, &self.client, wish, front.roll());
-        next.filter(|next| self.is_in_time(*next, body) && self.may_repeat(&before, target, error))
+        let next = next.filter(|next| self.is_in_time(*next, body) && self.may_repeat(&before, target, error));
+        if next.is_none() {
+            // What is told now is about the attempt that was made, and its numbers mean something in its own snapshot only.
+            self.snapshot = before;
+        }
+        next
     }
 
     fn may_repeat(&self, snapshot: &Snapshot, target: Target, error: AttemptError) -> bool {
-        let losses = self.journey.losses();
-        attempt::may_repeat(&self.connection.front, snapshot, target, &self.hostname, &self.client, error, losses)
+        attempt::may_repeat(&self.connection.front, snapshot, target, &self.hostname, &self.client, error)
     }
 
     /// What an attempt came to.
@@ -340,6 +347,7 @@ impl<'a> Exchange<'a> {
         let switches = status == StatusCode::SWITCHING_PROTOCOLS;
         let region_upgrade = switches.then(|| hyper::upgrade::on(&mut answer));
         let (mut parts, body) = answer.into_parts();
+        let is_framed = parts.version == Version::HTTP_2 || parts.headers.contains_key(header::TRANSFER_ENCODING);
         headers::toward_client(&mut parts.headers, &self.farewell(target.region, status, parts.version));
         if !parts.headers.contains_key(headers::REQUEST_ID) {
             parts.headers.insert(headers::REQUEST_ID, self.request_id.clone());
@@ -359,6 +367,7 @@ impl<'a> Exchange<'a> {
                 answer: body,
                 edge,
                 endpoint: state.id,
+                name: snapshot.topology.endpoint(target.endpoint).name.clone(),
                 load: Arc::clone(&state.load),
                 prefix: self.client.hash(),
                 idle_max: snapshot.topology.forward.websocket_idle_timeout,
@@ -371,7 +380,7 @@ impl<'a> Exchange<'a> {
         let silence = self.terms.patience.and_then(|patience| patience.silence);
         // With a length said before, nothing but its octets may follow.
         let is_open_ended = !parts.headers.contains_key(header::CONTENT_LENGTH);
-        let events = EventStream::of(&parts.headers, self.terms.stream).filter(|_| is_open_ended);
+        let events = EventStream::of(&parts.headers, self.terms.stream, !is_framed).filter(|_| is_open_ended);
         let is_call = self.terms.protocol == Protocol::Grpc && is_open_ended && grpc::speaks(&parts.headers);
         let carried = Carried {
             answer: body,
@@ -405,7 +414,7 @@ impl<'a> Exchange<'a> {
     /// Nobody answered.
     async fn give_up(self, failed: Option<AttemptError>, body: &Source) -> Response<Reply> {
         let front = &self.connection.front;
-        let complaint = match body.failed() {
+        let mut complaint = match body.failed() {
             Some(OutgoingError::TooSlow) => {
                 Complaint::closing(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the request's body came too slowly")
             }
@@ -423,6 +432,9 @@ impl<'a> Exchange<'a> {
                 if self.bond.is_session() && reached_nobody(failed) { session_lost() } else { Complaint::of(failed) }
             }
         };
+        // The official SDKs of models repeat what failed, and are meant to. A tool call acts.
+        let has_reached = failed.is_some_and(|error| error.progress == Progress::Sent);
+        complaint.is_final = has_reached && !self.terms.is_safe && self.terms.dialect != Dialect::OpenAi;
         let happened = headers::happened(&self.snapshot.here.name, &self.journey.failed, None);
         let happened = (!happened.is_empty()).then_some(happened.as_str());
         self.remember(None, complaint.status);
@@ -453,10 +465,10 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// The request's body. What is said in a call comes when there is something to say, and not at any rate.
-fn source(connection: &Connection, snapshot: &Snapshot, terms: &Terms, body: Incoming) -> Source {
+/// The request's body; `is_stream`: by HTTP/2. What is said in a call comes when there is something to say, and not at any rate.
+fn source(connection: &Connection, snapshot: &Snapshot, terms: &Terms, is_stream: bool, body: Incoming) -> Source {
     let front = &connection.front;
-    let body = Source::new(body, front.clock, &front.counters, front.replay_bytes_max);
+    let body = Source::new(body, front.clock, &front.counters, front.replay_bytes_max).of_stream(is_stream);
     if terms.protocol == Protocol::Grpc { body.at_leisure(snapshot.topology.forward.stream_idle_timeout) } else { body }
 }
 

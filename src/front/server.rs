@@ -218,14 +218,20 @@ where
         .serve_connection(TokioIo::new(framed.clone()), service);
     let mut serving = Box::pin(serving);
     let mut talk_is_over = pin!(shared.talk.is_over());
-    let mut is_told = false;
+    let (mut is_told, mut has_crossed) = (false, false);
     let ended = loop {
         tokio::select! {
             ended = framed.drive(serving.as_mut()) => break ended,
-            () = talk_is_over.as_mut() => {
+            () = talk_is_over.as_mut(), if !has_crossed => {
+                let before = shared.talk.begun();
                 serving.as_mut().graceful_shutdown();
-                // Whoever has not even begun, or takes nothing, does not get to hear it.
-                break tokio::time::timeout(FAREWELL_MAX, framed.drive(serving.as_mut())).await.ok().flatten();
+                match tokio::time::timeout(FAREWELL_MAX, framed.drive(serving.as_mut())).await {
+                    Ok(ended) => break ended,
+                    // A request crossed with our farewell: it is served, and it is the last.
+                    Err(_) if shared.talk.begun() > before => (has_crossed, is_told) = (true, true),
+                    // Whoever has not even begun, or takes nothing, does not get to hear it.
+                    Err(_) => break None,
+                }
             }
             // Streams that are under way, or on their way to us, take the time they take.
             () = shared.lifetime.over(door.front.clock), if !is_told => {

@@ -27,15 +27,16 @@ pub struct Page {
 }
 
 impl Page {
-    /// A page whose entity tag is made from its octets: the same octets, the same tag, on every node.
+    /// A page whose entity tag is made from what `same` holds: where that is the same, readers need not take it anew, from
+    /// whichever node they have it. A weak one (RFC 9110 §8.8.1): the rest may differ.
     ///
     /// # Panics
     /// Never: hexadecimal digits are visible.
     #[must_use]
-    pub fn new(content_type: &'static str, cache_control: &'static str, body: Bytes) -> Self {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &body);
+    pub fn new(content_type: &'static str, cache_control: &'static str, body: Bytes, same: &[u8]) -> Self {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, same);
         let digits: String = digest.as_ref()[..16].iter().map(|octet| format!("{octet:02x}")).collect();
-        let etag = HeaderValue::from_str(&format!("\"{digits}\"")).expect("hexadecimal digits are visible");
+        let etag = HeaderValue::from_str(&format!("W/\"{digits}\"")).expect("hexadecimal digits are visible");
         Self { content_type, cache_control, body, etag }
     }
 }
@@ -100,12 +101,13 @@ impl Page {
 
     /// `If-None-Match`: any of the listed tags, compared weakly (RFC 9110 §13.1.2).
     fn is_known_to(&self, parts: &Parts) -> bool {
-        let own = self.etag.as_bytes();
+        let bare = |tag: &'_ [u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
+        let own = bare(self.etag.as_bytes());
         parts.headers.get_all(header::IF_NONE_MATCH).iter().any(|line| {
             line.as_bytes()
                 .split(|octet| *octet == b',')
                 .map(<[u8]>::trim_ascii)
-                .any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == own)
+                .any(|tag| tag == b"*" || bare(tag) == own)
         })
     }
 }

@@ -1,7 +1,8 @@
 //! What goes to the client: our own short answers, or a region's, passed on frame by frame as it comes.
 //!
 //! A region's answer that ends before its end becomes an error of the body, which cuts the connection (HTTP/1.1) or
-//! resets the stream (HTTP/2): never a clean end (RFC 9112 §8, RFC 9113 §8.1). What was ready for the client before has
+//! resets the stream (HTTP/2): never an end that looks like success (RFC 9112 §8, RFC 9113 §8.1); a gRPC call ends in
+//! trailers that say so. What was ready for the client before has
 //! left by then, and so have the last words, where there are any.
 
 use super::Front;

@@ -65,6 +65,8 @@ pub struct Ties {
     pub goes_on: bool,
     /// A hash of whom the request belongs to, which decides among equals.
     pub spread: Option<u64>,
+    /// The region of the private link it came by, and whether it may leave it.
+    pub link: Option<(Label, bool)>,
 }
 
 impl Terms {
@@ -104,28 +106,33 @@ impl Terms {
 }
 
 impl Ties {
-    /// If the request came by a private link of such `terms`, it stays in the link's region, or goes there first if it may
-    /// leave. What else it is tied to cannot take it out.
+    /// The request came by a private link of such `terms`.
     pub fn stay(&mut self, topology: &Topology, terms: Option<&LinkTerms>) {
-        let Some((terms, region)) = terms.and_then(|terms| Some((terms, terms.region?))) else { return };
-        let name = &topology.region(region).name;
-        if terms.leaves_region {
-            self.prefer.get_or_insert_with(|| name.clone());
-        } else {
-            self.only = Some(name.clone());
-        }
+        let tie = |terms: &LinkTerms| Some((topology.region(terms.region?).name.clone(), terms.leaves_region));
+        self.link = terms.and_then(tie);
+    }
+
+    /// Whether only one region will do, and the private link never goes there.
+    #[must_use]
+    pub fn are_torn(&self) -> bool {
+        matches!((&self.only, &self.link), (Some(only), Some((region, false))) if only != region)
     }
 
     /// What steering is asked for. A region that is no more is no wish, unless only it would do: then nobody will.
     #[must_use]
     pub fn wish(&self, snapshot: &Snapshot) -> Wish {
         let index = |name: &Label| snapshot.topology.region_named(name.as_str());
-        Wish {
-            only: self.only.as_ref().map(|name| index(name).unwrap_or(RegionIndex::NOTHING)),
+        let only = |name: &Label| index(name).unwrap_or(RegionIndex::NOTHING);
+        let wish = Wish {
+            only: self.only.as_ref().map(only),
             prefer: self.prefer.as_ref().and_then(index),
             avoid: std::array::from_fn(|at| self.avoid.get(at).and_then(index)),
             goes_on: self.goes_on,
             spread: self.spread,
+        };
+        match &self.link {
+            Some((region, leaves_region)) => wish.by_link(only(region), *leaves_region),
+            None => wish,
         }
     }
 

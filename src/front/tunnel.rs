@@ -22,6 +22,7 @@ use crate::health::Fault;
 use crate::limits::WEBSOCKET_CLOSING_MAX;
 use crate::load::Load;
 use crate::moment::Moment;
+use crate::names::EndpointName;
 use crate::snapshot::{Drained, EndpointId};
 use crate::upstream::answer::Answer;
 use http::{HeaderValue, StatusCode, Version, header, request, response};
@@ -95,6 +96,8 @@ pub struct Tunnel {
     pub edge: Edge,
     /// Whose it is.
     pub endpoint: EndpointId,
+    /// What that is called: after a reload it may be another in everything but its name.
+    pub name: EndpointName,
     /// What that endpoint carries.
     pub load: Arc<Load>,
     /// The client's prefix, hashed.
@@ -129,7 +132,7 @@ impl Tunnel {
         let open = Open::new(&self.front);
         let mut both = Both::new(&self.front, client, region);
         let moved = Arc::clone(&both.moved);
-        let lease = Lease { front: &self.front, endpoint: self.endpoint, idle_max: self.idle_max };
+        let lease = Lease { front: &self.front, endpoint: &self.name, idle_max: self.idle_max };
         let end = tokio::select! {
             end = both.carry() => end,
             farewell = lease.is_over(&moved) => End::Left(farewell),
@@ -168,7 +171,7 @@ impl Tunnel {
 /// How long a WebSocket may live.
 struct Lease<'a> {
     front: &'a Front,
-    endpoint: EndpointId,
+    endpoint: &'a EndpointName,
     idle_max: Duration,
 }
 
@@ -199,8 +202,8 @@ impl Lease<'_> {
         loop {
             let is_taken_away = {
                 let snapshot = self.front.published.load();
-                let state = snapshot.endpoints.iter().find(|state| state.id == self.endpoint);
-                state.is_some_and(|state| state.drained == Some(Drained::Hard))
+                let at = snapshot.topology.endpoints.iter().position(|endpoint| endpoint.name == *self.endpoint);
+                at.is_some_and(|at| snapshot.endpoints[at].drained == Some(Drained::Hard))
             };
             if is_taken_away {
                 return;

@@ -3,6 +3,8 @@
 //! It reads heads only and keeps no payload. It refuses nothing and bounds nothing: what the two ends say to each other is
 //! theirs. All it is for is to know when a word of our own may be put between theirs.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -142,15 +144,8 @@ impl Farewell {
 /// A `Sec-WebSocket-Key` out of 128 bits of chance (RFC 6455 §4.1), for a client that needs none itself.
 #[must_use]
 pub fn key(chance: [u64; 2]) -> HeaderValue {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bits = u128::from(chance[0]) << 64 | u128::from(chance[1]);
-    // 128 bits are 21 digits of six bits and two bits left over (RFC 4648 §4).
-    let mut digits = [b'='; 24];
-    for (at, digit) in digits.iter_mut().take(21).enumerate() {
-        *digit = ALPHABET[(bits >> (122 - 6 * at)) as usize & 63];
-    }
-    digits[21] = ALPHABET[(bits << 4) as usize & 63];
-    HeaderValue::from_bytes(&digits).expect("base64 is visible")
+    let octets = chance.map(u64::to_be_bytes).concat();
+    HeaderValue::from_str(&STANDARD.encode(octets)).expect("base64 is visible")
 }
 
 /// The `Sec-WebSocket-Accept` that answers a key (RFC 6455 §4.2.2).

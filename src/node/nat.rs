@@ -83,7 +83,9 @@ impl Keeper {
         let document = self.ledger.document(&topology.fleet);
         let mut services = Services::default();
         if let Some(hostname) = &topology.nat_hostname {
-            let page = Page::new("application/json", CACHE_CONTROL, Bytes::from(document.clone()));
+            // Every node counts its own generations; the addresses are the same everywhere.
+            let same = serde_json::to_vec(&(&topology.fleet, &self.ledger.entries)).unwrap_or_default();
+            let page = Page::new("application/json", CACHE_CONTROL, Bytes::from(document.clone()), &same);
             services.put(hostname.clone(), PATH, page);
         }
         self.services.store(Arc::new(services));

@@ -10,6 +10,7 @@ use crate::health::opinion::Flowed;
 use crate::limits::{PROBE_BODY_BYTES_MAX, PROBE_STREAM_BYTES_MAX};
 use crate::moment::Clock;
 use crate::sse::Collector;
+use crate::sse::names_events;
 use crate::topology::ProbeKind;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
@@ -84,8 +85,7 @@ pub(super) async fn ask(
     }
 }
 
-/// Whether an answer is a stream of events, whatever parameters its type has.
+/// Whether an answer is a stream of events.
 pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+    headers.get(CONTENT_TYPE).is_some_and(|kind| names_events(kind.as_bytes()))
 }

@@ -4,7 +4,7 @@ use super::answer::some;
 use crate::names::Hostname;
 use crate::snapshot::Snapshot;
 use crate::steering::decision::Decision;
-use crate::steering::{Client, Query, Wish, steer};
+use crate::steering::{Client, Query, steer};
 use crate::topology::link::{LinkTerms, PrivateLink};
 use crate::topology::read::nearest;
 use crate::topology::{RouteIndex, Topology};
@@ -48,13 +48,17 @@ impl Question {
             let terms = snapshot.topology.private_links.get(&link);
             (link, terms)
         });
-        let wish = link.as_ref().and_then(|(_, terms)| *terms).map_or_else(Wish::default, Wish::of_link);
-        let asked = Query { wish, ..Query::first(route, &client) };
+        let asked = Query::first(route, &client);
         let asked = match (self.bound.as_deref(), self.prefers.as_deref()) {
             (None, None) => asked,
             (bound, prefers) => asked.going_on(snapshot, bound, prefers).map_err(|text| (404, text))?,
         };
-        let decision = steer(snapshot, &asked);
+        let terms = link.as_ref().and_then(|(_, terms)| *terms);
+        let wish = match terms.and_then(|terms| Some((terms.region?, terms.leaves_region))) {
+            Some((region, leaves_region)) => asked.wish.by_link(region, leaves_region),
+            None => asked.wish,
+        };
+        let decision = steer(snapshot, &Query { wish, ..asked });
         Ok(Explanation { snapshot, client, decision, link })
     }
 }

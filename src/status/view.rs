@@ -152,7 +152,7 @@ pub struct EndpointView {
 /// What a probe says of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProbeView {
-    /// `http`, `tcp`, `token` or `mcp`.
+    /// `http`, `tcp`, `token`, `mcp` or `grpc`.
     pub kind: String,
     /// `up`, `unknown` or `down`.
     pub standing: String,

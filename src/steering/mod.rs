@@ -10,7 +10,6 @@ use crate::geo::place::{Coordinates, Place};
 use crate::health::{Reason, Standing};
 use crate::moment::mix;
 use crate::snapshot::{Drained, Snapshot};
-use crate::topology::link::LinkTerms;
 use crate::topology::{AllDown, Member, RegionIndex, Route, RouteIndex};
 use decision::{Candidate, Decision, Exclusion};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -124,13 +123,16 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// What a private link of these terms asks for.
+    /// The same of a request that came by a private link of `region`: it stays there, or goes there first if it may leave.
+    /// What else it is tied to cannot take it out, and what was begun elsewhere does not go on there: a soft drain keeps
+    /// it away like any new work.
     #[must_use]
-    pub fn of_link(terms: &LinkTerms) -> Self {
-        match terms.region {
-            Some(region) if terms.leaves_region => Self { prefer: Some(region), ..Self::default() },
-            only => Self { only, ..Self::default() },
+    pub fn by_link(self, region: RegionIndex, leaves_region: bool) -> Self {
+        if leaves_region {
+            return Self { prefer: self.prefer.or(Some(region)), ..self };
         }
+        let goes_on = self.goes_on && self.only.or(self.prefer) == Some(region);
+        Self { only: Some(region), prefer: None, goes_on, ..self }
     }
 
     /// Where a region comes among its equals in standing: 0, 1 or 2.

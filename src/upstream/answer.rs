@@ -69,6 +69,11 @@ impl Answer {
         self.unread = read;
     }
 
+    /// Whether it came on a stream of HTTP/2.
+    fn is_stream(&self) -> bool {
+        self.stream.is_some() || self.own.is_some()
+    }
+
     fn finish(&mut self) {
         if let Some((pool, connection)) = self.back.take() {
             pool.put_back(connection);
@@ -99,6 +104,9 @@ impl Body for Answer {
                 self.back = None;
                 Poll::Ready(Some(Err(Fault::Cut)))
             }
+            // A reset that says NO_ERROR is no end to whoever has not heard one (RFC 9113 §8.1): the library stops reading then
+            // as if it were.
+            Poll::Ready(None) if self.is_stream() && !self.body.is_end_stream() => Poll::Ready(Some(Err(Fault::Cut))),
             Poll::Ready(None) => {
                 self.finish();
                 Poll::Ready(None)

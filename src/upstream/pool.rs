@@ -15,13 +15,16 @@ use hyper::{Request, Response};
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// By how much of it the age of a connection differs, to either side.
 const AGE_JITTER: f64 = 0.2;
+
+/// How long it is believed that an endpoint speaks HTTP/1.1 alone: no call shakes hands for the sake of asking again.
+const NO_HTTP2_LASTS: Duration = Duration::from_secs(10);
 
 /// One worker's connections to one endpoint.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub struct Pool {
     speaks_http2: AtomicBool,
     /// Whether a connection may turn out to be one for many: it is TLS, and nobody has got through yet.
     may_speak_http2: AtomicBool,
+    /// Until when it is not asked for HTTP/2, nanoseconds of the clock: it has just said that it does not speak it.
+    no_http2_until: AtomicU64,
     /// Whether WebSockets go by HTTP/2: it takes them there, and perhaps nowhere else.
     takes_websockets_by_http2: AtomicBool,
     dialling: tokio::sync::Mutex<()>,
@@ -110,6 +115,7 @@ impl Pool {
             way,
             authority,
             may_speak_http2,
+            no_http2_until: AtomicU64::new(0),
             takes_websockets_by_http2: AtomicBool::new(false),
             idle: Mutex::new(Vec::new()),
             bare: Mutex::new(Vec::new()),
@@ -166,8 +172,9 @@ impl Pool {
         if needs == Needs::WebSocket {
             return self.open_for_websocket(addresses, timeout, load).await;
         }
-        // What said by TLS that it speaks HTTP/1.1 is asked again: it may have learnt.
-        if needs == Needs::Http2 && self.is_plain() {
+        // What said by TLS that it speaks HTTP/1.1 is asked again after a while: it may have learnt.
+        let now = self.clock.now().as_nanos();
+        if needs == Needs::Http2 && (self.is_plain() || now < self.no_http2_until.load(Relaxed)) {
             return Err(Fault::Unsuited);
         }
         let until = self.clock.now() + timeout;
@@ -192,6 +199,7 @@ impl Pool {
             Dialled::Http1(sender, wire) => {
                 self.speaks_http2.store(false, Relaxed);
                 let connection = Exclusive { sender, wire, until };
+                self.no_http2_until.store((self.clock.now() + NO_HTTP2_LASTS).as_nanos(), Relaxed);
                 if needs == Needs::Http2 {
                     self.put_back(connection);
                     return Err(Fault::Unsuited);

@@ -17,6 +17,8 @@ const PACE: Duration = Duration::from_secs(1);
 const EVENTS: u64 = 5;
 /// On any machine.
 const LATE: Duration = Duration::from_millis(500);
+/// And on a quiet machine: milliseconds, by `make load`.
+const LATE_QUIET: &str = "ANYFRONT_PACE_MS";
 
 async fn before(regions: Leg) -> Fleet {
     let (is_tls, speaks_http2) = (regions != Leg::Http1Clear, regions == Leg::Http2Tls);
@@ -58,7 +60,7 @@ async fn arrive(regions: Leg) {
     for (leg, path, delays) in futures_util::future::join_all(waits).await {
         println!("{leg:12} → {regions:12} {path:10} {delays:.1?}");
         assert_eq!(delays.len() as u64, EVENTS, "{leg}: events are missing");
-        assert!(delays.iter().all(|delay| *delay < LATE), "{leg}: late: {delays:?}");
+        assert!(delays.iter().all(|delay| *delay < late()), "{leg}: late: {delays:?}");
     }
 }
 
@@ -97,4 +99,10 @@ async fn pieces_of_a_request_arrive_before_the_next_is_sent() {
             assert_eq!(piece(&mut answer).await, Ok(None), "{leg} → {regions}: no end");
         }
     }
+}
+
+/// How late an event may be.
+fn late() -> Duration {
+    let quiet = std::env::var(LATE_QUIET).ok().and_then(|ms| ms.parse().ok());
+    quiet.map_or(LATE, Duration::from_millis)
 }

@@ -448,6 +448,19 @@ impl Door {
         Self { http: node.http[0], https: node.https[0], authority: path("ca.pem"), node: Some(node), folder }
     }
 
+    /// Has the node run with these origins instead, and waits until it does.
+    pub fn reload(&self, origins: &[&Origin]) {
+        let origins: Vec<_> = origins.iter().map(|origin| ("http", origin.address, "origin.test")).collect();
+        let node = self.node.as_ref().expect("it runs");
+        std::fs::write(self.folder.path().join("regions.toml"), file(&origins, "")).expect("written");
+        node.reload();
+        let clock = Clock::start();
+        while node.published.load().topology.regions.len() != origins.len() {
+            assert!(clock.now() < Moment::at(BOUND), "the file is never applied");
+            std::thread::yield_now();
+        }
+    }
+
     /// A client with an open connection.
     pub fn client(&self) -> Client {
         Client::connect(self.http)

@@ -3,12 +3,12 @@
 //! Simple means: nothing in it has to be understood that [`headers`](crate::front::headers) would have to rewrite in the
 //! middle of a line. What is not simple goes the whole way.
 
-use crate::front::events::names_events;
 use crate::front::headers::{is_another_try, is_not_for_clients, is_not_for_regions, is_protected};
 use crate::front::lifetime::STAYS;
 use crate::front::patience;
 use crate::front::unserved::{Hint, Unserved};
 use crate::limits::{ANSWER_HEADER_FIELDS_MAX, HEADER_FIELDS_MAX};
+use crate::sse::names_events;
 use http::Method;
 use httparse::{Header, Status};
 use std::mem::MaybeUninit;

@@ -215,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             let situation = Situation { is_safe: errand.is_safe, is_replayable: true };
             let step = failover.after(front.clock.now(), error, situation);
             let Errand { snapshot, target, hostname, client, .. } = &errand;
-            let may_repeat = || may_repeat(front, snapshot, *target, hostname, client, error, 1);
+            let may_repeat = || may_repeat(front, snapshot, *target, hostname, client, error);
             if step == Step::Again && may_repeat() {
                 is_fresh = true;
                 continue;
