@@ -254,10 +254,16 @@ fn mistakes_in_addresses_are_told() {
         "without valid_from",
     );
     assert_told(&told(HEAD, &one("state = \"active\""), "", None), Gravity::Error, "without prefix");
-    for (unseen, what) in
-        [("10.1.0.0/16", "private"), ("127.0.0.1", "loopback"), ("192.0.2.7", "documentation"), ("fc00::/8", "private")]
-    {
+    for (unseen, what) in [
+        ("10.1.0.0/16", "private"),
+        ("127.0.0.1", "loopback"),
+        ("192.0.2.7", "documentation"),
+        ("fd00:1::/32", "private"),
+    ] {
         assert_told(&told(HEAD, &one(&format!("prefix = {unseen:?}")), "", None), Gravity::Warning, what);
+    }
+    for wide in ["0.0.0.0/0", "9.0.0.0/15", "2000::/31"] {
+        assert_told(&told(HEAD, &one(&format!("prefix = {wide:?}")), "", None), Gravity::Error, "wider than any");
     }
     assert_told(&told(HEAD, "", "", None), Gravity::Warning, "nothing to tell");
     let taken = "[nat_ips]\nhostname = \"orf.gw.test\"";

@@ -85,7 +85,7 @@ pub fn prepare(
     terms.ties.stay(topology, link);
     if class.is_mcp && terms.ties.are_torn() {
         // It began in another region, where this link may not go.
-        return Err(refused(session_lost(), false));
+        return Err(refused(session_lost(), !parts.headers.contains_key(header::EXPECT)));
     }
     Ok(Prepared { route, hostname, terms, bond })
 }

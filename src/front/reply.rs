@@ -69,7 +69,7 @@ impl Complaint {
             Some(AttemptError { fault: Fault::Unsuited, .. }) => new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unsuited",
-                "no region that is left speaks the version of HTTP that this needs; nothing was processed",
+                "no region that is left speaks the HTTP that this needs (HTTP/2 for gRPC); nothing was processed",
             ),
             Some(AttemptError { fault: Fault::Late, progress: Progress::Unsent, .. }) => new(
                 StatusCode::GATEWAY_TIMEOUT,

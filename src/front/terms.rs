@@ -81,7 +81,7 @@ impl Terms {
         // Opening a WebSocket is a GET, also where it is written otherwise: nothing is done until it is open.
         let method = if protocol == Protocol::WebSocket { &Method::GET } else { &parts.method };
         let is_call = class.is_mcp && parts.method == Method::POST;
-        let is_safe = class.is_safe(method, parts.headers.contains_key(IDEMPOTENCY_KEY))
+        let is_safe = class.is_safe(method, parts.headers.get(IDEMPOTENCY_KEY).is_some_and(|key| !key.is_empty()))
             || (is_call && mcp::is_safe_by_head(&parts.headers));
         Self {
             dialect: if protocol == Protocol::Grpc { Dialect::Grpc } else { class.dialect },

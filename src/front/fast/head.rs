@@ -116,7 +116,7 @@ pub fn look(bytes: &[u8], mut lines: Vec<(usize, usize)>) -> Look {
             name if is_not_for_regions(name) => {}
             name => {
                 note(name, bytes, field, &mut credentials, &mut patience);
-                has_idempotency_key |= name == "idempotency-key";
+                has_idempotency_key |= name == "idempotency-key" && !field.value.is_empty();
                 lines.push(line(bytes, field));
             }
         }

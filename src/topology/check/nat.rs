@@ -34,6 +34,14 @@ const UNSEEN: [(&str, &str); 17] = [
     ("ff00::/8", "multicast"),
 ];
 
+/// Whether a customer who allows it would open the door to strangers.
+const fn is_implausible(prefix: IpNet) -> bool {
+    match prefix {
+        IpNet::V4(prefix) => prefix.prefix_len() < 16,
+        IpNet::V6(prefix) => prefix.prefix_len() < 32,
+    }
+}
+
 impl Proof<'_> {
     /// The addresses of one region.
     pub(super) fn nat_ips(&mut self, region: &file::Region) -> Vec<NatIp> {
@@ -48,6 +56,12 @@ impl Proof<'_> {
                 self.error(place, "a planned nat_ip without valid_from", "from when on?", help);
             }
             let Some(prefix) = &*nat.prefix else { continue };
+            if is_implausible(prefix.value) {
+                let title = format!("nat_ip {} is wider than any region's way out", prefix.value);
+                let help = "customers allow what is listed here: at most an IPv4 /16 or an IPv6 /32";
+                self.error(&prefix.span, &title, "too wide", help);
+                continue;
+            }
             self.unseen(prefix);
             let valid_from = nat.valid_from.as_ref().map(|when| when.value.0);
             if let (Some(wall), Some(from), NatState::Planned, Some(at)) =
