@@ -70,6 +70,26 @@ fn what_a_region_has_not_served_goes_elsewhere_whatever_it_is() {
 }
 
 #[test]
+fn a_key_lets_what_may_be_done_already_go_elsewhere_where_the_gateway_honours_it() {
+    let dying = Origin::start(|talk| talk.read_body().map(|()| false));
+    let honoured = "[[class]]\nhostnames = [\"*\"]\nprefix = \"/keys/\"\nidempotency_key = true\n";
+    for way in WAYS {
+        for (path, key, is_repeated) in [
+            ("/keys/x", "Idempotency-Key: 7f\r\n", true),
+            ("/keys/x", "Idempotency-Key:\r\n", false),
+            ("/keys/x", "", false),
+            ("/v1/x", "Idempotency-Key: 7f\r\n", false),
+        ] {
+            let second = Origin::polite();
+            let door = Door::with(&[&dying, &second], honoured);
+            let answer = ask(&door, "POST", path, &format!("{way}{key}"));
+            let (status, asked) = if is_repeated { (200, 1) } else { (502, 0) };
+            assert_eq!((answer.status(), second.seen().len()), (status, asked), "{way}{path} {key}: {answer:?}");
+        }
+    }
+}
+
+#[test]
 fn what_is_not_exactly_the_contract_is_an_answer_like_any_other() {
     let (first, second) = (obedient(), Origin::polite());
     let door = Door::before(&[&first, &second]);
