@@ -4,7 +4,7 @@
 #[path = "common/front.rs"]
 mod front;
 
-use anyfront::tls::{ALPN_HTTP2, provider};
+use anyfront::tls::ALPN_HTTP2;
 use bytes::Bytes;
 use front::{BOUND, Door, Origin, Papers, Talk};
 use http::{Request, Version};
@@ -12,18 +12,14 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{ClientConfig, RootCertStore, ServerConnection};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls::ServerConnection;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 const ASK: &str = "POST /v1/x HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 2\r\n\r\n{}";
@@ -60,17 +56,7 @@ fn wait(gone: &Mutex<Receiver<()>>) {
 
 /// A client over HTTP/2.
 async fn over_http2(door: &Door) -> http2::SendRequest<Full<Bytes>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(&door.authority).expect("a certificate")).expect("it is one");
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
-    let stream = TcpStream::connect(door.https).await.expect("a connection");
-    let name = ServerName::try_from("gw.test").expect("a name");
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("TLS");
+    let stream = door.tls(ALPN_HTTP2).await;
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
     tokio::spawn(connection);
     sender

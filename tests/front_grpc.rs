@@ -3,24 +3,21 @@
 #[path = "common/front.rs"]
 mod front;
 
-use anyfront::tls::{ALPN_HTTP2, provider};
+use anyfront::tls::ALPN_HTTP2;
 use bytes::Bytes;
 use front::{BOUND, Door, Origin, Papers};
 use h2::client::SendRequest;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsConnector, client};
+use tokio_rustls::TlsAcceptor;
 
 /// A region that serves calls, and what it has met.
 #[derive(Clone)]
@@ -158,22 +155,8 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
     }
 }
 
-async fn tls(door: &Door) -> client::TlsStream<TcpStream> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(&door.authority).expect("a certificate")).expect("it is one");
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
-    let stream = TcpStream::connect(door.https).await.expect("a connection");
-    let name = ServerName::try_from("gw.test").expect("a name");
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("TLS")
-}
-
 async fn http2(door: &Door) -> SendRequest<Bytes> {
-    let (sender, connection) = h2::client::handshake(tls(door).await).await.expect("HTTP/2");
+    let (sender, connection) = h2::client::handshake(door.tls(ALPN_HTTP2).await).await.expect("HTTP/2");
     tokio::spawn(connection);
     sender
 }
@@ -434,9 +417,12 @@ fn a_caller_that_gives_up_takes_the_regions_work_along() {
             let call = if method == "Hold" {
                 Some(Call { head: timeout(BOUND, answer).await.expect("no hanging").expect("an answer"), send })
             } else {
-                while region.heads().is_empty() {
-                    tokio::time::sleep(Duration::from_millis(2)).await;
-                }
+                let asked = async {
+                    while region.heads().is_empty() {
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                };
+                timeout(BOUND, asked).await.expect("the region is asked");
                 send.send_reset(Reason::CANCEL);
                 None
             };

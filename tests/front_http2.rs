@@ -4,7 +4,7 @@
 mod front;
 
 use anyfront::moment::{Clock, Moment};
-use anyfront::tls::{ALPN_HTTP1, ALPN_HTTP2, provider};
+use anyfront::tls::{ALPN_HTTP1, ALPN_HTTP2};
 use bytes::Bytes;
 use front::{BOUND, Client, Door, Origin, Papers};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
@@ -12,9 +12,6 @@ use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -23,29 +20,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
-
-/// A TLS connection to the node.
-async fn tls(door: &Door, alpn: &[u8]) -> client::TlsStream<TcpStream> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(&door.authority).expect("a certificate")).expect("it is one");
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![alpn.to_vec()];
-    let stream = TcpStream::connect(door.https).await.expect("a connection");
-    let name = ServerName::try_from("gw.test").expect("a name");
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("TLS");
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn));
-    stream
-}
+use tokio_rustls::{TlsAcceptor, server};
 
 type Sender = SendRequest<Full<Bytes>>;
 
 async fn http2(door: &Door) -> Sender {
-    let stream = TokioIo::new(tls(door, ALPN_HTTP2).await);
+    let stream = TokioIo::new(door.tls(ALPN_HTTP2).await);
     let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
     tokio::spawn(connection);
     sender
@@ -336,7 +316,7 @@ fn tls_clients_of_http1_are_told_the_same() {
     let door = Door::before(&[&origin]);
     with_door(&door, async |door| {
         for (host, status) in [("gw.test", "200"), ("other.test", "421")] {
-            let mut stream = tls(door, ALPN_HTTP1).await;
+            let mut stream = door.tls(ALPN_HTTP1).await;
             let request = format!("GET /x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await.expect("sent");
             let mut answer = String::new();
@@ -396,7 +376,7 @@ fn slow_clients_are_given_up_in_time_and_others_are_not() {
         });
         let preface = scope.spawn(|| {
             with_door(&door, async |door| {
-                let mut stream = tls(door, ALPN_HTTP2).await;
+                let mut stream = door.tls(ALPN_HTTP2).await;
                 let mut octets = Vec::new();
                 timeout(bound, stream.read_to_end(&mut octets)).await.is_ok()
             })
@@ -467,7 +447,7 @@ fn an_empty_body_is_not_a_stream() {
     let origin = Origin::polite();
     let door = Door::before(&[&origin]);
     with_door(&door, async |door| {
-        let stream = TokioIo::new(tls(door, ALPN_HTTP2).await);
+        let stream = TokioIo::new(door.tls(ALPN_HTTP2).await);
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
         tokio::spawn(connection);
         let request = Request::post("https://gw.test/x").body(Empty::<Bytes>::new()).expect("a request");

@@ -5,14 +5,10 @@ mod front;
 
 use anyfront::limits::{PROXY_HEADER_BYTES_MAX, PROXY_HEADER_TIMEOUT};
 use anyfront::moment::{Clock, Moment};
-use anyfront::tls::provider;
 use front::{Answer, BOUND, Client, Door, Origin, Seen, fields};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls::StreamOwned;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: gw.test\r\n\r\n";
 /// The same, but not for the fast path.
@@ -57,19 +53,10 @@ fn ask(door: &Door, header: &[u8], request: &str) -> Answer {
 
 /// A request over TLS behind a header, all that the node says to it.
 fn ask_tls(door: &Door, header: &[u8], request: &str) -> std::io::Result<String> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(&door.authority).expect("a certificate")).expect("it is one");
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     let mut stream = TcpStream::connect(door.https).expect("a connection");
     stream.set_read_timeout(Some(BOUND)).expect("a bound");
     stream.write_all(header)?;
-    let name = ServerName::try_from("gw.test").expect("a name");
-    let connection = ClientConnection::new(Arc::new(config), name).expect("TLS");
-    let mut stream = StreamOwned::new(connection, stream);
+    let mut stream = StreamOwned::new(door.tls_session(None), stream);
     stream.write_all(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;

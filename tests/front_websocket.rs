@@ -6,7 +6,7 @@
 mod front;
 
 use anyfront::moment::{Clock, Moment};
-use anyfront::tls::{ALPN_HTTP1, ALPN_HTTP2, provider};
+use anyfront::tls::{ALPN_HTTP1, ALPN_HTTP2};
 use bytes::Bytes;
 use front::{BOUND, Door, Papers};
 use futures_util::{SinkExt, StreamExt};
@@ -18,9 +18,6 @@ use hyper::server::conn::{http1 as server1, http2 as server2};
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
@@ -30,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsConnector, client};
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -222,20 +219,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for S {}
 
 type Socket = WebSocketStream<Box<dyn Wire>>;
 
-async fn tls(door: &Door, alpn: &[u8]) -> client::TlsStream<TcpStream> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(&door.authority).expect("a certificate")).expect("it is one");
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![alpn.to_vec()];
-    let stream = TcpStream::connect(door.https).await.expect("a connection");
-    let name = ServerName::try_from("gw.test").expect("a name");
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("TLS")
-}
-
 /// By HTTP/1.1: the answer's head, and the WebSocket if it is open.
 async fn by_http1(door: &Door, path: &str) -> Result<(Response<()>, Socket), StatusCode> {
     let stream: Box<dyn Wire> = Box::new(TcpStream::connect(door.http).await.expect("a connection"));
@@ -274,7 +257,7 @@ fn connect_request(path: &str, protocol: Option<&'static str>) -> Request<Empty<
 type Sender = hyper::client::conn::http2::SendRequest<Empty<Bytes>>;
 
 async fn http2(door: &Door) -> Sender {
-    let stream = TokioIo::new(tls(door, ALPN_HTTP2).await);
+    let stream = TokioIo::new(door.tls(ALPN_HTTP2).await);
     let (sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
     tokio::spawn(async move {
@@ -353,6 +336,19 @@ async fn says(socket: &mut Socket, message: &str) -> Option<String> {
 }
 
 /// Node and runtime end in an order that both like.
+/// Asks of a node, with lines for `[forward]`, in front of one region: for everything that regions speak.
+fn every_way(forward: &str, ask: &impl AsyncFn(Speaks, &Region, &Door)) {
+    let papers = Papers::new();
+    for speaks in EVERY_WAY {
+        run(async || {
+            let region = Region::start(speaks, &papers).await;
+            let door = Door::start(&[region.origin()], forward, &papers);
+            ask(speaks, &region, &door).await;
+            tokio::task::block_in_place(|| drop(door));
+        });
+    }
+}
+
 fn run<T>(ask: impl AsyncFnOnce() -> T) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     runtime.block_on(ask())
@@ -478,127 +474,97 @@ fn no_other_connect_is_carried() {
 
 #[test]
 fn a_region_that_dies_between_frames_is_told_to_the_client() {
-    let papers = Papers::new();
-    for speaks in EVERY_WAY {
-        run(async || {
-            let region = Region::start(speaks, &papers).await;
-            let door = Door::start(&[region.origin()], "", &papers);
-            for is_http2 in [false, true] {
-                let (_, mut socket) = by(is_http2, &door, "/die").await.expect("it opens");
-                assert_eq!(says(&mut socket, "last words").await.as_deref(), Some("last words"));
-                assert_eq!(closed_raw_with(&mut socket).await, 1_014, "{speaks:?} {is_http2}");
-            }
-            let counted = door.node.as_ref().expect("it runs").counters.clone();
-            until("both are counted", || counted.total(|door| &door.websockets.region_lost) == 2).await;
-            tokio::task::block_in_place(|| drop(door));
-        });
-    }
+    every_way("", &async |speaks, _, door| {
+        for is_http2 in [false, true] {
+            let (_, mut socket) = by(is_http2, door, "/die").await.expect("it opens");
+            assert_eq!(says(&mut socket, "last words").await.as_deref(), Some("last words"));
+            assert_eq!(closed_raw_with(&mut socket).await, 1_014, "{speaks:?} {is_http2}");
+        }
+        let counted = door.node.as_ref().expect("it runs").counters.clone();
+        until("both are counted", || counted.total(|door| &door.websockets.region_lost) == 2).await;
+    });
 }
 
 #[test]
 fn a_region_that_dies_inside_a_frame_is_a_cut_and_never_an_end() {
-    let papers = Papers::new();
-    for speaks in EVERY_WAY {
-        run(async || {
-            let region = Region::start(speaks, &papers).await;
-            let door = Door::start(&[region.origin()], "", &papers);
-            // By HTTP/1.1 the connection is reset.
-            let (_, mut socket) = by_http1(&door, "/torn").await.expect("it opens");
-            socket.send(Message::text("x")).await.expect("sent");
-            let mut octets = Vec::new();
-            let read = timeout(BOUND, socket.get_mut().read_to_end(&mut octets)).await.expect("no hanging");
-            let error = read.expect_err("no clean end");
-            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{speaks:?}");
-            // By HTTP/2 the stream is, and the connection goes on.
-            let (mut sender, connection) = h2::client::handshake(tls(&door, ALPN_HTTP2).await).await.expect("HTTP/2");
-            tokio::spawn(connection);
-            for _ in 0..2 {
-                sender = sender.ready().await.expect("ready");
-                until("it is announced", || sender.is_extended_connect_protocol_enabled()).await;
-                let mut request =
-                    Request::builder().method(Method::CONNECT).uri("https://gw.test/torn").body(()).expect("a request");
-                request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
-                let (answer, mut sending) = sender.send_request(request, false).expect("sent");
-                let answer = timeout(BOUND, answer).await.expect("no hanging").expect("an answer");
-                assert_eq!(answer.status(), StatusCode::OK);
-                sending.send_data(Bytes::from_static(&[0x81, 0x81, 0, 0, 0, 0, b'x']), false).expect("sent");
-                let mut body = answer.into_body();
-                let end = loop {
-                    match timeout(BOUND, body.data()).await.expect("no hanging") {
-                        Some(Ok(data)) => drop(body.flow_control().release_capacity(data.len())),
-                        end => break end,
-                    }
-                };
-                let error = end.expect("no clean end").expect_err("it is an error");
-                assert!(error.is_reset() && error.is_remote(), "{speaks:?}: {error}");
-            }
-            tokio::task::block_in_place(|| drop(door));
-        });
-    }
+    every_way("", &async |speaks, _, door| {
+        // By HTTP/1.1 the connection is reset.
+        let (_, mut socket) = by_http1(door, "/torn").await.expect("it opens");
+        socket.send(Message::text("x")).await.expect("sent");
+        let mut octets = Vec::new();
+        let read = timeout(BOUND, socket.get_mut().read_to_end(&mut octets)).await.expect("no hanging");
+        let error = read.expect_err("no clean end");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{speaks:?}");
+        // By HTTP/2 the stream is, and the connection goes on.
+        let (mut sender, connection) = h2::client::handshake(door.tls(ALPN_HTTP2).await).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        for _ in 0..2 {
+            sender = sender.ready().await.expect("ready");
+            until("it is announced", || sender.is_extended_connect_protocol_enabled()).await;
+            let mut request =
+                Request::builder().method(Method::CONNECT).uri("https://gw.test/torn").body(()).expect("a request");
+            request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+            let (answer, mut sending) = sender.send_request(request, false).expect("sent");
+            let answer = timeout(BOUND, answer).await.expect("no hanging").expect("an answer");
+            assert_eq!(answer.status(), StatusCode::OK);
+            sending.send_data(Bytes::from_static(&[0x81, 0x81, 0, 0, 0, 0, b'x']), false).expect("sent");
+            let mut body = answer.into_body();
+            let end = loop {
+                match timeout(BOUND, body.data()).await.expect("no hanging") {
+                    Some(Ok(data)) => drop(body.flow_control().release_capacity(data.len())),
+                    end => break end,
+                }
+            };
+            let error = end.expect("no clean end").expect_err("it is an error");
+            assert!(error.is_reset() && error.is_remote(), "{speaks:?}: {error}");
+        }
+    });
 }
 
 #[test]
 fn a_client_that_dies_takes_its_region_along_at_once() {
-    let papers = Papers::new();
-    for speaks in EVERY_WAY {
-        run(async || {
-            let region = Region::start(speaks, &papers).await;
-            let door = Door::start(&[region.origin()], "", &papers);
-            let clock = Clock::start();
-            for (at, is_http2) in [false, true].into_iter().enumerate() {
-                let (_, mut socket) = by(is_http2, &door, "/echo").await.expect("it opens");
-                assert_eq!(says(&mut socket, "hello").await.as_deref(), Some("hello"));
-                drop(socket);
-                assert_eq!(region.ends(at + 1).await[at], "lost", "{speaks:?} {is_http2}");
-            }
-            assert!(clock.now() < Moment::at(BOUND / 2), "only the idle limit has ended it");
-            let counted = door.node.as_ref().expect("it runs").counters.clone();
-            until("both are counted", || counted.total(|door| &door.websockets.client_lost) == 2).await;
-            tokio::task::block_in_place(|| drop(door));
-        });
-    }
+    every_way("", &async |speaks, region, door| {
+        let clock = Clock::start();
+        for (at, is_http2) in [false, true].into_iter().enumerate() {
+            let (_, mut socket) = by(is_http2, door, "/echo").await.expect("it opens");
+            assert_eq!(says(&mut socket, "hello").await.as_deref(), Some("hello"));
+            drop(socket);
+            assert_eq!(region.ends(at + 1).await[at], "lost", "{speaks:?} {is_http2}");
+        }
+        assert!(clock.now() < Moment::at(BOUND / 2), "only the idle limit has ended it");
+        let counted = door.node.as_ref().expect("it runs").counters.clone();
+        until("both are counted", || counted.total(|door| &door.websockets.client_lost) == 2).await;
+    });
 }
 
 #[test]
 fn a_region_may_close_first() {
-    let papers = Papers::new();
-    for speaks in EVERY_WAY {
-        run(async || {
-            let region = Region::start(speaks, &papers).await;
-            let door = Door::start(&[region.origin()], "", &papers);
-            for is_http2 in [false, true] {
-                let (_, mut socket) = by(is_http2, &door, "/close").await.expect("it opens");
-                assert_eq!(closed_with(&mut socket).await, 1_008, "{speaks:?} {is_http2}");
-            }
-            assert_eq!(region.ends(2).await, ["1008", "1008"], "the client's answer gets there");
-            let counted = door.node.as_ref().expect("it runs").counters.clone();
-            until("both are counted", || counted.total(|door| &door.websockets.closed) == 2).await;
-            tokio::task::block_in_place(|| drop(door));
-        });
-    }
+    every_way("", &async |speaks, region, door| {
+        for is_http2 in [false, true] {
+            let (_, mut socket) = by(is_http2, door, "/close").await.expect("it opens");
+            assert_eq!(closed_with(&mut socket).await, 1_008, "{speaks:?} {is_http2}");
+        }
+        assert_eq!(region.ends(2).await, ["1008", "1008"], "the client's answer gets there");
+        let counted = door.node.as_ref().expect("it runs").counters.clone();
+        until("both are counted", || counted.total(|door| &door.websockets.closed) == 2).await;
+    });
 }
 
 #[test]
 fn silence_both_ways_ends_it_and_any_octet_prolongs_it() {
-    let papers = Papers::new();
-    for speaks in EVERY_WAY {
-        run(async || {
-            let region = Region::start(speaks, &papers).await;
-            let door = Door::start(&[region.origin()], "websocket_idle_timeout = \"1500ms\"", &papers);
-            for is_http2 in [false, true] {
-                let (_, mut socket) = by(is_http2, &door, "/echo").await.expect("it opens");
-                for _ in 0..4 {
-                    tokio::time::sleep(Duration::from_millis(500)).await;
-                    assert_eq!(says(&mut socket, "still here").await.as_deref(), Some("still here"));
-                }
-                assert_eq!(closed_with(&mut socket).await, 1_001, "{speaks:?} {is_http2}");
+    every_way("websocket_idle_timeout = \"1500ms\"", &async |speaks, region, door| {
+        for is_http2 in [false, true] {
+            let (_, mut socket) = by(is_http2, door, "/echo").await.expect("it opens");
+            for _ in 0..4 {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                assert_eq!(says(&mut socket, "still here").await.as_deref(), Some("still here"));
             }
-            assert_eq!(region.ends(2).await, ["1001", "1001"], "{speaks:?}");
-            let counted = door.node.as_ref().expect("it runs").counters.clone();
-            until("both are counted", || counted.total(|door| &door.websockets.idle) == 2).await;
-            tokio::task::block_in_place(|| drop(door));
-        });
-    }
+            assert_eq!(closed_with(&mut socket).await, 1_001, "{speaks:?} {is_http2}");
+        }
+        assert_eq!(region.ends(2).await, ["1001", "1001"], "{speaks:?}");
+        let counted = door.node.as_ref().expect("it runs").counters.clone();
+        until("both are counted", || counted.total(|door| &door.websockets.idle) == 2).await;
+    });
 }
 
 #[test]
@@ -654,7 +620,7 @@ fn a_tls_client_of_http1_is_told_the_same() {
     run(async || {
         let region = Region::start(Speaks::Http1, &papers).await;
         let door = Door::start(&[region.origin()], "", &papers);
-        let mut stream = tls(&door, ALPN_HTTP1).await;
+        let mut stream = door.tls(ALPN_HTTP1).await;
         let request = "GET /die HTTP/1.1\r\nHost: gw.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         stream.write_all(request.as_bytes()).await.expect("sent");

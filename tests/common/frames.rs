@@ -3,14 +3,11 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use crate::front::{BOUND, Door};
-use anyfront::tls::{ALPN_HTTP2, provider};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use anyfront::tls::ALPN_HTTP2;
+use rustls::{ClientConnection, StreamOwned};
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 
 /// One frame.
 #[derive(Clone, Debug)]
@@ -62,19 +59,10 @@ pub struct Frames {
 impl Frames {
     /// A new one. Pings are not answered yet.
     pub fn connect(door: &Door) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(&door.authority).expect("a certificate")).expect("it is one");
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
         let stream = TcpStream::connect(door.https).expect("a connection");
         stream.set_read_timeout(Some(BOUND)).expect("a bound");
         stream.set_nodelay(true).expect("no delay");
-        let name = ServerName::try_from("gw.test").expect("a name");
-        let connection = ClientConnection::new(Arc::new(config), name).expect("TLS");
+        let connection = door.tls_session(Some(ALPN_HTTP2));
         let mut frames = Self {
             stream: StreamOwned::new(connection, stream),
             is_prompt: false,

@@ -10,6 +10,10 @@ use anyfront::health::Reason::NotProbed;
 use anyfront::lab::certificates::{Authority, Pair};
 use anyfront::moment::{Clock, Moment};
 use anyfront::node::{Node, Options};
+use anyfront::tls::provider;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -18,6 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio_rustls::{TlsConnector, client};
 
 /// Nothing here takes this long unless it hangs.
 pub const BOUND: Duration = Duration::from_secs(10);
@@ -466,6 +471,32 @@ impl Door {
         Client::connect(self.http)
     }
 
+    /// A TLS connection for `gw.test` on which `alpn` is spoken.
+    pub async fn tls(&self, alpn: &[u8]) -> client::TlsStream<tokio::net::TcpStream> {
+        let stream = tokio::net::TcpStream::connect(self.https).await.expect("a connection");
+        let connector = TlsConnector::from(self.tls_config(Some(alpn)));
+        let stream = connector.connect(gw_test(), stream).await.expect("TLS");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn));
+        stream
+    }
+
+    /// The client's side of TLS for `gw.test`, nothing said yet. It offers `alpn`, or says nothing of it.
+    pub fn tls_session(&self, alpn: Option<&[u8]>) -> ClientConnection {
+        ClientConnection::new(self.tls_config(alpn), gw_test()).expect("TLS")
+    }
+
+    fn tls_config(&self, alpn: Option<&[u8]>) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(&self.authority).expect("a certificate")).expect("it is one");
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.into_iter().map(<[u8]>::to_vec).collect();
+        Arc::new(config)
+    }
+
     /// Sends `request` on a connection of its own; the answer to it.
     pub fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
         let mut client = self.client();
@@ -485,6 +516,10 @@ impl Drop for Door {
             node.stop();
         }
     }
+}
+
+fn gw_test() -> ServerName<'static> {
+    ServerName::try_from("gw.test").expect("a name")
 }
 
 fn file(origins: &[(&str, SocketAddr, &str)], forward: &str) -> String {

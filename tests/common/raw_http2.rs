@@ -3,10 +3,8 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use super::front::{BOUND, Door, Papers};
-use anyfront::tls::{ALPN_HTTP2, provider};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection, StreamOwned};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use anyfront::tls::ALPN_HTTP2;
+use rustls::{ClientConnection, ServerConnection, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -130,16 +128,7 @@ pub type RawClient = Raw<ClientConnection>;
 impl RawClient {
     /// TLS, and nothing said yet.
     pub fn silent(door: &Door) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(&door.authority).expect("a certificate")).expect("it is one");
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
-        let name = ServerName::try_from("gw.test").expect("a name");
-        let tls = ClientConnection::new(Arc::new(config), name).expect("a client");
+        let tls = door.tls_session(Some(ALPN_HTTP2));
         let stream = TcpStream::connect(door.https).expect("a connection");
         stream.set_read_timeout(Some(2 * BOUND)).expect("a bound");
         stream.set_write_timeout(Some(BOUND)).expect("a bound");
