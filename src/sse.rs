@@ -81,6 +81,12 @@ impl Events {
         Ends { events: self, bytes, at: 0 }
     }
 
+    /// Whether an event became whole within the next piece of the stream.
+    pub fn completes(&mut self, bytes: &[u8]) -> bool {
+        // Not `any`: the ends are driven to their end.
+        self.feed(bytes).filter(|end| end.is_event).count() > 0
+    }
+
     /// Whether the stream stands between events: nothing came since the last blank line, so something whole may be
     /// put in here.
     #[must_use]

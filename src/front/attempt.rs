@@ -157,10 +157,15 @@ impl Sending<'_> {
     /// How long the head of a stream of events may be held: never beyond its client's patience.
     fn commit_hold(&self) -> Duration {
         let hold = self.terms.commit_hold;
-        let Some(limit) = &self.limit else { return hold };
+        self.patience_left().map_or(hold, |left| hold.min(left))
+    }
+
+    /// How much of its client's patience is left. While the request is still coming, all of it.
+    fn patience_left(&self) -> Option<Duration> {
+        let limit = self.limit.as_ref()?;
         let now = self.front.clock.now();
-        let end = limit.patience.ends(self.body.ended_at(limit.began).unwrap_or(now));
-        end.map_or(hold, |end| hold.min(end.since(now)))
+        let end = limit.patience.ends(self.body.ended_at(limit.began).unwrap_or(now))?;
+        Some(end.since(now))
     }
 
     fn is_websocket(&self) -> bool {
@@ -240,12 +245,9 @@ impl Sending<'_> {
             }
         }
         request.headers_mut().insert(ATTEMPT, HeaderValue::from(self.number));
-        if let Some(limit) = &self.limit {
-            let now = self.front.clock.now();
-            if let Some(end) = limit.patience.ends(self.body.ended_at(limit.began).unwrap_or(now)) {
-                let left = u64::try_from(end.since(now).as_millis()).unwrap_or(u64::MAX);
-                request.headers_mut().insert(DEADLINE_MS, HeaderValue::from(left));
-            }
+        if let Some(left) = self.patience_left() {
+            let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            request.headers_mut().insert(DEADLINE_MS, HeaderValue::from(left_ms));
         }
         Some(request)
     }
@@ -280,7 +282,7 @@ async fn first_event(mut answer: Response<Answer>, hold: Duration) -> Result<Res
             let Some(frame) = answer.body_mut().frame().await else { break };
             let frame = frame?;
             let data = frame.data_ref().map_or(&[][..], |data| data);
-            let is_whole = events.feed(data).filter(|end| end.is_event).count() > 0;
+            let is_whole = events.completes(data);
             read_bytes += data.len();
             let is_last = frame.is_trailers();
             read.push_back(frame);

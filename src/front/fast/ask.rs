@@ -87,7 +87,7 @@ impl Beginning {
     fn is_over_with(&mut self, bytes: &[u8]) -> bool {
         let Self { extent, framing, events } = self;
         let mut is_whole = false;
-        let mut see = |data: &[u8]| is_whole |= events.feed(data).filter(|end| end.is_event).count() > 0;
+        let mut see = |data: &[u8]| is_whole |= events.completes(data);
         let came_to = match extent {
             Extent::Chunked => framing.feed_body_seeing(bytes, see).came_to,
             Extent::Length(_) | Extent::UntilClose => {
