@@ -188,6 +188,14 @@ impl Source {
         Outgoing::Stream(Box::pin(Reader { shared, number, length, at: 0, sent_bytes: 0, patience: None }))
     }
 
+    /// Readers given out before get nothing more: an abandoned attempt must not read what the next one could not be given
+    /// again, while that one is still connecting.
+    pub fn retract(&self) {
+        if let Some(shared) = &self.shared {
+            shared.lock().unwrap_or_else(PoisonError::into_inner).reader += 1;
+        }
+    }
+
     fn with<T>(&self, ask: impl FnOnce(&Shared) -> T) -> Option<T> {
         self.shared.as_ref().map(|shared| ask(&shared.lock().unwrap_or_else(PoisonError::into_inner)))
     }

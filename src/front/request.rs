@@ -222,7 +222,7 @@ impl<'a> Exchange<'a> {
                 Step::NextEndpoint | Step::NextRegion => self.next(target, error, body),
                 Step::Stop => None,
             };
-            target = match (next, declined) {
+            target = match (next.inspect(|_| body.retract()), declined) {
                 (Some(next), _) => next,
                 // Nobody else is left: the region's own words say more than ours would.
                 (None, Some(answer)) => {
