@@ -8,7 +8,7 @@ use super::door::Door;
 use super::fault::Fault;
 use super::logbook::Logbook;
 use super::mcp::Sessions;
-use super::wire::{Scissors, Weather, Wire};
+use super::wire::{Open, Scissors, Weather, Wire};
 use crate::moment::{Clock, Moment, mix};
 use crate::names::{EndpointName, Label};
 use crate::tls::ALPN_HTTP2;
@@ -17,22 +17,26 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
+use std::convert::Infallible;
 use std::fmt;
 use std::future::pending;
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 /// Orders that may wait at one door.
 const ORDERS_MAX: usize = 16;
 /// After an accept that failed, as when files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// Until the connections of a stand-in that dies are gone.
+const RESET_WAIT: Duration = Duration::from_secs(1);
 /// What a plain endpoint says under `tls`.
 const GARBAGE: &[u8] = b"\x15\x03\x01\x00\x02\x02\x28 this is no HTTP\r\n\r\n";
 /// Longest head of a request, octets.
@@ -142,7 +146,15 @@ impl Unopened {
         });
         let (orders, taken) = mpsc::channel(ORDERS_MAX);
         tokio::spawn(
-            Porter { core: Arc::clone(&core), door: self.0, is_open: true, flap: None, heal_at: None }.keep(taken),
+            Porter {
+                core: Arc::clone(&core),
+                door: self.0,
+                is_open: true,
+                connections: Connections::new(),
+                flap: None,
+                heal_at: None,
+            }
+            .keep(taken),
         );
         Ok(Standin { core, address, orders })
     }
@@ -204,6 +216,7 @@ struct Porter {
     core: Arc<Core>,
     door: Door,
     is_open: bool,
+    connections: Connections,
     /// Half of the whole, and when the next half begins.
     flap: Option<(Duration, Moment)>,
     heal_at: Option<Moment>,
@@ -231,7 +244,8 @@ impl Porter {
                 accepted = self.door.accept(self.is_open) => match accepted {
                     Ok(stream) => {
                         self.core.log.connected();
-                        tokio::spawn(serve(Arc::clone(&self.core), stream));
+                        let resets = self.core.weather.borrow().resets;
+                        tokio::spawn(serve(Arc::clone(&self.core), stream, resets, self.connections.one_more()));
                     }
                     Err(error) => {
                         tracing::debug!(endpoint = %self.core.about.endpoint, %error, "a connection could not be taken");
@@ -273,7 +287,11 @@ impl Porter {
             weather.resets += u64::from(fault == Fault::Refuse);
         });
         match fault {
-            Fault::Refuse => Ok(()),
+            Fault::Refuse => {
+                // The process of a region that died has no connection left: not even for the moment until their tasks run.
+                mem::replace(&mut self.connections, Connections::new()).are_gone().await;
+                Ok(())
+            }
             Fault::Blackhole => self.door.jam().await,
             _ => self.door.open(),
         }
@@ -294,14 +312,37 @@ async fn at(clock: Clock, moment: Option<Moment>) {
     }
 }
 
-/// One connection, until it ends or is reset.
-async fn serve(core: Arc<Core>, stream: TcpStream) {
+/// The open connections, counted by what each of them holds.
+struct Connections {
+    one: mpsc::Sender<Infallible>,
+    gone: mpsc::Receiver<Infallible>,
+}
+
+impl Connections {
+    fn new() -> Self {
+        let (one, gone) = mpsc::channel(1);
+        Self { one, gone }
+    }
+
+    fn one_more(&self) -> Open {
+        Open { _one: self.one.clone() }
+    }
+
+    async fn are_gone(self) {
+        let Self { one, mut gone } = self;
+        drop(one);
+        // A WebSocket that is just being opened may miss the reset; the stand-in must not wait for that.
+        let _ = timeout(RESET_WAIT, gone.recv()).await;
+    }
+}
+
+/// One connection, until it ends or there have been more than the `resets` before it was taken.
+async fn serve(core: Arc<Core>, stream: TcpStream, resets: u64, open: Open) {
     // Not worth failing for.
     let _ = stream.set_nodelay(true);
     let scissors = Scissors::default();
     let mut weather = core.weather.subscribe();
-    let resets = weather.borrow().resets;
-    let wire = Wire::new(stream, weather.clone(), scissors.clone());
+    let wire = Wire::new(stream, weather.clone(), scissors.clone(), open);
     tokio::select! {
         () = converse(core, wire, &scissors) => {}
         () = scissors.were_used() => {}

@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use socket2::SockRef;
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -11,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// What is wrong with a stand-in now.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +47,11 @@ impl Scissors {
     }
 }
 
+/// Held as long as a connection is open.
+pub(super) struct Open {
+    pub(super) _one: mpsc::Sender<Infallible>,
+}
+
 type Waiting = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// The stream. Silent while the stand-in is a black hole; reset instead of closed where the scissors were used.
@@ -55,6 +61,8 @@ pub(super) struct Wire {
     scissors: Scissors,
     reading: Waiting,
     writing: Waiting,
+    /// Last, so that it goes after the stream.
+    _open: Open,
 }
 
 impl fmt::Debug for Wire {
@@ -64,8 +72,8 @@ impl fmt::Debug for Wire {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, weather: watch::Receiver<Weather>, scissors: Scissors) -> Self {
-        Self { stream, weather, scissors, reading: None, writing: None }
+    pub(super) fn new(stream: TcpStream, weather: watch::Receiver<Weather>, scissors: Scissors, open: Open) -> Self {
+        Self { stream, weather, scissors, reading: None, writing: None, _open: open }
     }
 }
 
