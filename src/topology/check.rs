@@ -164,6 +164,7 @@ impl<'a> Proof<'a> {
             routes,
             route_by_hostname,
             nat_hostname,
+            dns: None,
             forward,
             classes,
             files: std::mem::take(&mut self.files),

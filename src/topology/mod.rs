@@ -9,6 +9,7 @@ pub mod class;
 pub mod file;
 pub mod link;
 pub mod mistake;
+pub mod zone;
 pub(crate) mod read;
 mod dates;
 mod endpoint;
@@ -92,6 +93,8 @@ pub struct Topology {
     pub route_by_hostname: HashMap<Hostname, RouteIndex>,
     /// At which hostname the addresses are told that regions call out from.
     pub nat_hostname: Option<Hostname>,
+    /// What nodes are the authority of; `None`: they answer no DNS.
+    pub dns: Option<Arc<zone::Zone>>,
     /// How requests are carried.
     pub forward: Forward,
     /// Kinds of traffic; first match wins. The last matches everything.
@@ -358,6 +361,10 @@ pub struct Route {
     pub residency: Option<Residency>,
     /// What happens when nothing is up.
     pub all_down: AllDown,
+    /// What DNS answers its name with.
+    pub answer: zone::Answer,
+    /// How long such an answer may be believed.
+    pub ttl: zone::Believed,
     /// Whose certificates clients are asked for, if they are.
     pub client_auth: Option<Arc<ClientAuth>>,
 }

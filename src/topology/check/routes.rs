@@ -7,6 +7,7 @@ use crate::names::Hostname;
 use crate::topology::file::Served;
 use crate::topology::mistake::Mistake;
 use crate::topology::read::{Word, nearest, quoted};
+use crate::topology::zone::{Answer, Believed};
 use crate::topology::{AllDown, Member, Region, RegionIndex, Residency, Route, RouteIndex, Steering};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -50,6 +51,8 @@ impl Proof<'_> {
                 steering: Steering::default(),
                 residency: None,
                 all_down: AllDown::default(),
+                answer: Answer::default(),
+                ttl: Believed::DEFAULT,
                 client_auth: self.regional_client_auth(at),
             });
         }
@@ -77,7 +80,8 @@ impl Proof<'_> {
         }
         let all_down = served.all_down.as_ref().map_or(AllDown::TryNearest, |all_down| all_down.value);
         let client_auth = self.client_auth(served.client_ca.as_ref(), served.client_certificate.as_ref());
-        Route { hostname: name, is_regional: false, members, steering, residency, all_down, client_auth }
+        let (answer, ttl) = (Answer::default(), Believed::DEFAULT);
+        Route { hostname: name, is_regional: false, members, steering, residency, all_down, answer, ttl, client_auth }
     }
 
     /// Every region that may serve `name`, once, level by level; and whether all that is written could be understood.
