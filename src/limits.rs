@@ -138,6 +138,14 @@ pub const UPSTREAM_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// Data we sent and nobody acknowledged for this long ends a connection to an endpoint.
 pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
 
+/// Longest answer over UDP, octets: fits every path without fragments (RFC 9715, DNS flag day 2020).
+pub const DNS_UDP_RESPONSE_BYTES_MAX: usize = 1_232;
+/// Addresses of one family in one answer that steering made. Eight of both with their signatures fit a datagram.
+pub const DNS_ADDRESSES_MAX: usize = 8;
+/// Signatures a second that one worker makes for names that do not exist, 40 µs each: a tenth of a core. Beyond it the
+/// denial is one that was signed before.
+pub const DNS_SIGNATURES_PER_SECOND: u32 = 2_000;
+
 /// What a probe reads of an answer, octets.
 pub const PROBE_BODY_BYTES_MAX: usize = 64 << 10;
 /// What a probe reads of a stream of events, octets; one event is at most [`PROBE_BODY_BYTES_MAX`].
