@@ -155,6 +155,14 @@ pub const UPSTREAM_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// Data we sent and nobody acknowledged for this long ends a connection to an endpoint.
 pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
 
+/// Longest answer over UDP, octets: fits every path without fragments (RFC 9715, DNS flag day 2020).
+pub const DNS_UDP_RESPONSE_BYTES_MAX: usize = 1_232;
+/// Addresses of one family in one answer that steering made. Eight of both with their signatures fit a datagram.
+pub const DNS_ADDRESSES_MAX: usize = 8;
+/// Signatures a second that one worker makes for names that do not exist, 40 µs each: a tenth of a core. Beyond it the
+/// denial is one that was signed before.
+pub const DNS_SIGNATURES_PER_SECOND: u32 = 2_000;
+
 /// What a probe reads of an answer, octets.
 pub const PROBE_BODY_BYTES_MAX: usize = 64 << 10;
 /// What a probe reads of a stream of events, octets; one event is at most [`PROBE_BODY_BYTES_MAX`].
@@ -189,6 +197,16 @@ pub const CLASSES_MAX: usize = 256;
 pub const GEO_PLACES_MAX: usize = 4_096;
 /// Most private links that are known: a table looked into for each connection that came by one.
 pub const PRIVATE_LINKS_MAX: usize = 4_096;
+/// Most records that the file puts into the zone: each RRset is signed when a generation is prepared, in some 40 µs a key.
+pub const ZONE_RECORDS_MAX: usize = 1_024;
+/// Most name servers of the zone: the root has as many, and with their addresses they fit into one datagram.
+pub const NAMESERVERS_MAX: usize = 13;
+/// Most names of a certificate that is got by ACME: as many as common authorities sign.
+pub const CERTIFICATE_NAMES_MAX: usize = 100;
+/// Longest time for which it may be believed that a name does not exist: what is new should be found within it.
+pub const NEGATIVE_TTL_MAX: Duration = Duration::from_secs(60);
+/// Longest answer that a datagram carries anywhere in one piece, octets (DNS flag day 2020).
+pub const DNS_DATAGRAM_BYTES_MAX: usize = 1_232;
 /// Most elements of any other list in the file: addresses, proxies, methods, status ranges.
 pub const LIST_MAX: usize = 1_024;
 /// Longest duration the file may ask for: beyond a day a time limit is none.

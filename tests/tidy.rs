@@ -81,6 +81,8 @@ const MACHINES: &[&str] = &[
     "src/front/websocket.rs",
     "src/geo/build.rs",
     "src/geo/countries.rs",
+    "src/geo/map.rs",
+    "src/geo/map/",
     "src/geo/overrides.rs",
     "src/geo/place.rs",
     "src/geo/record.rs",
