@@ -69,7 +69,6 @@ const MACHINES: &[&str] = &[
     "src/dns/limit/",
     "src/dns/prepared.rs",
     "src/dns/question.rs",
-    "src/dns/sign.rs",
     "src/dns/steered.rs",
     "src/dns/wire.rs",
     "src/dnssec/canonical.rs",
