@@ -57,7 +57,10 @@ const GATES: &[Gate] = &[
 
 /// Machines: facts in, actions out. A file or a folder; it need not exist yet.
 const MACHINES: &[&str] = &[
+    "src/dns/cookie.rs",
     "src/dns/crowd.rs",
+    "src/dns/limit.rs",
+    "src/dns/limit/",
     "src/front/affinity.rs",
     "src/front/affinity/",
     "src/front/budget.rs",

@@ -2,6 +2,8 @@
 //!
 //! [`responder`] turns one question into one answer, however it came; the rest moves both: [`tcp`] over TCP and TLS.
 
+pub mod cookie;
+pub mod limit;
 pub mod responder;
 pub mod crowd;
 pub mod tcp;
