@@ -1,3 +1,5 @@
+//! The limits as attackers and honest resolvers meet them.
+
 use super::*;
 use crate::moment::Dice;
 use proptest::prelude::*;
