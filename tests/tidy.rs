@@ -58,6 +58,7 @@ const GATES: &[Gate] = &[
 /// Machines: facts in, actions out. A file or a folder; it need not exist yet.
 const MACHINES: &[&str] = &[
     "src/dns/crowd.rs",
+    "src/dns/doh.rs",
     "src/front/affinity.rs",
     "src/front/affinity/",
     "src/front/budget.rs",

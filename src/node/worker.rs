@@ -1,7 +1,7 @@
 //! One thread of the data plane, from its start to its last answer.
 
 use super::sockets::{Bound, WorkerSockets};
-use super::{Common, Failed, StartError};
+use super::{Common, Failed, StartError, doh};
 use crate::dns::crowd::Crowd;
 use crate::dns::responder::Responder;
 use crate::dns::tcp::{self, Streams};
@@ -86,6 +86,7 @@ impl Shared<'_> {
     fn worker(&self, number: usize, sockets: WorkerSockets) -> Worker {
         let common = self.common;
         let (farewell, is_farewell) = watch::channel(false);
+        let responder = Responder::new(common.published.clone());
         let front = Arc::new(Front {
             clock: common.clock,
             published: common.published.clone(),
@@ -94,6 +95,7 @@ impl Shared<'_> {
             counters: common.counters.worker(number),
             secret: Arc::clone(&common.secret),
             services: Arc::clone(&common.services),
+            live: vec![doh::service(responder.clone())],
             budgets: Arc::clone(&self.budgets),
             recall: Arc::clone(&self.recall),
             replay_bytes_max: self.share(REPLAY_PROCESS_BYTES_MAX),
@@ -106,7 +108,7 @@ impl Shared<'_> {
         let reception = |speech| self.identity.map(|identity| Reception::new(identity, speech));
         let streams = |crowd: &Arc<Crowd<_>>, tls| Streams {
             clock: common.clock,
-            responder: Responder::new(common.published.clone()),
+            responder: responder.clone(),
             crowd: Arc::clone(crowd),
             tls,
             counters: common.counters.worker(number),
