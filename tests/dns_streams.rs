@@ -4,6 +4,8 @@
 
 #[path = "common/tls.rs"]
 mod tls;
+#[path = "common/zone.rs"]
+mod zone;
 
 use anyfront::counters::StreamCounters;
 use anyfront::limits::{
@@ -23,10 +25,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tempfile::TempDir;
-use tls::{Authority, BOUND, client, hostname, put_pair, until};
-
-/// What a file with a zone has besides.
-const ZONE: &str = "[zone]\nnameservers = [\"ns1.gw.test\"]\nhostmaster = \"dns@gw.test\"\n";
+use tls::{BOUND, client, until};
+use zone::{ZONE, any, file, options};
 
 /// A node that answers DNS in every way.
 struct Stand {
@@ -34,38 +34,6 @@ struct Stand {
     dot: SocketAddr,
     node: Node,
     folder: TempDir,
-}
-
-/// How to start a node whose file has these tables, in `folder`.
-fn options(folder: &TempDir, tables: &str) -> Options {
-    let path = |name: &str| folder.path().join(name);
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    std::fs::create_dir_all(path("tls")).expect("made");
-    put_pair(&path("tls"), "ns", &Authority::new("us").sign(&["ns1.gw.test"]));
-    std::fs::write(path("regions.toml"), file(tables)).expect("written");
-    Options {
-        config: path("regions.toml"),
-        site: None,
-        http: vec![any.into()],
-        https: Vec::new(),
-        dns: vec![any],
-        dot: vec![any],
-        admin: Vec::new(),
-        state_dir: path("state"),
-        workers: 1,
-        certificates: Vec::new(),
-        certificate_folders: vec![path("tls")],
-        admin_token_file: None,
-        secret_file: None,
-        drain_time: Duration::ZERO,
-        grace: Duration::from_secs(2),
-    }
-}
-
-/// `regions.toml` of a site with an address, with these tables.
-fn file(tables: &str) -> String {
-    let text = tls::file(SocketAddr::from((Ipv4Addr::LOCALHOST, 9)), &hostname("app.gw.test", ""));
-    text.replace("name = \"here\"\n", "name = \"here\"\naddresses = [\"192.0.2.1\"]\n") + tables
 }
 
 impl Stand {
@@ -127,12 +95,14 @@ fn connect_from(source: [u8; 4], to: SocketAddr) -> TcpStream {
 
 /// A question for a name that is in no zone of ours, and so much filling behind it, with its length before it.
 fn question(id: u16, filling: usize) -> Vec<u8> {
-    let mut message = id.to_be_bytes().to_vec();
-    message.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    message.extend_from_slice(b"\x05other\x04test\x00\x00\x01\x00\x01");
+    let mut message = zone::question(id, "other.test");
     message.resize(message.len() + filling, 0);
+    framed(&message)
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
     let length = u16::try_from(message.len()).expect("it fits");
-    [&length.to_be_bytes()[..], &message].concat()
+    [&length.to_be_bytes()[..], message].concat()
 }
 
 /// The id and the response code of the next answer.
@@ -396,7 +366,6 @@ fn the_same_port_is_bound_for_both_at_every_worker() {
 #[test]
 fn whoever_is_to_answer_needs_a_zone_and_for_tls_a_certificate() {
     let folder = tempfile::tempdir().expect("a folder");
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let error = |options: Options| Node::start(options).expect_err("it cannot start").to_string();
     let told = error(options(&folder, ""));
     assert!(told.contains("--dns 127.0.0.1:0") && told.contains("[zone]"), "{told}");
@@ -405,7 +374,7 @@ fn whoever_is_to_answer_needs_a_zone_and_for_tls_a_certificate() {
     let bare = Options { certificate_folders: Vec::new(), ..options(&folder, ZONE) };
     let told = error(bare.clone());
     assert!(told.contains("--dot 127.0.0.1:0") && told.contains("--tls-cert"), "{told}");
-    let node = Node::start(Options { http: Vec::new(), dot: Vec::new(), dns: vec![any], ..bare });
+    let node = Node::start(Options { http: Vec::new(), dot: Vec::new(), dns: vec![any()], ..bare });
     let node = node.expect("DNS alone is enough, and needs no certificate");
     ask(&mut connect(node.dns[0]), 1).expect("an answer");
     node.stop();
@@ -424,11 +393,7 @@ fn a_zone_that_is_gone_from_the_file_is_refused_and_comes_back() {
     ask(&mut stream, 1).expect("an answer");
     change("");
     // A name that was in it.
-    let mut lost = question(2, 0);
-    lost.truncate(14);
-    lost.extend_from_slice(b"\x03app\x02gw\x04test\x00\x00\x01\x00\x01");
-    let length = u16::try_from(lost.len() - 2).expect("short");
-    lost[..2].copy_from_slice(&length.to_be_bytes());
+    let lost = framed(&zone::question(2, "app.gw.test"));
     until("it is refused", || {
         stream.write_all(&lost).expect("sent");
         answer(&mut stream).expect("an answer") == (2, 5)
