@@ -5,6 +5,7 @@
 //! pointer, in counters and in bounded channels only.
 
 pub mod listen;
+mod doh;
 mod nat;
 mod ready;
 mod sockets;
