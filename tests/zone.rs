@@ -1,5 +1,7 @@
 //! What becomes of `[zone]` and `[acme]`: the zone as nodes answer it, octet by octet where it is theirs to write.
 
+#![expect(clippy::panic, reason = "helpers of tests")]
+
 use anyfront::limits::DNS_DATAGRAM_BYTES_MAX;
 use anyfront::names::Hostname;
 use anyfront::topology::Topology;

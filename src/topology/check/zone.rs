@@ -177,7 +177,7 @@ impl Proof<'_> {
         let names = self.nameservers(written, topology);
         let steered = steered(topology);
         let mut content = self.records(written, &apex, &steered, &names);
-        let nameservers = self.glue(names, &apex, topology, &mut content.records);
+        let nameservers = self.glue(&names, &apex, topology, &mut content.records);
         let negative_ttl = written.negative_ttl.as_ref().map_or(NEGATIVE_TTL, |ttl| ttl.value.0);
         if let Some(At { span, .. }) =
             written.negative_ttl.as_ref().filter(|ttl| ttl.value.duration() > NEGATIVE_TTL_MAX)
@@ -249,7 +249,7 @@ impl Proof<'_> {
     /// Gives every name server in the zone its addresses: those of `records`, which it loses, or else the sites'.
     fn glue(
         &mut self,
-        names: Vec<At<Name>>,
+        names: &[At<Name>],
         apex: &Name,
         topology: &Topology,
         records: &mut Vec<Record>,
@@ -299,7 +299,7 @@ impl Proof<'_> {
                 NameServer { name: name.clone(), glue }
             })
             .collect();
-        self.one_fate_of_nameservers(&names, &servers, apex);
+        self.one_fate_of_nameservers(names, &servers, apex);
         servers
     }
 
