@@ -21,6 +21,7 @@ pub mod tls;
 pub mod upstream;
 pub mod probe;
 pub mod front;
+pub mod acme;
 pub mod status;
 pub mod reload;
 pub mod node;

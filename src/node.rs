@@ -309,7 +309,11 @@ fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError>
 fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers, StartError> {
     let mut sources = Sources::default();
     if let Some(Listen { address, .. }) = options.https.first() {
-        sources = Sources { pairs: options.certificates.clone(), folders: options.certificate_folders.clone() };
+        sources = Sources {
+            pairs: options.certificates.clone(),
+            folders: options.certificate_folders.clone(),
+            ordered: None,
+        };
         if sources.are_none() {
             return Err(StartError::NoCertificate(*address));
         }

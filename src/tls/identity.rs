@@ -81,7 +81,7 @@ impl Identity {
         Self { certificates: Arc::clone(certificates), open: Arc::new(open), guarded: guarded.collect() }
     }
 
-    /// How a client is spoken to that names this name. `None`: not at all.
+    /// How a client is spoken to that names this name. `None`: not at all, for nobody could be proven there, or we could not.
     #[must_use]
     pub fn choose(&self, name: Option<&str>) -> Option<Chosen> {
         let server_name = name.and_then(|name| Hostname::parse(name).ok());
@@ -90,7 +90,7 @@ impl Identity {
             Some((asked, config)) => (config.as_ref()?, Some(Arc::clone(asked))),
             None => (&self.open, None),
         };
-        let certificate = self.certificates.choose(server_name.as_ref().map(Hostname::as_str));
+        let certificate = self.certificates.choose(server_name.as_ref().map(Hostname::as_str))?;
         Some(Chosen { config: Arc::clone(config), certificate: Arc::clone(certificate), server_name, client_auth })
     }
 
@@ -115,6 +115,6 @@ struct Shown(Arc<Certificates>);
 impl ResolvesServerCert for Shown {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().and_then(|name| Hostname::parse(name).ok());
-        Some(Arc::clone(&self.0.choose(name.as_ref().map(Hostname::as_str)).key))
+        Some(Arc::clone(&self.0.choose(name.as_ref().map(Hostname::as_str))?.key))
     }
 }
