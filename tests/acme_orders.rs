@@ -1,5 +1,6 @@
 //! Certificates are ordered from a real directory, kept whole, and renewed; whatever goes wrong leaves the last good one.
 
+mod common;
 #[path = "common/directory.rs"]
 mod directory;
 #[path = "common/pebble.rs"]
@@ -10,9 +11,13 @@ mod tls;
 use anyfront::acme::order::{OrderError, order};
 use anyfront::acme::schedule::Pace;
 use anyfront::acme::store::{Kept, Store};
-use anyfront::acme::{self, Challenges, ExternalAccount, Parts, Terms};
+use anyfront::acme::{self, Challenges, Parts};
 use anyfront::limits::ACME_ANSWER_BYTES_MAX;
 use anyfront::moment::{Clock, Dice};
+use anyfront::names::Hostname;
+use anyfront::snapshot::{Published, Snapshot};
+use anyfront::topology::zone::words::CertificateName;
+use anyfront::topology::zone::{Acme, ExternalAccount};
 use directory::{Asked, Directory, body_of, status, with_body};
 use hickory_proto::op::{Message, MessageType, ResponseCode};
 use hickory_proto::rr::rdata::TXT;
@@ -33,7 +38,6 @@ use tokio::sync::watch;
 
 /// Quicker than the default, for tests.
 const PACE: Pace = Pace { first: Duration::from_millis(200), max: Duration::from_secs(1) };
-const NAMES: [&str; 2] = ["gw.test", "*.gw.test"];
 
 /// DNS that answers what is published, unless it is to lie.
 struct Dns {
@@ -46,10 +50,13 @@ struct Dns {
 
 impl Dns {
     fn start() -> Self {
+        Self::answering(&Challenges::default())
+    }
+
+    fn answering(challenges: &Challenges) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = socket.local_addr().expect("an address");
-        let (challenges, lies, told) = (Challenges::default(), Arc::<AtomicBool>::default(), Arc::default());
-        let dns = Self { address, challenges, lies, told };
+        let dns = Self { address, challenges: Arc::clone(challenges), lies: Arc::default(), told: Arc::default() };
         let (challenges, lies, told) = (dns.challenges.clone(), dns.lies.clone(), dns.told.clone());
         std::thread::spawn(move || {
             let mut buffer = [0; 1_500];
@@ -94,16 +101,17 @@ impl Stand {
     }
 
     fn store(&self) -> Store {
-        Store::open(self.folder.path(), self.clock.wall()).expect("a store")
+        let store = Store::in_state(self.folder.path());
+        store.make_ready(self.clock.wall()).expect("a folder");
+        store
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join("acme").join(name)
     }
 
-    fn parts(&self, terms: &watch::Sender<Option<Arc<Terms>>>) -> Parts {
+    fn parts(&self) -> Parts {
         Parts {
-            terms: terms.subscribe(),
             store: self.store(),
             challenges: self.dns.challenges.clone(),
             dns: Some(self.dns.address),
@@ -114,18 +122,21 @@ impl Stand {
     }
 
     /// One order.
-    fn order(&self, terms: &Terms, dns: Option<SocketAddr>) -> Result<Kept, OrderError> {
-        let parts = Parts { dns, ..self.parts(&watch::Sender::new(None)) };
+    fn order(&self, terms: &Acme) -> Result<Kept, OrderError> {
+        self.order_with(self.parts(), terms)
+    }
+
+    fn order_with(&self, parts: Parts, terms: &Acme) -> Result<Kept, OrderError> {
         let before = parts.store.kept(self.clock.wall());
         self.runtime.block_on(order(&parts, terms, before.as_ref(), &mut Dice::seeded(1)))
     }
 
     /// Orders until the result is dropped.
-    fn run(&self, terms: &Terms) -> Running {
-        let terms = watch::Sender::new(Some(Arc::new(terms.clone())));
+    fn run(&self, terms: &Acme) -> Running {
+        let published = Published::new(believing(terms, 1));
         let shutdown = watch::Sender::new(false);
-        self.runtime.spawn(acme::run(self.parts(&terms), shutdown.subscribe()));
-        Running { terms, shutdown }
+        self.runtime.spawn(acme::run(self.parts(), published.clone(), shutdown.subscribe()));
+        Running { published, shutdown }
     }
 
     /// The certificate's file.
@@ -153,8 +164,23 @@ impl Stand {
 }
 
 struct Running {
-    terms: watch::Sender<Option<Arc<Terms>>>,
+    published: Published,
     shutdown: watch::Sender<bool>,
+}
+
+impl Running {
+    /// From now on these are in force.
+    fn wants(&self, terms: &Acme) {
+        self.published.store(believing(terms, self.published.load().generation + 1));
+    }
+}
+
+/// What a node believes whose file says this.
+fn believing(terms: &Acme, generation: u64) -> Arc<Snapshot> {
+    let text = tls::file(([127, 0, 0, 1], 1).into(), "");
+    let mut topology = common::topology(&text);
+    topology.acme = Some(Arc::new(terms.clone()));
+    Arc::new(Snapshot { generation, ..common::first_snapshot(topology) })
 }
 
 impl Drop for Running {
@@ -163,15 +189,25 @@ impl Drop for Running {
     }
 }
 
-fn terms(url: &str, authority: &Authority) -> Terms {
-    Terms {
+fn terms(url: &str, authority: &Authority) -> Acme {
+    Acme {
         directory: url.into(),
         contact: vec!["mailto:hostmaster@gw.test".to_owned()],
-        names: NAMES.map(str::to_owned).to_vec(),
+        names: ["gw.test", "*.gw.test"].map(name).to_vec(),
         profile: None,
         authority: vec![CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("a certificate")],
         external_account: None,
     }
+}
+
+fn name(written: &str) -> CertificateName {
+    let (is_wildcard, base) = written.strip_prefix("*.").map_or((false, written), |base| (true, base));
+    CertificateName { base: Hostname::parse(base).expect("a name"), is_wildcard }
+}
+
+/// As certificates have them.
+fn names(terms: &Acme) -> Vec<String> {
+    terms.names.iter().map(ToString::to_string).collect()
 }
 
 fn mode(path: PathBuf) -> u32 {
@@ -186,8 +222,8 @@ fn a_name_and_its_wildcard_are_proven_at_the_same_time_and_come_in_one_certifica
     let stand = Stand::new();
     let pebble = Pebble::start(stand.dns.address, &Wish { bad_nonces_percent: 20, ..Wish::default() });
     let terms = terms(&pebble.url(), &pebble.authority);
-    let kept = stand.order(&terms, Some(stand.dns.address)).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(kept.lacks(&terms.names), None);
+    let kept = stand.order(&terms).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(kept.lacks(&names(&terms)), None);
     assert_eq!(*kept.directory, *terms.directory);
     // Both values stood at one owner, and both are gone.
     assert!(stand.dns.told.lock().expect("no panic").iter().any(|values| values.len() == 2));
@@ -228,13 +264,13 @@ fn an_account_is_bound_where_the_directory_wants_it() {
     let stand = Stand::new();
     let pebble = Pebble::start(stand.dns.address, &Wish { bound: Some(("kid-1", KEY)), ..Wish::default() });
     let mut terms = terms(&pebble.url(), &pebble.authority);
-    let error = stand.order(&terms, None).expect_err("not bound").to_string();
+    let error = stand.order(&terms).expect_err("not bound").to_string();
     assert!(error.starts_with("the account: ") && error.contains("externalAccountRequired"), "{error}");
     let key = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(KEY).expect("a key");
     let account = ExternalAccount { id: "kid-1".into(), key: Arc::new(key.into()) };
     assert!(!format!("{account:?}").contains("206"), "its key is shown to nobody");
     terms.external_account = Some(account);
-    stand.order(&terms, None).unwrap_or_else(|error| panic!("{error}"));
+    stand.order(&terms).unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]
@@ -246,18 +282,22 @@ fn a_challenge_that_our_own_dns_does_not_answer_is_never_shown_to_the_directory(
     let pebble = Pebble::start(stand.dns.address, &Wish::default());
     let terms = terms(&pebble.url(), &pebble.authority);
     stand.dns.lies.store(true, SeqCst);
-    let error = stand.order(&terms, Some(stand.dns.address)).expect_err("it lies");
+    let error = stand.order(&terms).expect_err("it lies");
     assert!(matches!(&error, OrderError::Unanswered { .. }), "{error}");
     let told = error.to_string();
     assert!(told.contains("_acme-challenge.gw.test.") && told.contains("none of the values"), "{told}");
     assert!(!pebble.said().contains("Pulled a task from the Tasks queue"), "{}", pebble.said());
-    // Without our own look the directory's own words are told.
-    let error = stand.order(&terms, None).expect_err("it lies");
+    // If it lies to the directory alone, the directory's own words are told.
+    let honest = Dns::answering(&stand.dns.challenges);
+    let error = stand.order_with(Parts { dns: Some(honest.address), ..stand.parts() }, &terms).expect_err("it lies");
     assert!(matches!(&error, OrderError::Unproven { .. }), "{error}");
     let told = error.to_string();
     assert!(told.contains("gw.test") && told.contains("Correct value not found"), "{told}");
     assert!(stand.dns.challenges.load().is_empty());
     assert!(stand.certificate().is_none());
+    // And a node without DNS does not even ask.
+    let error = stand.order_with(Parts { dns: None, ..stand.parts() }, &terms).expect_err("no DNS").to_string();
+    assert!(error.contains("--dns"), "{error}");
 }
 
 #[test]
@@ -270,13 +310,13 @@ fn a_directory_that_is_not_who_it_should_be_is_not_told_anything() {
         was_asked.store(true, SeqCst);
         status(200, "")
     });
-    let error = stand.order(&terms(&directory.url(), &ours), None).expect_err("untrusted").to_string();
+    let error = stand.order(&terms(&directory.url(), &ours)).expect_err("untrusted").to_string();
     assert!(error.contains("is not trusted"), "{error}");
     assert!(!asked.load(SeqCst));
     // Nor is one in the clear, or one that is not there.
-    let error = stand.order(&terms("http://localhost:1/dir", &ours), None).expect_err("in the clear").to_string();
+    let error = stand.order(&terms("http://localhost:1/dir", &ours)).expect_err("in the clear").to_string();
     assert!(error.contains("is no https URL"), "{error}");
-    let error = stand.order(&terms("https://localhost:1/dir", &ours), None).expect_err("nobody there").to_string();
+    let error = stand.order(&terms("https://localhost:1/dir", &ours)).expect_err("nobody there").to_string();
     assert!(error.contains("localhost:1 cannot be reached"), "{error}");
 }
 
@@ -295,7 +335,7 @@ fn an_answer_is_read_up_to_its_bound_and_not_one_octet_more() {
             }
             _ => status(404, ""),
         });
-        let error = stand.order(&terms(&directory.url(), &authority), None).expect_err("no directory").to_string();
+        let error = stand.order(&terms(&directory.url(), &authority)).expect_err("no directory").to_string();
         assert!(error.contains(told), "{length}: {error}");
     }
 }
@@ -331,7 +371,7 @@ fn a_directory_that_wants_to_be_left_alone_is_left_alone() {
         }
     });
     let terms = terms(&directory.url(), &authority);
-    let error = stand.order(&terms, None).expect_err("too many");
+    let error = stand.order(&terms).expect_err("too many");
     assert_eq!(error.retry_after(), Some(Duration::from_secs(120)));
     assert!(error.to_string().contains("too many"), "{error}");
     // The same by the loop: it is written down that nothing happens for so long, though its own pace is quicker.
@@ -343,9 +383,8 @@ fn a_directory_that_wants_to_be_left_alone_is_left_alone() {
     assert_eq!(*asked.lock().expect("no panic"), 2);
     drop(running);
     // A restart does not forget it.
-    let wanted = watch::Sender::new(Some(Arc::new(terms)));
     let never = watch::Sender::new(false);
-    let again = acme::run(stand.parts(&wanted), never.subscribe());
+    let again = acme::run(stand.parts(), Published::new(believing(&terms, 1)), never.subscribe());
     let _ = stand.runtime.block_on(async { tokio::time::timeout(PACE.max, again).await });
     assert_eq!(*asked.lock().expect("no panic"), 2, "it came again at once");
 }
@@ -376,8 +415,8 @@ fn a_directory_that_dies_in_the_middle_costs_nothing_and_one_that_forgot_us_gets
     let (first, account) = (stand.certificate(), stand.account());
     // Another name is asked for, and the directory dies when it is to sign.
     holds.store(true, SeqCst);
-    terms.names.push("one.more.gw.test".to_owned());
-    running.terms.send_replace(Some(Arc::new(terms.clone())));
+    terms.names.push(name("one.more.gw.test"));
+    running.wants(&terms);
     until("it is to sign", || is_asked.load(SeqCst));
     pebble.kill();
     is_dead.store(true, SeqCst);
@@ -390,7 +429,7 @@ fn a_directory_that_dies_in_the_middle_costs_nothing_and_one_that_forgot_us_gets
     assert!(stand.dns.challenges.load().is_empty());
     // It comes back, and remembers nothing.
     let pebble = pebble.again(stand.dns.address, &Wish::default());
-    until("the new name is in it", || stand.kept().is_some_and(|kept| kept.lacks(&terms.names).is_none()));
+    until("the new name is in it", || stand.kept().is_some_and(|kept| kept.lacks(&names(&terms)).is_none()));
     until("the failures are forgotten", || failures() == Some(0));
     assert!(stand.files().contains(&format!("{account}.aside-1")), "{:?}", stand.files());
     assert_eq!(pebble.issued(), 1);
@@ -482,10 +521,10 @@ fn a_certificate_of_another_directory_does_not_count() {
     let [one, other] = [0; 2].map(|_| Pebble::start(stand.dns.address, &Wish::default()));
     let running = stand.run(&terms(&one.url(), &one.authority));
     until("the first certificate came", || stand.kept().is_some_and(|kept| kept.directory == one.url()));
-    running.terms.send_replace(Some(Arc::new(terms(&other.url(), &other.authority))));
+    running.wants(&terms(&other.url(), &other.authority));
     until("the other gave one", || stand.kept().is_some_and(|kept| kept.directory == other.url()));
     // Back again: the account there is still known.
-    running.terms.send_replace(Some(Arc::new(terms(&one.url(), &one.authority))));
+    running.wants(&terms(&one.url(), &one.authority));
     until("the first gave another", || one.issued() == 2);
     assert_eq!(stand.files().iter().filter(|name| name.starts_with("account-")).count(), 2, "{:?}", stand.files());
 }

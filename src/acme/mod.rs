@@ -15,19 +15,18 @@ pub mod order;
 
 use crate::moment::{Clock, Dice, rfc3339};
 use crate::shutdown::requested;
+use crate::snapshot::Published;
+use crate::topology::zone::Acme;
 use arc_swap::ArcSwap;
 use hickory_proto::rr::Name;
 use order::OrderError;
-use rustls_pki_types::CertificateDer;
 use schedule::{Alarm, Pace, Schedule, Step};
 use std::convert::Infallible;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Kept, Store};
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
 /// An order that has not come to an end after this never will: longer than both its waits together.
 pub const ORDER_MAX: Duration = Duration::from_secs(480);
@@ -37,48 +36,15 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
 /// What the directory is to find in DNS: TXT values by owner. DNS answers with what is in it at the time.
 pub type Challenges = Arc<ArcSwap<Vec<(Name, Vec<String>)>>>;
 
-/// What is ordered, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// The URL of the directory; `https`.
-    pub directory: Arc<str>,
-    /// Whom it may write to: `mailto:` URLs.
-    pub contact: Vec<String>,
-    /// What the certificate is for; at least one.
-    pub names: Vec<String>,
-    /// Which of its profiles to ask for; `None` is its default.
-    pub profile: Option<Arc<str>>,
-    /// Who signs its own certificate; empty: the public authorities.
-    pub authority: Vec<CertificateDer<'static>>,
-    /// An account that it knows already, where it wants one (RFC 8555 §7.3.4).
-    pub external_account: Option<ExternalAccount>,
-}
-
-/// An account that an authority knows already.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ExternalAccount {
-    /// Its id, as the authority gave it.
-    pub id: Arc<str>,
-    /// Its key; never shown.
-    pub key: Arc<Zeroizing<Vec<u8>>>,
-}
-
-impl fmt::Debug for ExternalAccount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExternalAccount").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
 /// What ordering needs of the node.
 #[derive(Debug)]
 pub struct Parts {
-    /// What is wanted; `None` is nothing.
-    pub terms: watch::Receiver<Option<Arc<Terms>>>,
     /// Where things are kept.
     pub store: Store,
     /// Where the challenges are published.
     pub challenges: Challenges,
-    /// One of our own DNS addresses, to see the challenges answered before the directory looks.
+    /// One of our own DNS addresses, to see the challenges answered before the directory looks; `None`: this node answers
+    /// none, so it can prove nothing.
     pub dns: Option<SocketAddr>,
     /// How patient to be.
     pub pace: Pace,
@@ -88,28 +54,39 @@ pub struct Parts {
     pub seed: u64,
 }
 
-/// Orders certificates as the terms say, again and again, until `shutdown`.
-pub async fn run(mut parts: Parts, mut shutdown: watch::Receiver<bool>) {
+/// Orders certificates as the file says, again and again, until `shutdown`.
+pub async fn run(parts: Parts, published: Published, mut shutdown: watch::Receiver<bool>) {
     let mut dice = Dice::seeded(parts.seed);
+    let mut bell = published.subscribe();
     loop {
-        let terms = parts.terms.borrow_and_update().clone();
-        let mut changes = parts.terms.clone();
+        let terms = published.load().topology.acme.clone();
         let follow = async {
             match &terms {
                 Some(terms) => follow(&parts, terms, &mut dice).await,
                 None => std::future::pending().await,
             }
         };
+        let changed = async {
+            while published.load().topology.acme == terms {
+                if bell.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        };
         // An order that is under way under other terms is left: what it published goes with it.
         tokio::select! {
             () = requested(&mut shutdown) => return,
-            changed = changes.changed() => if changed.is_err() { return },
+            () = changed => {}
             never = follow => match never {},
         }
     }
 }
 
-async fn follow(parts: &Parts, terms: &Terms, dice: &mut Dice) -> Infallible {
+async fn follow(parts: &Parts, terms: &Acme, dice: &mut Dice) -> Infallible {
+    while let Err(error) = parts.store.make_ready(parts.clock.wall()) {
+        tracing::error!("{error}: no certificate is ordered");
+        tokio::time::sleep(parts.pace.max).await;
+    }
     let mut kept = parts.store.kept(parts.clock.wall());
     let wanted = kept.as_ref().filter(|kept| is_wanted(kept, terms));
     let past = parts.store.past(&terms.directory);
@@ -140,13 +117,18 @@ async fn follow(parts: &Parts, terms: &Terms, dice: &mut Dice) -> Infallible {
     }
 }
 
+/// What a certificate is to be for, as it is written in one.
+fn names(terms: &Acme) -> Vec<String> {
+    terms.names.iter().map(ToString::to_string).collect()
+}
+
 /// Whether a certificate is the one that `terms` ask for.
-fn is_wanted(kept: &Kept, terms: &Terms) -> bool {
+fn is_wanted(kept: &Kept, terms: &Acme) -> bool {
     if kept.directory != *terms.directory {
         tracing::info!(from = kept.directory, "the certificate is from another directory: one is ordered from here");
         return false;
     }
-    if let Some(name) = kept.lacks(&terms.names) {
+    if let Some(name) = kept.lacks(&names(terms)) {
         tracing::info!("the certificate is not for {name}: another is ordered");
         return false;
     }
@@ -156,7 +138,7 @@ fn is_wanted(kept: &Kept, terms: &Terms) -> bool {
 /// One order; what is kept after it.
 async fn attempt(
     parts: &Parts,
-    terms: &Terms,
+    terms: &Acme,
     kept: Option<Kept>,
     schedule: &mut Schedule,
     dice: &mut Dice,
@@ -173,7 +155,7 @@ async fn attempt(
         Ok(new) => {
             schedule.obtained(new.life, wall);
             let (until, renewed) = (rfc3339(new.life.not_after), rfc3339(schedule.renew_at()));
-            tracing::info!(until, renewed, "a certificate came for {}", terms.names.join(", "));
+            tracing::info!(until, renewed, "a certificate came for {}", names(terms).join(", "));
             Some(new)
         }
         Err(error) => {
@@ -195,7 +177,7 @@ async fn attempt(
 }
 
 /// Asks when the certificate should be replaced.
-async fn ask(parts: &Parts, terms: &Terms, kept: &Kept, schedule: &mut Schedule) {
+async fn ask(parts: &Parts, terms: &Acme, kept: &Kept, schedule: &mut Schedule) {
     let asked = order::window(parts, terms, kept).await;
     let wall = parts.clock.wall();
     match asked {

@@ -6,9 +6,10 @@ use super::client::{Client, ClientError};
 use super::look::{self, Unseen};
 use super::schedule::{ASK_AGAIN, Window};
 use super::store::{Kept, Membership, StoreError};
-use super::{Challenges, Parts, Terms};
+use super::{Challenges, Parts, names};
 use crate::moment::Dice;
 use crate::tls::trust::Trust;
+use crate::topology::zone::Acme;
 use hickory_proto::rr::Name;
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, Error, ExternalAccountKey, Identifier, NewAccount, NewOrder, Order,
@@ -37,6 +38,9 @@ pub enum OrderError {
         /// Why.
         source: Error,
     },
+    /// Nothing can be proven here.
+    #[error("this node answers no DNS, so it can prove nothing: --dns ADDR does")]
+    NoDns,
     /// The directory does not offer to look into DNS.
     #[error("the directory offers no dns-01 challenge for {0}")]
     NoDns01(String),
@@ -101,7 +105,7 @@ fn at(doing: &'static str) -> impl Fn(Error) -> OrderError {
 ///
 /// # Errors
 /// Why there is none. What was kept before stays, but for an account that the directory does not know.
-pub async fn order(parts: &Parts, terms: &Terms, before: Option<&Kept>, dice: &mut Dice) -> Result<Kept, OrderError> {
+pub async fn order(parts: &Parts, terms: &Acme, before: Option<&Kept>, dice: &mut Dice) -> Result<Kept, OrderError> {
     let outcome = try_to_order(parts, terms, before, dice).await;
     let gone = outcome.as_ref().err().and_then(OrderError::problem).filter(|p| p.r#type.as_deref() == Some(NO_ACCOUNT));
     if let Some(problem) = gone {
@@ -110,35 +114,29 @@ pub async fn order(parts: &Parts, terms: &Terms, before: Option<&Kept>, dice: &m
     outcome
 }
 
-async fn try_to_order(
-    parts: &Parts,
-    terms: &Terms,
-    before: Option<&Kept>,
-    dice: &mut Dice,
-) -> Result<Kept, OrderError> {
+async fn try_to_order(parts: &Parts, terms: &Acme, before: Option<&Kept>, dice: &mut Dice) -> Result<Kept, OrderError> {
+    let server = parts.dns.ok_or(OrderError::NoDns)?;
     let account = account(parts, terms).await?;
     let mut order = begin(&account, terms, before).await?;
     // Whatever comes now, what was published for it goes with it.
     let published = prove(&mut order, &parts.challenges).await?;
-    if let Some(server) = parts.dns {
-        for (owner, values) in published.all() {
-            let seen = look::until_answered(server, owner, values, parts.clock, dice).await;
-            seen.map_err(|source| OrderError::Unanswered { server, owner: owner.clone(), source })?;
-        }
+    for (owner, values) in published.all() {
+        let seen = look::until_answered(server, owner, values, parts.clock, dice).await;
+        seen.map_err(|source| OrderError::Unanswered { server, owner: owner.clone(), source })?;
     }
     ask_to_look(&mut order).await?;
-    let (key, request) = request(&terms.names)?;
+    let (key, request) = request(&names(terms))?;
     order.finalize_csr(&request).await.map_err(at("the end of the order"))?;
     let chain = order.poll_certificate(&PATIENCE).await.map_err(at("the certificate"))?;
     drop(published);
-    Ok(parts.store.keep((&key, &chain), &terms.directory, &terms.names, parts.clock.wall())?)
+    Ok(parts.store.keep((&key, &chain), &terms.directory, &names(terms), parts.clock.wall())?)
 }
 
 /// When the directory would like `kept` to be replaced, and when it wants to be asked again.
 ///
 /// # Errors
 /// Why it does not say. [`Error::Unsupported`]: it says so to nobody.
-pub async fn window(parts: &Parts, terms: &Terms, kept: &Kept) -> Result<(Option<Window>, Duration), OrderError> {
+pub async fn window(parts: &Parts, terms: &Acme, kept: &Kept) -> Result<(Option<Window>, Duration), OrderError> {
     let Some(id) = kept.id.as_ref() else { return Ok((None, ASK_AGAIN)) };
     let account = account(parts, terms).await?;
     match account.renewal_info(id).await {
@@ -157,12 +155,12 @@ pub async fn window(parts: &Parts, terms: &Terms, kept: &Kept) -> Result<(Option
 }
 
 /// Whom we believe to be the directory.
-fn trust(terms: &Terms) -> Trust {
+fn trust(terms: &Acme) -> Trust {
     if terms.authority.is_empty() { Trust::new(&[]) } else { Trust::only(&terms.authority) }
 }
 
 /// The account that is kept, as the terms want it; or a new one.
-async fn account(parts: &Parts, terms: &Terms) -> Result<Account, OrderError> {
+async fn account(parts: &Parts, terms: &Acme) -> Result<Account, OrderError> {
     let failed = at("the account");
     let client = Client { trust: trust(terms), clock: parts.clock };
     let builder = Account::builder_with_http(Box::new(client));
@@ -195,8 +193,8 @@ async fn account(parts: &Parts, terms: &Terms) -> Result<Account, OrderError> {
     Ok(account)
 }
 
-async fn begin(account: &Account, terms: &Terms, before: Option<&Kept>) -> Result<Order, OrderError> {
-    let names: Vec<Identifier> = terms.names.iter().cloned().map(Identifier::Dns).collect();
+async fn begin(account: &Account, terms: &Acme, before: Option<&Kept>) -> Result<Order, OrderError> {
+    let names: Vec<Identifier> = names(terms).into_iter().map(Identifier::Dns).collect();
     let wanted = || match &terms.profile {
         Some(profile) => NewOrder::new(&names).profile(profile),
         None => NewOrder::new(&names),

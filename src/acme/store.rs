@@ -100,31 +100,32 @@ pub struct Store {
 }
 
 impl Store {
-    /// Where the certificate is, if there is one, of a node with this state directory.
+    /// The one in this state directory, whether it is there or not.
     #[must_use]
-    pub fn certificate_in(state_dir: &Path) -> PathBuf {
-        state_dir.join(FOLDER).join(CERTIFICATE)
+    pub fn in_state(state_dir: &Path) -> Self {
+        Self { folder: state_dir.join(FOLDER) }
     }
 
-    /// The folder in `state_dir`, made if need be, and ours alone. A certificate there that cannot be used is moved aside.
+    /// Where the certificate is, if there is one.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.path(CERTIFICATE)
+    }
+
+    /// Makes the folder if need be, and ours alone. A certificate in it that cannot be used is moved aside.
     ///
     /// # Errors
     /// If it cannot be made or kept from others.
-    pub fn open(state_dir: &Path, wall: Duration) -> Result<Self, StoreError> {
-        let folder = state_dir.join(FOLDER);
-        let failed = |doing| {
-            let path = folder.clone();
-            move |source| StoreError::File { path, doing, source }
-        };
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed("cannot be made"))?;
-        let mode = std::fs::metadata(&folder).map_err(failed("cannot be read"))?.permissions().mode();
+    pub fn make_ready(&self, wall: Duration) -> Result<(), StoreError> {
+        let failed = |doing| file(&self.folder, doing);
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(failed("cannot be made"))?;
+        let mode = std::fs::metadata(&self.folder).map_err(failed("cannot be read"))?.permissions().mode();
         if mode & 0o077 != 0 {
-            let closed = std::fs::set_permissions(&folder, Permissions::from_mode(0o700));
+            let closed = std::fs::set_permissions(&self.folder, Permissions::from_mode(0o700));
             closed.map_err(failed("cannot be closed to others"))?;
         }
-        let store = Self { folder };
-        let _ = store.kept(wall);
-        Ok(store)
+        let _ = self.kept(wall);
+        Ok(())
     }
 
     /// The certificate that is there, if it can be used.

@@ -25,7 +25,13 @@ impl Sources {
     /// Whether there are none.
     #[must_use]
     pub fn are_none(&self) -> bool {
-        self.pairs.is_empty() && self.folders.is_empty() && self.ordered.is_none()
+        self.are_only_ordered() && self.ordered.is_none()
+    }
+
+    /// Whether an operator gave none.
+    #[must_use]
+    pub fn are_only_ordered(&self) -> bool {
+        self.pairs.is_empty() && self.folders.is_empty()
     }
 
     /// What we ordered, if it is there.

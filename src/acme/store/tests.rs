@@ -22,8 +22,14 @@ fn strings(names: &[&str]) -> Vec<String> {
 
 fn store() -> (TempDir, Store) {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::open(folder.path(), NOW).expect("a store");
+    let store = open(folder.path());
     (folder, store)
+}
+
+fn open(state_dir: &Path) -> Store {
+    let store = Store::in_state(state_dir);
+    store.make_ready(NOW).expect("a folder");
+    store
 }
 
 fn keep(store: &Store, (key, chain): &(String, String), names: &[&str]) -> Result<Kept, StoreError> {
@@ -42,13 +48,13 @@ fn files(store: &Store) -> Vec<String> {
 fn what_is_kept_is_there_after_a_restart_and_nobody_else_can_read_it() {
     let (folder, store) = store();
     keep(&store, &pair(&["gw.test", "*.gw.test"], 2030), &["gw.test", "*.gw.test"]).expect("kept");
-    let again = Store::open(folder.path(), NOW).expect("a store").kept(NOW).expect("a certificate");
+    let again = open(folder.path()).kept(NOW).expect("a certificate");
     assert_eq!(again.directory, DIRECTORY);
     assert_eq!(again.life.not_before, Duration::from_secs(1_577_836_800));
     assert_eq!(again.lacks(&strings(&["*.gw.test", "gw.test"])), None);
     assert_eq!(again.lacks(&strings(&["gw.test", "eu.gw.test"])), Some("eu.gw.test"), "a wildcard is itself");
     let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
-    assert_eq!((mode(&store.folder), mode(&Store::certificate_in(folder.path()))), (0o700, 0o600));
+    assert_eq!((mode(&store.folder), mode(&store.certificate())), (0o700, 0o600));
     assert_eq!(files(&store), ["certificate.pem"]);
 }
 
@@ -84,7 +90,7 @@ fn what_cannot_be_understood_is_moved_aside_and_never_deleted() {
             std::fs::write(store.path(name), format!("nonsense {number}")).expect("written");
         }
         std::fs::write(store.membership_path(DIRECTORY), "{}").expect("written");
-        let store = Store::open(folder.path(), NOW).expect("it starts all the same");
+        let store = open(folder.path());
         assert!(store.kept(NOW).is_none());
         assert_eq!(store.past(DIRECTORY), Past::default());
         assert!(store.membership(DIRECTORY).is_none());
@@ -102,7 +108,7 @@ fn a_node_that_died_while_it_wrote_has_what_it_had_before() {
     keep(&store, &pair(&["gw.test"], 2030), &["gw.test"]).expect("kept");
     std::fs::write(store.path("certificate.new"), "half of").expect("written");
     std::fs::set_permissions(store.path("certificate.new"), Permissions::from_mode(0o644)).expect("set");
-    let store = Store::open(folder.path(), NOW).expect("a store");
+    let store = open(folder.path());
     assert!(store.kept(NOW).is_some());
     keep(&store, &pair(&["gw.test"], 2031), &["gw.test"]).expect("kept over the remains");
     let mode = std::fs::metadata(store.path(CERTIFICATE)).expect("there").permissions().mode();
@@ -114,7 +120,7 @@ fn failures_are_remembered_for_the_directory_they_happened_at() {
     let (folder, store) = store();
     let past = Past { failures: 3, retry_at: NOW };
     store.remember(DIRECTORY, past).expect("written");
-    let store = Store::open(folder.path(), NOW).expect("a store");
+    let store = open(folder.path());
     assert_eq!(store.past(DIRECTORY), past);
     assert_eq!(store.past("https://other.test/dir"), Past::default());
 }
@@ -138,7 +144,7 @@ fn a_folder_that_others_may_enter_is_closed() {
     let folder = tempfile::tempdir().expect("a folder");
     DirBuilder::new().mode(0o755).create(folder.path().join("acme")).expect("made");
     std::fs::set_permissions(folder.path().join("acme"), Permissions::from_mode(0o755)).expect("set");
-    Store::open(folder.path(), NOW).expect("a store");
+    open(folder.path());
     let mode = std::fs::metadata(folder.path().join("acme")).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }
