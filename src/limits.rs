@@ -232,5 +232,7 @@ pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(10);
 pub const TRUST_FILE_BYTES_MAX: u64 = 4 << 20;
 /// Largest file with what a probe says in `Authorization`, octets: as long as a header line may be.
 pub const AUTHORIZATION_FILE_BYTES_MAX: u64 = 8 << 10;
+/// What is read of one answer of an ACME directory, octets: the longest chains take 16 KiB.
+pub const ACME_ANSWER_BYTES_MAX: usize = 256 << 10;
 /// Largest country or city database, octets. The largest city databases take 150 MiB.
 pub const GEO_DATABASE_BYTES_MAX: u64 = 1 << 30;
