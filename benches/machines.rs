@@ -1,4 +1,4 @@
-//! What the machines cost: steering, geography, publishing, and a tick of control.
+//! What the machines cost: steering, geography, world_map, publishing, and a tick of control.
 //!
 //! `cargo bench --bench machines`, or `make bench-machines` for a quick look.
 
@@ -6,13 +6,17 @@
 mod common;
 
 use anyfront::control::{Control, Event};
-use anyfront::moment::{Dice, Moment};
+use anyfront::geo::database::Locator;
+use anyfront::geo::map::GeoMap;
+use anyfront::moment::{Dice, Moment, mix};
 use anyfront::snapshot::Published;
 use anyfront::steering::{Client, Query, steer};
 use common::worlds::{Plan, RegionPlan, World};
 use criterion::{Criterion, criterion_group, criterion_main};
+use ipnet::IpNet;
+use mmdb_writer::{Value as Entry, Writer};
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +70,64 @@ fn geography(criterion: &mut Criterion) {
     });
 }
 
+/// The world as DNS needs it: the database in the box, and one of a million networks.
+fn world_map(criterion: &mut Criterion) {
+    let large = large_database();
+    for (name, database) in [("the box", None), ("a million networks", Some(large.path()))] {
+        let locator = Locator::open(Vec::new(), database).expect("a good database");
+        let map = GeoMap::compile(&locator);
+        let answers: Vec<u16> = (0..map.places().len()).map(|place| (mix(place as u64) % 14) as u16).collect();
+        let merged = map.merge(&answers);
+        println!(
+            "{name}: {:?} ranges, {} octets; merged {:?}, {}",
+            map.len(),
+            map.bytes(),
+            merged.len(),
+            merged.bytes()
+        );
+        let mut group = criterion.benchmark_group(name);
+        group.sample_size(10);
+        group.bench_function("compile the world", |bench| bench.iter(|| GeoMap::compile(&locator)));
+        group.bench_function("merge 14 answers", |bench| bench.iter(|| map.merge(black_box(&answers))));
+        let mut dice = Dice::seeded(4);
+        group.bench_function("find, IPv4", |bench| {
+            bench.iter(|| merged.find(IpAddr::V4(Ipv4Addr::from(dice.roll() as u32))));
+        });
+        group.bench_function("find, IPv6", |bench| {
+            bench.iter(|| merged.find(IpAddr::V6(Ipv6Addr::from(u128::from(dice.roll() >> 3 | 1 << 61) << 64))));
+        });
+        group.finish();
+    }
+}
+
+/// 700 000 networks of IPv4 and 300 000 of IPv6, in 20 000 cities.
+fn large_database() -> tempfile::NamedTempFile {
+    let mut writer = Writer::new("Example-City");
+    for at in 0..1_000_000_u64 {
+        let network = match u32::try_from(at) {
+            Ok(at) if at < 700_000 => IpAddr::V4(Ipv4Addr::from((1 << 24) + at * 4_096)),
+            _ => IpAddr::V6(Ipv6Addr::from(u128::from(0x2A00_0000_0000_0000 + (at << 28)) << 64)),
+        };
+        let network = IpNet::new(network, if network.is_ipv4() { 21 } else { 40 }).expect("a network");
+        let city = mix(at) % 20_000;
+        let entry = Entry::map([
+            ("city", Entry::map([("names", Entry::map([("en", Entry::from(format!("City {city}")))]))])),
+            ("country", Entry::map([("iso_code", Entry::from("GB"))])),
+            (
+                "location",
+                Entry::map([
+                    ("latitude", Entry::from((city % 160) as f64 - 80.0)),
+                    ("longitude", Entry::from((city / 160) as f64)),
+                ]),
+            ),
+        ]);
+        writer.insert_value(network, entry).expect("inserted");
+    }
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), writer.to_bytes().expect("a database")).expect("written");
+    file
+}
+
 fn publishing(criterion: &mut Criterion) {
     let world = world(14);
     let route = world.route;
@@ -110,5 +172,5 @@ fn control(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, steering, geography, publishing, control);
+criterion_group!(benches, steering, geography, world_map, publishing, control);
 criterion_main!(benches);

@@ -65,6 +65,21 @@ pub struct Websockets {
     pub going_away: AtomicU64,
 }
 
+/// DNS over connections of one kind.
+#[derive(Debug, Default)]
+pub struct StreamCounters {
+    /// Connections accepted.
+    pub connections: AtomicU64,
+    /// Connections open now.
+    pub open: AtomicU64,
+    /// Connections closed to make room for others.
+    pub turned_out: AtomicU64,
+    /// TLS handshakes that failed.
+    pub failed_handshakes: AtomicU64,
+    /// Messages taken.
+    pub questions: AtomicU64,
+}
+
 impl DoorCounters {
     /// Adds one.
     pub fn count(counter: &AtomicU64) {
@@ -129,6 +144,10 @@ impl RecentRequests {
 pub struct WorkerCounters {
     /// What its doors have counted.
     pub door: DoorCounters,
+    /// DNS over TCP.
+    pub dns_tcp: StreamCounters,
+    /// DNS over TLS.
+    pub dns_tls: StreamCounters,
     /// Its last requests.
     pub recent: RecentRequests,
 }

@@ -20,6 +20,7 @@ pub mod counters;
 pub mod tls;
 pub mod upstream;
 pub mod probe;
+pub mod dns;
 pub mod front;
 pub mod status;
 pub mod reload;

@@ -124,6 +124,23 @@ pub const WEBSOCKET_CLOSING_MAX: Duration = Duration::from_secs(2);
 /// to do so.
 pub const WEBSOCKET_FAREWELL: Duration = Duration::from_secs(3);
 
+/// Connections of DNS over TCP open at one node, and as many of DNS over TLS; beyond it the one that was quiet longest makes
+/// room. Each may hold a message of 64 KiB that is not whole yet, so 256 MiB.
+pub const DNS_STREAMS_MAX: usize = 4_096;
+/// Connections of DNS of one source (an IPv4 address, a /56) open at one node, in each of both ways: a resolver needs one or
+/// two (RFC 7766 §6.2.2), and many may share an address.
+pub const DNS_STREAMS_PER_SOURCE_MAX: usize = 128;
+/// A connection of DNS without a question is closed after this (RFC 7766 §6.2.3); those who ask are told so (RFC 7828).
+pub const DNS_STREAM_IDLE: Duration = Duration::from_secs(10);
+/// A message must have come whole within this once it has begun.
+pub const DNS_MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Questions of one connection that are answered before the answers are written and others get their turn.
+pub const DNS_PIPELINED_MAX: usize = 32;
+/// Answers must have been taken within this: they are some 80 KiB at most.
+pub const DNS_WRITE_STALL_MAX: Duration = Duration::from_secs(5);
+/// What a client of DNS has for its last message and for closing, once the connection is to end.
+pub const DNS_FAREWELL: Duration = Duration::from_secs(1);
+
 /// Idle connections kept to one endpoint by one worker.
 pub const POOL_IDLE_MAX: usize = 1_024;
 /// How long an idle connection to an endpoint is kept: below what common gateways keep.
@@ -137,6 +154,14 @@ pub const UPSTREAM_STREAMS_MAX: usize = 100;
 pub const UPSTREAM_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// Data we sent and nobody acknowledged for this long ends a connection to an endpoint.
 pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
+
+/// Longest answer over UDP, octets: fits every path without fragments (RFC 9715, DNS flag day 2020).
+pub const DNS_UDP_RESPONSE_BYTES_MAX: usize = 1_232;
+/// Addresses of one family in one answer that steering made. Eight of both with their signatures fit a datagram.
+pub const DNS_ADDRESSES_MAX: usize = 8;
+/// Signatures a second that one worker makes for names that do not exist, 40 µs each: a tenth of a core. Beyond it the
+/// denial is one that was signed before.
+pub const DNS_SIGNATURES_PER_SECOND: u32 = 2_000;
 
 /// What a probe reads of an answer, octets.
 pub const PROBE_BODY_BYTES_MAX: usize = 64 << 10;
@@ -172,6 +197,16 @@ pub const CLASSES_MAX: usize = 256;
 pub const GEO_PLACES_MAX: usize = 4_096;
 /// Most private links that are known: a table looked into for each connection that came by one.
 pub const PRIVATE_LINKS_MAX: usize = 4_096;
+/// Most records that the file puts into the zone: each RRset is signed when a generation is prepared, in some 40 µs a key.
+pub const ZONE_RECORDS_MAX: usize = 1_024;
+/// Most name servers of the zone: the root has as many, and with their addresses they fit into one datagram.
+pub const NAMESERVERS_MAX: usize = 13;
+/// Most names of a certificate that is got by ACME: as many as common authorities sign.
+pub const CERTIFICATE_NAMES_MAX: usize = 100;
+/// Longest time for which it may be believed that a name does not exist: what is new should be found within it.
+pub const NEGATIVE_TTL_MAX: Duration = Duration::from_secs(60);
+/// Longest answer that a datagram carries anywhere in one piece, octets (DNS flag day 2020).
+pub const DNS_DATAGRAM_BYTES_MAX: usize = 1_232;
 /// Most elements of any other list in the file: addresses, proxies, methods, status ranges.
 pub const LIST_MAX: usize = 1_024;
 /// Longest duration the file may ask for: beyond a day a time limit is none.

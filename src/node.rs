@@ -8,53 +8,43 @@ pub mod listen;
 mod nat;
 mod ready;
 mod sockets;
+mod worker;
 
 use crate::control::{self, Control};
 use crate::counters::Counters;
-use crate::front::Front;
-use crate::front::budget::Budgets;
-use crate::front::handshake::Reception;
-use crate::front::recall::Recall;
-use crate::front::server::{Door, accept};
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
-use crate::limits::{
-    CONNECTIONS_MAX, EVENT_QUEUE_MAX, REPLAY_PROCESS_BYTES_MAX, STREAM_BUFFER_BYTES_MAX, WAITING_ANSWERS_MAX,
-    WEBSOCKET_FAREWELL,
-};
-use crate::moment::{Clock, Dice, Moment, mix};
+use crate::limits::EVENT_QUEUE_MAX;
+use crate::moment::{Clock, Dice, Moment};
 use crate::names::Label;
 use crate::probe;
 use crate::reload;
 use crate::reload::tls::{Papers, PapersError};
 use crate::secret::Secret;
-use crate::shutdown::requested;
 use crate::snapshot::Published;
 use crate::status::admin::{self, Admin};
 use crate::status::drains::{DrainError, Drains};
 use crate::status::guard::{Token, TokenError};
 use crate::tls::certificates::Sources;
-use crate::tls::identity::Identity;
 use crate::topology::check::check;
 use crate::topology::mistake::Mistakes;
 use crate::topology::{Site, Topology};
-use crate::upstream::{Upstream, keep_tidy, resolve};
+use crate::upstream::resolve;
 use arc_swap::ArcSwap;
 use listen::Listen;
 use ready::become_ready;
-use sockets::{Bound, Sockets, local};
+use sockets::{Sockets, local};
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinSet;
 
 /// Threads of the control plane.
 const CONTROL_THREADS: usize = 2;
@@ -72,6 +62,10 @@ pub struct Options {
     pub http: Vec<Listen>,
     /// Where HTTPS is taken.
     pub https: Vec<Listen>,
+    /// Where DNS is answered, over UDP and TCP; port 0 is any, the same for both.
+    pub dns: Vec<SocketAddr>,
+    /// Where DNS over TLS is answered (RFC 7858).
+    pub dot: Vec<SocketAddr>,
     /// Where operators are served.
     pub admin: Vec<SocketAddr>,
     /// Where drains and the audit log are kept.
@@ -121,9 +115,22 @@ pub enum StartError {
     /// A certificate or the fleet's secret cannot be used.
     #[error(transparent)]
     Papers(#[from] PapersError),
-    /// HTTPS without certificates.
-    #[error("--https {0} needs a certificate: give --tls-cert and --tls-key, or --tls-dir")]
-    NoCertificate(SocketAddr),
+    /// TLS without certificates.
+    #[error("{flag} {address} needs a certificate: give --tls-cert and --tls-key, or --tls-dir")]
+    NoCertificate {
+        /// Which kind of listener.
+        flag: &'static str,
+        /// Where it was to be.
+        address: SocketAddr,
+    },
+    /// DNS without a zone.
+    #[error("{flag} {address} needs a zone to answer for: the configuration has no [zone]")]
+    NoZone {
+        /// Which kind of listener.
+        flag: &'static str,
+        /// Where it was to be.
+        address: SocketAddr,
+    },
     /// An admin address that others can reach, without a token.
     #[error("--admin {0} is not loopback, so others could reach it: give --admin-token-file")]
     OpenAdmin(SocketAddr),
@@ -152,6 +159,10 @@ pub struct Node {
     pub http: Vec<SocketAddr>,
     /// The bound HTTPS addresses.
     pub https: Vec<SocketAddr>,
+    /// The bound addresses of DNS, each over UDP and TCP.
+    pub dns: Vec<SocketAddr>,
+    /// The bound addresses of DNS over TLS.
+    pub dot: Vec<SocketAddr>,
     /// The bound admin addresses.
     pub admin: Vec<SocketAddr>,
     /// What the node believes.
@@ -183,8 +194,9 @@ impl Node {
         if let Some(open) = options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
             return Err(StartError::OpenAdmin(*open));
         }
+        answers_for_something(&options, &topology)?;
         let papers = papers(&options, &topology, clock)?;
-        let Sockets { http, https, workers, admin } = Sockets::bind(&options)?;
+        let Sockets { http, https, dns, dot, workers, admin } = Sockets::bind(&options)?;
         let admin_addresses = admin.iter().map(local).collect();
 
         let started = clock.now();
@@ -220,10 +232,12 @@ impl Node {
         let following = (options.config, asked, papers);
         let runtime = common.start_control((control, facts), desk, (admin, nat), following, &control_ends)?;
         runtime.spawn(become_ready(published.clone(), ready.clone()));
-        let workers = common.start_workers(workers, identity.as_ref(), options.grace, &accepting_ends)?;
+        let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
             http,
             https,
+            dns,
+            dot,
             admin: admin_addresses,
             published,
             counters,
@@ -305,13 +319,32 @@ fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError>
     }
 }
 
+/// Whoever listens for questions has a zone, and whoever has one is told if nobody listens.
+fn answers_for_something(options: &Options, topology: &Topology) -> Result<(), StartError> {
+    let dns = options.dns.iter().map(|address| ("--dns", *address));
+    let dot = options.dot.iter().map(|address| ("--dot", *address));
+    match (dns.chain(dot).next(), &topology.dns) {
+        (Some((flag, address)), None) => return Err(StartError::NoZone { flag, address }),
+        (None, Some(zone)) => {
+            tracing::warn!(
+                "the configuration has a [zone], {}, and this node answers no DNS: --dns ADDR does",
+                zone.apex
+            );
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
 /// Certificates, keys and the fleet's secret.
 fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers, StartError> {
     let mut sources = Sources::default();
-    if let Some(Listen { address, .. }) = options.https.first() {
+    let https = options.https.iter().map(|listen| ("--https", listen.address));
+    let dot = options.dot.iter().map(|address| ("--dot", *address));
+    if let Some((flag, address)) = https.chain(dot).next() {
         sources = Sources { pairs: options.certificates.clone(), folders: options.certificate_folders.clone() };
         if sources.are_none() {
-            return Err(StartError::NoCertificate(*address));
+            return Err(StartError::NoCertificate { flag, address });
         }
     }
     Ok(Papers::read(sources, options.secret_file.clone(), topology, clock)?)
@@ -397,103 +430,5 @@ impl Common {
                 let _ = failures.try_send(Failed(name));
             }
         });
-    }
-
-    fn start_workers(
-        &self,
-        workers: Vec<Vec<Bound>>,
-        identity: Option<&Arc<ArcSwap<Identity>>>,
-        grace: Duration,
-        ending: &watch::Receiver<bool>,
-    ) -> Result<Vec<JoinHandle<()>>, StartError> {
-        let count = workers.len() as u64;
-        let share = |all: u64| (all / count).max(1);
-        let (budgets, recall) = (Arc::<Budgets>::default(), Arc::<Recall>::default());
-        let start = |(number, listeners): (usize, Vec<Bound>)| {
-            let (farewell, is_farewell) = watch::channel(false);
-            let front = Arc::new(Front {
-                clock: self.clock,
-                published: self.published.clone(),
-                events: self.events.clone(),
-                upstream: Upstream::new(self.clock),
-                counters: self.counters.worker(number),
-                secret: Arc::clone(&self.secret),
-                services: Arc::clone(&self.services),
-                budgets: Arc::clone(&budgets),
-                recall: Arc::clone(&recall),
-                replay_bytes_max: share(REPLAY_PROCESS_BYTES_MAX),
-                waiting_answers_max: share(WAITING_ANSWERS_MAX),
-                rooms: Mutex::default(),
-                scratch: Mutex::new(vec![0; STREAM_BUFFER_BYTES_MAX]),
-                farewell: is_farewell,
-                dice: Mutex::new(Dice::seeded(mix(self.seed ^ number as u64))),
-            });
-            let worker = Worker {
-                front,
-                listeners,
-                tls: identity.map(|identity| Reception { identity: Arc::clone(identity), queue: Arc::default() }),
-                connections_max: u32::try_from(share(u64::from(CONNECTIONS_MAX))).expect("a share of it"),
-                grace,
-                farewell,
-                ending: ending.clone(),
-                failures: self.failures.clone(),
-            };
-            let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::System)?;
-            let thread = std::thread::Builder::new().name(format!("worker-{number}"));
-            let run = move || {
-                runtime.block_on(worker.run());
-                // What still runs is cut: the grace period is over.
-                runtime.shutdown_background();
-            };
-            thread.spawn(run).map_err(StartError::System)
-        };
-        workers.into_iter().enumerate().map(start).collect()
-    }
-}
-
-/// One thread of the data plane.
-struct Worker {
-    front: Arc<Front>,
-    listeners: Vec<Bound>,
-    tls: Option<Reception>,
-    connections_max: u32,
-    grace: Duration,
-    farewell: watch::Sender<bool>,
-    ending: watch::Receiver<bool>,
-    failures: mpsc::Sender<Failed>,
-}
-
-impl Worker {
-    /// From the first connection to the last.
-    async fn run(mut self) {
-        let (alive, mut all_gone) = mpsc::channel::<()>(1);
-        let mut doors = JoinSet::new();
-        for Bound { listener, is_tls, balancers } in self.listeners {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("it was bound without blocking");
-            let tls = self.tls.clone().filter(|_| is_tls);
-            let (front, connections_max, alive) = (Arc::clone(&self.front), self.connections_max, alive.clone());
-            doors.spawn(accept(Door { front, balancers, tls, connections_max, alive }, listener, self.ending.clone()));
-        }
-        drop(alive);
-        let (front, ending) = (Arc::clone(&self.front), &mut self.ending);
-        tokio::select! {
-            biased;
-            () = requested(ending) => {}
-            () = keep_tidy(&front.upstream, &front.published) => {}
-            Some(_) = doors.join_next() => {
-                let _ = self.failures.try_send(Failed("a listener"));
-            }
-        }
-        requested(&mut self.ending).await;
-        while doors.join_next().await.is_some() {}
-        // A WebSocket has no end of its own: it goes on as long as it may, and then has time to close.
-        let closing = WEBSOCKET_FAREWELL.min(self.grace / 2);
-        if tokio::time::timeout(self.grace - closing, all_gone.recv()).await.is_ok() {
-            return;
-        }
-        self.farewell.send_replace(true);
-        if tokio::time::timeout(closing, all_gone.recv()).await.is_err() {
-            tracing::warn!("the grace period is over: cutting what still runs");
-        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The cases are below `tests/check/`: TOML with a note on every line where something is to be told,
 //! `# <- error: part of the message | part of the help` (or `warning`). A case begins with `### its name`, and what it
-//! leaves out is added at its end from [`PARTS`], unless its name says `(without PART)`.
+//! leaves out is added at its end from [`PARTS`], unless its name says `(without PART)`; and [`ZONE`], if it says `(zone)`.
 
 #![expect(clippy::panic, reason = "helpers of tests")]
 
@@ -19,7 +19,11 @@ use std::time::Duration;
 /// What makes a file whole.
 const PARTS: [(&str, &str); 4] = [
     ("fleet", "[fleet]\nname = \"test\"\nzone = \"z.example\"\n"),
-    ("site", "[[site]]\nname = \"here\"\nlatitude = 51.5\nlongitude = -0.1\n"),
+    (
+        "site",
+        "[[site]]\nname = \"here\"\nlatitude = 51.5\nlongitude = -0.1\n\
+         addresses = [\"192.0.2.10\", \"2001:db8::10\", \"192.0.2.11\"]\n",
+    ),
     (
         "region",
         "[[region]]\nname = \"a\"\nprovider = \"p\"\ncountry = \"GB\"\nlatitude = 51.5\nlongitude = -0.1\n\
@@ -29,6 +33,10 @@ const PARTS: [(&str, &str); 4] = [
     ),
     ("hostname", "[[hostname]]\nname = \"www.z.example\"\nregions = [\"a\"]\nfallback = [\"b\"]\n"),
 ];
+
+/// What makes nodes answer by DNS.
+const ZONE: &str =
+    "[zone]\nnameservers = [\"ns1.z.example\", \"ns2.z.example\"]\nhostmaster = \"dns.admin@z.example\"\n";
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -49,6 +57,9 @@ fn whole(name: &str, text: &str) -> String {
     let mut source = text.to_owned();
     for (part, text) in PARTS.iter().filter(|(part, _)| !name.contains(&format!("without {part}"))) {
         source.push_str(&format!("# {part}, as always\n{text}"));
+    }
+    if name.contains("(zone)") {
+        source.push_str(ZONE);
     }
     source
 }

@@ -68,6 +68,8 @@ impl Fleet {
             site: None,
             http: any.iter().map(|address| (*address).into()).collect(),
             https: Vec::new(),
+            dns: Vec::new(),
+            dot: Vec::new(),
             admin: any,
             state_dir: self.folder.path().join("state"),
             workers: 1,

@@ -12,7 +12,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
-/// Run a node: take HTTP and HTTPS for the fleet's hostnames and forward to the nearest healthy region.
+/// Run a node: take HTTP and HTTPS for the fleet's hostnames and forward to the nearest healthy region, and answer DNS for
+/// the fleet's zone.
 ///
 /// Stops on SIGTERM or Ctrl-C: first not ready, then no new connections, then the requests under way get their time. SIGHUP
 /// reads the configuration again; a changed file is read by itself. A file with mistakes changes nothing.
@@ -36,6 +37,12 @@ pub struct Args {
     /// Take HTTPS here: HTTP/2 and HTTP/1.1; repeatable. With proxy=NETWORK as above
     #[arg(long, value_name = "ADDR[,proxy=NETWORK...]", value_parser = Listen::parse)]
     https: Vec<Listen>,
+    /// Answer DNS for the file's [zone] here, over UDP and TCP; repeatable
+    #[arg(long, value_name = "ADDR")]
+    dns: Vec<SocketAddr>,
+    /// Answer DNS over TLS here (RFC 7858, port 853); repeatable
+    #[arg(long, value_name = "ADDR")]
+    dot: Vec<SocketAddr>,
     /// Serve operators here; repeatable. Loopback only, unless --admin-token-file is given
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
     admin: Vec<SocketAddr>,
@@ -98,7 +105,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         tracing::warn!(%error, "the memory of this process is not protected from core dumps");
     }
     let node = Node::start(options)?;
-    for (kind, addresses) in [("http", &node.http), ("https", &node.https), ("admin", &node.admin)] {
+    let bound =
+        [("http", &node.http), ("https", &node.https), ("dns", &node.dns), ("dot", &node.dot), ("admin", &node.admin)];
+    for (kind, addresses) in bound {
         for address in addresses {
             println!("{kind} {address}");
             tracing::info!("listening for {kind} on {address}");
@@ -109,8 +118,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn options(args: Args) -> anyhow::Result<Options> {
-    if args.http.is_empty() && args.https.is_empty() {
-        bail!("nothing to serve: give --http ADDR, --https ADDR or both");
+    if args.http.is_empty() && args.https.is_empty() && args.dns.is_empty() && args.dot.is_empty() {
+        bail!("nothing to serve: give --http ADDR, --https ADDR, --dns ADDR or several of them");
     }
     if args.tls_cert.len() != args.tls_key.len() {
         let (certs, keys) = (args.tls_cert.len(), args.tls_key.len());
@@ -122,6 +131,8 @@ fn options(args: Args) -> anyhow::Result<Options> {
         site: args.site,
         http: args.http,
         https: args.https,
+        dns: args.dns,
+        dot: args.dot,
         admin: args.admin,
         state_dir: args.state_dir,
         workers: args.workers.map_or(cores, usize::from),

@@ -4,6 +4,7 @@ use super::proxy::{self, BadHeader};
 use crate::limits::{CLIENT_CERTIFICATES_BYTES_MAX, PROXY_HEADER_BYTES_MAX, PROXY_HEADER_TIMEOUT};
 use crate::names::Hostname;
 use crate::steering::prefix_of;
+use crate::tls::identity::Chosen;
 use crate::tls::pair::Names;
 use crate::topology::ClientAuth;
 use crate::topology::link::PrivateLink;
@@ -11,6 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use ipnet::IpNet;
+use rustls_pki_types::CertificateDer;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -73,6 +75,18 @@ impl Arrival {
     #[must_use]
     pub fn client_certificate(&self) -> Option<&ClientCertificate> {
         self.tls.as_ref().and_then(|tls| tls.client.as_ref())
+    }
+}
+
+impl Secured {
+    /// What was agreed with a client that has shown `chain`.
+    ///
+    /// # Errors
+    /// If that is larger than anybody needs.
+    pub fn new(chosen: Chosen, chain: &[CertificateDer<'_>]) -> Result<Self, TooLarge> {
+        let client = ClientCertificate::of(chain.iter().map(|der| &**der))?;
+        let names = Arc::clone(&chosen.certificate.names);
+        Ok(Self { server_name: chosen.server_name, names, client_auth: chosen.client_auth, client })
     }
 }
 

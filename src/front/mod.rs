@@ -1,6 +1,6 @@
 //! CARRIES REQUESTS THERE: accepts connections, finds out who asks for what, and forwards to the best region that works.
 //!
-//! In the order of a connection: [`arrival`] and [`handshake`] (who is it?), [`guard`] and [`framed`] (what it may do to us),
+//! In the order of a connection: [`arrival`] (who is it?), [`guard`] and [`framed`] (what it may do to us),
 //! [`prepare`] (may this request be carried, on which [`terms`], tied to whom?), [`journey`], [`attempt`] and [`failover`]
 //! (where it goes, and whether again), [`stream`] and [`tunnel`] (what comes back, and how that ends). Most of it is
 //! machines, listed in `tests/tidy.rs`; the rest moves bytes. Nothing here knows how health is judged or who is near: it
@@ -15,7 +15,6 @@ pub mod follow;
 pub mod frames;
 pub mod framed;
 pub mod arrival;
-pub mod handshake;
 pub mod grpc;
 pub mod websocket;
 pub mod streams;

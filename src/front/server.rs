@@ -1,14 +1,13 @@
 //! Accepts connections, speaks TLS and HTTP on them, and ends them in order.
 
 use super::Front;
-use super::arrival::Arrival;
+use super::arrival::{Arrival, Secured};
 use super::connection::Connection;
 use super::crowd::Crowd;
 use super::fast;
 use super::framed::Framed;
 use super::gather::Gathered;
 use super::guard::Guard;
-use super::handshake::{Reception, Unsecured};
 use super::lifetime::{Lifetime, given_up};
 use super::request::serve;
 use super::stream::Reply;
@@ -19,6 +18,7 @@ use crate::limits::{
 };
 use crate::shutdown::requested;
 use crate::tls::ALPN_HTTP2;
+use crate::tls::reception::{Reception, Unsecured};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -149,10 +149,14 @@ async fn converse(door: &Door, mut stream: TcpStream, peer: SocketAddr, ending: 
     };
     let counters = &door.front.counters.door;
     // It is large, and over soon.
-    let (stream, secured) = match Box::pin(tls.receive(stream, arrival.peer)).await {
+    let (stream, chosen) = match Box::pin(tls.receive(stream, arrival.peer)).await {
         Ok(secured) => secured,
         Err(Unsecured::Crowded) => return DoorCounters::count(&counters.refused_connections),
         Err(Unsecured::Failed) => return DoorCounters::count(&counters.failed_handshakes),
+    };
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let Ok(secured) = Secured::new(chosen, chain) else {
+        return DoorCounters::count(&counters.failed_handshakes);
     };
     arrival.tls = Some(Arc::new(secured));
     if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {

@@ -166,6 +166,16 @@ impl Locator {
         &self.database.facts
     }
 
+    /// What the operator says.
+    pub(super) fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+
+    /// What everybody else says.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// Where `address` is, if anybody knows.
     ///
     /// An IPv6 address that carries an IPv4 address is where that one is; an override may name it either way.
@@ -215,8 +225,17 @@ impl From<&std::fs::Metadata> for Stamp {
     }
 }
 
+/// A network of which a database says something, if only that it knows nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Network {
+    /// Its last address. Of IPv6 for an IPv4 address that a database of IPv6 does not tell apart from others.
+    pub last: IpAddr,
+    /// Where its record is; networks may share one. `None` if there is none.
+    pub record: Option<usize>,
+}
+
 /// A database in memory.
-struct Database {
+pub(super) struct Database {
     reader: Reader<Vec<u8>>,
     countries: Countries,
     facts: Facts,
@@ -259,8 +278,7 @@ impl Database {
     /// That the whole tree and all its records can be read, and that there are places among them. Not maxminddb's own
     /// `verify`: that one refuses databases for what they do not say of themselves.
     fn prove(&self, path: &Path) -> Result<(), GeoError> {
-        let networks_max = usize::try_from(self.reader.metadata().node_count).unwrap_or(usize::MAX);
-        let networks_max = networks_max.saturating_mul(NETWORKS_PER_NODE_MAX);
+        let networks_max = self.networks_max();
         let every = WithinOptions::default().include_networks_without_data();
         let mut seen = HashSet::new();
         let mut tells_places = false;
@@ -280,7 +298,21 @@ impl Database {
         Err(GeoError::Placeless { path: path.to_owned(), kind: self.facts.kind.clone() })
     }
 
-    fn find(&self, address: IpAddr) -> Option<Found> {
+    /// Most networks that its tree can have if it does not repeat itself without end.
+    pub(super) fn networks_max(&self) -> usize {
+        let nodes = usize::try_from(self.reader.metadata().node_count).unwrap_or(usize::MAX);
+        nodes.saturating_mul(NETWORKS_PER_NODE_MAX)
+    }
+
+    /// The network that has `address`; `None` if the database has nothing of its family, or is damaged there.
+    pub(super) fn network(&self, address: IpAddr) -> Option<Network> {
+        let entry = self.reader.lookup(address).ok()?;
+        let network = entry.network().ok()?;
+        let last = IpNet::new(network.ip(), network.prefix()).ok()?.broadcast();
+        Some(Network { last, record: entry.offset() })
+    }
+
+    pub(super) fn find(&self, address: IpAddr) -> Option<Found> {
         let entry = self.reader.lookup(address).ok()?;
         let place = entry.decode::<Record<'_>>().ok()??.place(&self.countries)?;
         let network = entry.network().ok()?;

@@ -5,4 +5,5 @@ pub mod countries;
 mod overrides;
 mod record;
 pub mod database;
+pub mod map;
 pub mod build;

@@ -40,6 +40,14 @@ impl Overrides {
         all
     }
 
+    /// All networks, in no order that means anything.
+    pub fn networks(&self) -> impl Iterator<Item = IpNet> {
+        self.v4.iter().chain(&self.v6).flat_map(|group| {
+            let network = |(network, _): &(IpAddr, Place)| IpNet::new(*network, group.prefix_len).ok();
+            group.places.iter().filter_map(network)
+        })
+    }
+
     /// The longest network that has `address`, and its place.
     #[must_use]
     pub fn find(&self, address: IpAddr) -> Option<(IpNet, &Place)> {

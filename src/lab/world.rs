@@ -341,6 +341,8 @@ impl World {
             site: Some(self.site.clone()),
             http: vec![any.into()],
             https: vec![any.into()],
+            dns: Vec::new(),
+            dot: Vec::new(),
             admin: vec![any],
             state_dir: self.folder.path.join("state"),
             workers: 2,

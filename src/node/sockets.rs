@@ -6,19 +6,37 @@ use crate::limits::WRITE_STALL_MAX;
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 /// Connections that wait in the kernel to be accepted, at one worker.
 const BACKLOG: i32 = 4_096;
 
+/// Ports tried for DNS where any will do: the one that TCP got may be taken for UDP.
+const PORTS_TRIED_MAX: usize = 16;
+
 /// Everything bound.
 pub(super) struct Sockets {
     pub(super) http: Vec<SocketAddr>,
     pub(super) https: Vec<SocketAddr>,
-    /// For each worker its listeners.
-    pub(super) workers: Vec<Vec<Bound>>,
+    pub(super) dns: Vec<SocketAddr>,
+    pub(super) dot: Vec<SocketAddr>,
+    /// For each worker its own.
+    pub(super) workers: Vec<WorkerSockets>,
     pub(super) admin: Vec<TcpListener>,
+}
+
+/// One worker's sockets.
+#[derive(Default)]
+pub(super) struct WorkerSockets {
+    /// For HTTP.
+    pub(super) doors: Vec<Bound>,
+    /// For DNS over TCP.
+    pub(super) dns_tcp: Vec<TcpListener>,
+    /// For DNS over UDP, at the same addresses. They do not block.
+    pub(super) dns_udp: Vec<UdpSocket>,
+    /// For DNS over TLS.
+    pub(super) dot: Vec<TcpListener>,
 }
 
 /// One worker's listener.
@@ -33,8 +51,9 @@ pub(super) struct Bound {
 impl Sockets {
     pub(super) fn bind(options: &Options) -> Result<Self, StartError> {
         let admin = options.admin.iter().map(|address| bind(*address, false)).collect::<Result<_, _>>()?;
-        let workers = (0..options.workers).map(|_| Vec::new()).collect();
-        let mut sockets = Self { http: Vec::new(), https: Vec::new(), workers, admin };
+        let workers = (0..options.workers).map(|_| WorkerSockets::default()).collect();
+        let none = Vec::new;
+        let mut sockets = Self { http: none(), https: none(), dns: none(), dot: none(), workers, admin };
         for listen in &options.http {
             let bound = sockets.bind_door(listen, false)?;
             sockets.http.push(bound);
@@ -43,7 +62,34 @@ impl Sockets {
             let bound = sockets.bind_door(listen, true)?;
             sockets.https.push(bound);
         }
+        for address in &options.dns {
+            let bound = sockets.bind_dns(*address)?;
+            sockets.dns.push(bound);
+        }
+        for address in &options.dot {
+            let listeners = bind_for_workers(*address, sockets.workers.len())?;
+            sockets.dot.push(local(&listeners[0]));
+            sockets.workers.iter_mut().zip(listeners).for_each(|(worker, listener)| worker.dot.push(listener));
+        }
         Ok(sockets)
+    }
+
+    /// TCP and UDP at one address.
+    fn bind_dns(&mut self, address: SocketAddr) -> Result<SocketAddr, StartError> {
+        let count = self.workers.len();
+        let mut left = if address.port() == 0 { PORTS_TRIED_MAX } else { 1 };
+        let (bound, listeners, datagrams) = loop {
+            left -= 1;
+            match bind_both(address, count) {
+                Err(_) if left > 0 => {}
+                outcome => break outcome?,
+            }
+        };
+        for ((worker, listener), datagram) in self.workers.iter_mut().zip(listeners).zip(datagrams) {
+            worker.dns_tcp.push(listener);
+            worker.dns_udp.push(datagram);
+        }
+        Ok(bound)
     }
 
     fn bind_door(&mut self, listen: &Listen, is_tls: bool) -> Result<SocketAddr, StartError> {
@@ -51,7 +97,7 @@ impl Sockets {
         let bound = local(&listeners[0]);
         let balancers: Arc<[IpNet]> = listen.proxy.as_slice().into();
         for (worker, listener) in self.workers.iter_mut().zip(listeners) {
-            worker.push(Bound { listener, is_tls, balancers: Arc::clone(&balancers) });
+            worker.doors.push(Bound { listener, is_tls, balancers: Arc::clone(&balancers) });
         }
         Ok(bound)
     }
@@ -64,6 +110,33 @@ fn bind_for_workers(address: SocketAddr, workers: usize) -> Result<Vec<TcpListen
     let bound = local(&first);
     let others = (1..workers).map(|_| bind(bound, true));
     std::iter::once(Ok(first)).chain(others).collect()
+}
+
+type Both = (SocketAddr, Vec<TcpListener>, Vec<UdpSocket>);
+
+fn bind_both(address: SocketAddr, workers: usize) -> Result<Both, StartError> {
+    let listeners = bind_for_workers(address, workers)?;
+    let bound = local(&listeners[0]);
+    Ok((bound, listeners, bind_udp_for_workers(bound, workers)?))
+}
+
+fn bind_udp_for_workers(address: SocketAddr, workers: usize) -> Result<Vec<UdpSocket>, StartError> {
+    drop(bind_udp(address, false)?);
+    (0..workers).map(|_| bind_udp(address, true)).collect()
+}
+
+fn bind_udp(address: SocketAddr, is_shared: bool) -> Result<UdpSocket, StartError> {
+    let bound = || -> io::Result<UdpSocket> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_reuse_port(is_shared)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        Ok(socket.into())
+    };
+    bound().map_err(|source| StartError::Bind { address, source })
 }
 
 fn bind(address: SocketAddr, is_shared: bool) -> Result<TcpListener, StartError> {

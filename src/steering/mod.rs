@@ -64,7 +64,14 @@ impl Client {
         Self { prefix, place, placed_by, hash: hash_of(prefix) }
     }
 
-    /// A stable hash of the prefix.
+    /// Everybody at `place`, which has the number `id`: where an answer is for all who are there, as in DNS.
+    #[must_use]
+    pub fn of_place(place: Place, placed_by: PlacedBy, id: u64) -> Self {
+        let prefix = IpNet::V6(Ipv6Net::default());
+        Self { prefix, place, placed_by, hash: mix(id.rotate_left(32)) }
+    }
+
+    /// A stable hash of the prefix, or of the place of [`of_place`](Self::of_place).
     #[must_use]
     pub fn hash(&self) -> u64 {
         self.hash

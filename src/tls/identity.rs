@@ -1,8 +1,9 @@
 //! What the node is to TLS clients: which certificate it shows, whose it asks for, which tickets it takes.
 //!
 //! The defaults are the whole of it: TLS 1.2 and 1.3; the AEAD suites of the provider with ephemeral keys; X25519MLKEM768
-//! first among the key exchanges (draft-ietf-tls-ecdhe-mlkem); HTTP/2 and HTTP/1.1 by ALPN; no session kept on the node
-//! (tickets hold it), no early data (anybody could replay it, RFC 8446 §8), no renegotiation, no compression.
+//! first among the key exchanges (draft-ietf-tls-ecdhe-mlkem); HTTP/2 and HTTP/1.1 by ALPN, or DNS where that is spoken; no
+//! session kept on the node (tickets hold it), no early data (anybody could replay it, RFC 8446 §8), no renegotiation, no
+//! compression.
 //!
 //! A hostname that asks for client certificates is a domain of its own: its sessions are never resumed, so that every
 //! connection is proven against the authorities in force, and no ticket of another hostname opens it. Between hostnames
@@ -11,7 +12,7 @@
 use super::certificates::Certificates;
 use super::pair::Certificate;
 use super::tickets::{Ticketer, Tickets};
-use super::{ALPN_HTTP1, ALPN_HTTP2, provider};
+use super::{ALPN_DNS, ALPN_HTTP1, ALPN_HTTP2, provider};
 use crate::moment::Clock;
 use crate::names::Hostname;
 use crate::secret::Secret;
@@ -32,6 +33,17 @@ pub struct Identity {
     open: Arc<ServerConfig>,
     /// `None`: nobody can be proven there, so nobody is let in.
     guarded: HashMap<Hostname, (Arc<ClientAuth>, Option<Arc<ServerConfig>>)>,
+    /// For those who ask DNS: what it answers is no secret, so nobody has to prove anything.
+    dns: Arc<ServerConfig>,
+}
+
+/// What is spoken on connections once they are secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speech {
+    /// HTTP/2 or HTTP/1.1.
+    Http,
+    /// DNS messages with their lengths (RFC 7858 §3.3).
+    Dns,
 }
 
 /// How one connection is to be spoken to.
@@ -68,6 +80,8 @@ impl Identity {
         };
         let mut open = finished(builder().with_no_client_auth().with_cert_resolver(shown.clone()));
         open.ticketer = Arc::new(Ticketer { tickets: Tickets::new(secret), clock });
+        let mut dns = open.clone();
+        dns.alpn_protocols = vec![ALPN_DNS.to_vec()];
         let guarded = topology.routes.iter().filter_map(|route| {
             let asked = route.client_auth.as_ref()?;
             let config = verifier(asked).ok().map(|verifier| {
@@ -78,17 +92,19 @@ impl Identity {
             });
             Some((route.hostname.clone(), (Arc::clone(asked), config)))
         });
-        Self { certificates: Arc::clone(certificates), open: Arc::new(open), guarded: guarded.collect() }
+        let (guarded, open, dns) = (guarded.collect(), Arc::new(open), Arc::new(dns));
+        Self { certificates: Arc::clone(certificates), open, guarded, dns }
     }
 
     /// How a client is spoken to that names this name. `None`: not at all.
     #[must_use]
-    pub fn choose(&self, name: Option<&str>) -> Option<Chosen> {
+    pub fn choose(&self, speech: Speech, name: Option<&str>) -> Option<Chosen> {
         let server_name = name.and_then(|name| Hostname::parse(name).ok());
         let guarded = server_name.as_ref().and_then(|name| self.guarded.get(name));
-        let (config, client_auth) = match guarded {
-            Some((asked, config)) => (config.as_ref()?, Some(Arc::clone(asked))),
-            None => (&self.open, None),
+        let (config, client_auth) = match (speech, guarded) {
+            (Speech::Dns, _) => (&self.dns, None),
+            (Speech::Http, Some((asked, config))) => (config.as_ref()?, Some(Arc::clone(asked))),
+            (Speech::Http, None) => (&self.open, None),
         };
         let certificate = self.certificates.choose(server_name.as_ref().map(Hostname::as_str));
         Some(Chosen { config: Arc::clone(config), certificate: Arc::clone(certificate), server_name, client_auth })

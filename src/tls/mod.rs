@@ -8,6 +8,7 @@ pub mod pair;
 pub mod certificates;
 pub mod tickets;
 pub mod identity;
+pub mod reception;
 
 use rustls::crypto::CryptoProvider;
 use std::sync::Arc;
@@ -16,6 +17,9 @@ use std::sync::Arc;
 pub const ALPN_HTTP2: &[u8] = b"h2";
 /// HTTP/1.1 by ALPN (RFC 7301 §6).
 pub const ALPN_HTTP1: &[u8] = b"http/1.1";
+
+/// DNS over TLS by ALPN (RFC 7858; the IANA registry of protocol IDs).
+pub const ALPN_DNS: &[u8] = b"dot";
 
 /// The provider of all cryptography here.
 #[must_use]

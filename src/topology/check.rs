@@ -5,13 +5,16 @@
 //! value that was refused is replaced by a stand-in, so that proving can go on; a topology with stand-ins is never given
 //! out. Warnings are looked for only in what is right.
 
+mod acme;
 mod classes;
 mod files;
 mod links;
 mod nat;
+mod records;
 mod regions;
 mod routes;
 mod warnings;
+mod zone;
 
 use super::file::File;
 use super::mistake::{Gravity, Mistake, Mistakes};
@@ -152,7 +155,7 @@ impl<'a> Proof<'a> {
         let private_links = self.links(&routes, &route_by_hostname);
         self.nat_ips_differ();
         let nat_hostname = self.nat_hostname(&route_by_hostname, &regions);
-        Topology {
+        let mut topology = Topology {
             fleet: fleet.as_str().into(),
             zone,
             digest: digest(source),
@@ -165,11 +168,17 @@ impl<'a> Proof<'a> {
             route_by_hostname,
             nat_hostname,
             dns: None,
+            acme: None,
             forward,
             classes,
-            files: std::mem::take(&mut self.files),
+            files: Vec::new(),
             private_links,
-        }
+        };
+        self.answered(&topology);
+        topology.dns = self.dns(&topology).map(Arc::new);
+        topology.acme = self.acme(&topology).map(Arc::new);
+        topology.files = std::mem::take(&mut self.files);
+        topology
     }
 
     fn sites(&mut self) -> Vec<Site> {

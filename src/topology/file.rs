@@ -2,12 +2,15 @@
 //!
 //! The documentation of a key here is what editors show (`anyfront check --schema`).
 
+pub mod dns;
+
 use super::class::{By, CookieName, FieldName, Pattern, Style, WebOrigin, WhenLost};
 use super::dates::When;
 use super::kind::Kind;
 use super::link::Cloud;
 use super::read::{Any, At, Degrees, May, Must, Told, Whole, Written, nearest, quoted, table};
 use super::words::{Also, Level, Pointer, Prefix, Statuses, Url, UrlPath};
+use super::zone::Answer;
 use super::{AllDown, ClientCertificate, Dialect, HostFrom, NatState, Steering, StreamEnd};
 use crate::geo::place::Country;
 use crate::names::{Hostname, Label};
@@ -40,6 +43,10 @@ table! {
         class: May<Vec<At<Class>>>,
         /// Private links that are known. One that is not is served like any client.
         private_link: May<Vec<At<Link>>>,
+        /// The zone at the fleet's `zone`, if nodes answer for it by DNS. Absent: they answer no DNS.
+        zone: May<dns::Zone>,
+        /// Certificates for names in the zone, made and renewed by ACME. Absent: certificates are files.
+        acme: May<dns::Acme>,
     }
 }
 
@@ -228,6 +235,10 @@ table! {
         client_ca: May<Vec<At<String>>>,
         /// Whether a client of that hostname must have such a certificate: `required` or `optional`. Only with `client_ca`.
         client_certificate: May<ClientCertificate> = "required",
+        /// As in `[[hostname]]`, for the region's own hostname: what DNS answers, `front` or `region`.
+        answer: May<Answer> = "front",
+        /// As in `[[hostname]]`, for the region's own hostname: how long such answers may be believed.
+        ttl: May<dns::Ttl>,
     }
 }
 
@@ -292,6 +303,11 @@ table! {
         client_ca: May<Vec<At<String>>>,
         /// Whether a client must have such a certificate: `required` or `optional`. Only with `client_ca`.
         client_certificate: May<ClientCertificate> = "required",
+        /// What DNS answers, where there is a `[zone]`: the addresses of sites (`front`), so that the front door there
+        /// fails over by itself, or those of the best regions (`region`), so that clients dial them.
+        answer: May<Answer> = "front",
+        /// How long such answers may be believed. Absent: as `[zone]` says.
+        ttl: May<dns::Ttl>,
     }
 }
 
@@ -370,7 +386,7 @@ table! {
 }
 
 /// Every table: how its header is written, and the keys it may have.
-pub const TABLES: [(&str, &[&str]); 16] = [
+pub const TABLES: [(&str, &[&str]); 22] = [
     (File::HEADER, File::KEYS),
     (Fleet::HEADER, Fleet::KEYS),
     (Site::HEADER, Site::KEYS),
@@ -387,10 +403,16 @@ pub const TABLES: [(&str, &[&str]); 16] = [
     (Class::HEADER, Class::KEYS),
     (Link::HEADER, Link::KEYS),
     (Affinity::HEADER, Affinity::KEYS),
+    (dns::Zone::HEADER, dns::Zone::KEYS),
+    (dns::Ttl::HEADER, dns::Ttl::KEYS),
+    (dns::Record::HEADER, dns::Record::KEYS),
+    (dns::Signed::HEADER, dns::Signed::KEYS),
+    (dns::Acme::HEADER, dns::Acme::KEYS),
+    (dns::ExternalAccount::HEADER, dns::ExternalAccount::KEYS),
 ];
 
 /// Names that keys had, or have elsewhere, and their names here. Applied where the second is a key.
-const RENAMED: [(&str, &str); 32] = [
+const RENAMED: [(&str, &str); 40] = [
     ("lat", "latitude"),
     ("lon", "longitude"),
     ("lng", "longitude"),
@@ -423,6 +445,14 @@ const RENAMED: [(&str, &str); 32] = [
     ("private_links", "private_link"),
     ("cloud", "provider"),
     ("max_connection_age", "connection_max_age"),
+    ("records", "record"),
+    ("name_servers", "nameservers"),
+    ("ns", "nameservers"),
+    ("email", "hostmaster"),
+    ("email", "contact"),
+    ("minimum", "negative_ttl"),
+    ("data", "value"),
+    ("domains", "names"),
 ];
 
 /// What should stand instead of the unknown key `name` in a table that has the keys `known`: what is said at the key,

@@ -95,6 +95,8 @@ pub struct Topology {
     pub nat_hostname: Option<Hostname>,
     /// What nodes are the authority of; `None`: they answer no DNS.
     pub dns: Option<Arc<zone::Zone>>,
+    /// How certificates for names in that zone are got; `None`: not by themselves.
+    pub acme: Option<Arc<zone::Acme>>,
     /// How requests are carried.
     pub forward: Forward,
     /// Kinds of traffic; first match wins. The last matches everything.

@@ -408,6 +408,21 @@ fn edits(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// How a key is written whose field has this name: `r#type` is `type`.
+///
+/// # Panics
+/// Never: what is left of a text after two ASCII characters is text.
+#[must_use]
+pub const fn key(field: &str) -> &str {
+    match field.as_bytes() {
+        [b'r', b'#', rest @ ..] => match std::str::from_utf8(rest) {
+            Ok(name) => name,
+            Err(_) => panic!("cut at a character"),
+        },
+        _ => field,
+    }
+}
+
 /// A table of the file: its keys with their documentation, and the default if there is one that can be written.
 macro_rules! table {
     ($(#[doc = $about:literal])* $name:ident $header:literal {
@@ -423,31 +438,31 @@ macro_rules! table {
             /// How its header is written.
             pub const HEADER: &'static str = $header;
             /// The keys it may have.
-            pub const KEYS: &'static [&'static str] = &[$(stringify!($field)),*];
+            pub const KEYS: &'static [&'static str] = &[$($crate::topology::read::key(stringify!($field))),*];
         }
 
         impl $crate::topology::read::Written for $name {
             fn read(
-                key: &str,
+                name: &str,
                 value: &toml::Spanned<toml::de::DeValue<'_>>,
                 mistakes: &mut Vec<$crate::topology::mistake::Mistake>,
             ) -> Option<Self> {
-                use $crate::topology::read::{Field, table_of};
-                let table = table_of(key, value, Self::KEYS, $header, mistakes)?;
+                use $crate::topology::read::{Field, key, table_of};
+                let table = table_of(name, value, Self::KEYS, $header, mistakes)?;
                 let span = value.span();
-                Some(Self { $($field: Field::from_table(stringify!($field), &span, table, $header, mistakes)),* })
+                Some(Self { $($field: Field::from_table(key(stringify!($field)), &span, table, $header, mistakes)),* })
             }
 
             fn schema() -> serde_json::Value {
-                use $crate::topology::read::{Field, described};
+                use $crate::topology::read::{Field, described, key};
                 let mut properties = serde_json::Map::new();
                 let mut required: Vec<&str> = Vec::new();
                 $(
                     let default: Option<serde_json::Value> = None $(.or(Some(serde_json::json!($default))))?;
                     let schema = described(<$type as Field>::schema(), &[$($doc),*], default);
-                    properties.insert(stringify!($field).to_owned(), schema);
+                    properties.insert(key(stringify!($field)).to_owned(), schema);
                     if <$type as Field>::IS_REQUIRED {
-                        required.push(stringify!($field));
+                        required.push(key(stringify!($field)));
                     }
                 )*
                 let schema = serde_json::json!({

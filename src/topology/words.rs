@@ -373,7 +373,7 @@ macro_rules! words {
                     $($word => Ok($value),)*
                     _ => {
                         let known = [$($word),*];
-                        let help = match super::read::nearest(text, known) {
+                        let help = match crate::topology::read::nearest(text, known) {
                             Some(meant) => format!("did you mean {meant:?}?"),
                             None => format!("write one of {}", known.map(|word| format!("{word:?}")).join(", ")),
                         };

@@ -2,8 +2,14 @@
 //!
 //! Only what the file says: which addresses a name has at a moment is `dns`'s to say.
 
+pub mod master;
+mod service;
+pub mod words;
+
+use crate::names::Hostname;
 use hickory_proto::rr::{Name, RData};
 use ipnet::IpNet;
+use rustls_pki_types::CertificateDer;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,8 +28,9 @@ pub struct Zone {
     pub ttl: Believed,
     /// How long it may be believed that something does not exist, seconds (RFC 2308 §5).
     pub negative_ttl: u32,
-    /// What does not depend on who asks. No two have the same name, type and data; none stands at a name that steering
-    /// answers, save types that steering does not make; no SOA, and no NS at the apex.
+    /// What does not depend on who asks. No two have the same name, type and data; all of one name and type have one TTL.
+    /// None is of a type that nodes make themselves: A, AAAA, HTTPS and CNAME at names that steering answers, A and AAAA at
+    /// those of name servers, SOA, NS and what signs the zone anywhere. A CNAME stands alone and leads outside the zone.
     pub records: Vec<Record>,
     /// Names that have what another name of the zone has, whatever that is at the moment: CNAMEs that stay inside.
     pub aliases: Vec<Alias>,
@@ -42,8 +49,8 @@ pub struct Zone {
 pub struct NameServer {
     /// Its name, in lower case.
     pub name: Name,
-    /// Its addresses, if its name is in the zone: of the sites, dealt to the name servers in turn, unless records say
-    /// otherwise.
+    /// Its addresses, at least one, if its name is in the zone; otherwise none. Those that the file gives it, or else the
+    /// sites', dealt to the name servers in turn. [`Zone::records`] has none of them: this is what A and AAAA are there.
     pub glue: Vec<IpAddr>,
 }
 
@@ -77,7 +84,8 @@ pub struct Record {
 pub struct Alias {
     /// Which; perhaps a wildcard.
     pub owner: Name,
-    /// Who has it: a name of the zone that exists and is no alias.
+    /// Who has it: a name of the zone that exists, perhaps by a wildcard, and is no alias. The apex may be one: what it has
+    /// as the apex (SOA, NS and the keys) is not meant then.
     pub target: Name,
     /// The most it may be believed, seconds.
     pub ttl: u32,
@@ -92,4 +100,45 @@ pub enum Answer {
     Front,
     /// The addresses of the region itself, so that the client dials it.
     Region,
+}
+
+/// Certificates by ACME (RFC 8555), proven by DNS-01 in the zone.
+#[derive(Clone, Debug)]
+pub struct Acme {
+    /// The URL of the authority's directory; `https`.
+    pub directory: Arc<str>,
+    /// Whom the authority may write to: `mailto:` URLs.
+    pub contact: Vec<String>,
+    /// What the certificate is for, all in the zone and none covered by another; at least one.
+    pub names: Vec<words::CertificateName>,
+    /// Which of the authority's profiles to ask for; `None` is its default.
+    pub profile: Option<Arc<str>>,
+    /// Who signs the directory's own certificate; empty: the public authorities.
+    pub authority: Vec<CertificateDer<'static>>,
+    /// An account that the authority knows already, where it wants one.
+    pub external_account: Option<ExternalAccount>,
+}
+
+/// An account that an ACME authority knows already (RFC 8555 §7.3.4).
+#[derive(Clone)]
+pub struct ExternalAccount {
+    /// Its id, as the authority gave it.
+    pub id: Arc<str>,
+    /// Its key; never shown.
+    pub key: Arc<zeroize::Zeroizing<Vec<u8>>>,
+}
+
+impl std::fmt::Debug for ExternalAccount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExternalAccount").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// `hostname` as a name of DNS: whole, in lower case.
+///
+/// # Panics
+/// Never: a hostname's labels are a name's.
+#[must_use]
+pub fn name_of(hostname: &Hostname) -> Name {
+    Name::from_labels(hostname.as_str().split('.').map(str::as_bytes)).expect("a hostname is a name")
 }

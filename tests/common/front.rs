@@ -431,6 +431,8 @@ impl Door {
             site: None,
             http: vec![any.into()],
             https: vec![any.into()],
+            dns: Vec::new(),
+            dot: Vec::new(),
             admin: Vec::new(),
             state_dir: path("state"),
             workers: 1,

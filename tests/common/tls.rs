@@ -142,6 +142,8 @@ impl Stand {
             site: None,
             http: vec![any.into()],
             https: vec![any.into()],
+            dns: Vec::new(),
+            dot: Vec::new(),
             admin: vec![any],
             state_dir: path("state"),
             workers: plan.workers,

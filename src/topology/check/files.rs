@@ -11,6 +11,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use std::path::PathBuf;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 impl Proof<'_> {
     /// The database's path. It must be readable and in MaxMind's format.
@@ -97,6 +98,11 @@ impl Proof<'_> {
             self.mistakes.truncate(before);
         }
         value
+    }
+
+    /// What is in a short file that nobody shall see.
+    pub(super) fn secret(&mut self, key: &str, written: &At<String>) -> Option<Zeroizing<Vec<u8>>> {
+        self.bytes(key, written, AUTHORIZATION_FILE_BYTES_MAX).map(Zeroizing::new)
     }
 
     /// What is in a file; a plain one, no longer than `bytes_max`, so that no pipe or device holds us up.

@@ -7,7 +7,7 @@ use crate::names::Hostname;
 use crate::topology::file::Served;
 use crate::topology::mistake::Mistake;
 use crate::topology::read::{Word, nearest, quoted};
-use crate::topology::zone::{Answer, Believed};
+use crate::topology::zone::Answer;
 use crate::topology::{AllDown, Member, Region, RegionIndex, Residency, Route, RouteIndex, Steering};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -44,6 +44,9 @@ impl Proof<'_> {
                 self.error(&name.span, title, "exists by itself", help);
             }
             route_by_hostname.entry(hostname.clone()).or_insert(RouteIndex::of(routes.len()));
+            let said = file.region.as_ref().and_then(|regions| regions.value.get(at)).map(|region| &region.value);
+            let answer = said.and_then(|said| said.answer.as_ref()).map_or(Answer::default(), |answer| answer.value);
+            let ttl = self.believed(said.and_then(|said| said.ttl.as_ref()));
             routes.push(Route {
                 hostname,
                 is_regional: true,
@@ -51,8 +54,8 @@ impl Proof<'_> {
                 steering: Steering::default(),
                 residency: None,
                 all_down: AllDown::default(),
-                answer: Answer::default(),
-                ttl: Believed::DEFAULT,
+                answer,
+                ttl,
                 client_auth: self.regional_client_auth(at),
             });
         }
@@ -80,7 +83,8 @@ impl Proof<'_> {
         }
         let all_down = served.all_down.as_ref().map_or(AllDown::TryNearest, |all_down| all_down.value);
         let client_auth = self.client_auth(served.client_ca.as_ref(), served.client_certificate.as_ref());
-        let (answer, ttl) = (Answer::default(), Believed::DEFAULT);
+        let answer = served.answer.as_ref().map_or(Answer::default(), |answer| answer.value);
+        let ttl = self.believed(served.ttl.as_ref());
         Route { hostname: name, is_regional: false, members, steering, residency, all_down, answer, ttl, client_auth }
     }
 

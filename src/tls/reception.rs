@@ -1,9 +1,8 @@
 //! Secures connections: TLS as the client's hostname wants it, and never more handshakes at once than are good.
 
-use super::arrival::{ClientCertificate, Secured};
+use super::identity::{Chosen, Identity, Speech};
 use crate::limits::{HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, HANDSHAKES_PER_PREFIX_MAX};
 use crate::steering::prefix_of;
-use crate::tls::identity::Identity;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use rustls::server::Acceptor;
@@ -20,6 +19,8 @@ use tokio_rustls::server::TlsStream;
 pub struct Reception {
     /// What we are to clients.
     pub identity: Arc<ArcSwap<Identity>>,
+    /// What is spoken there once they are secured.
+    pub speech: Speech,
     /// Who is being received.
     pub queue: Arc<Queue>,
 }
@@ -34,11 +35,17 @@ pub enum Unsecured {
 }
 
 impl Reception {
-    /// Secures a connection from `peer`.
+    /// A reception where nobody waits.
+    #[must_use]
+    pub fn new(identity: &Arc<ArcSwap<Identity>>, speech: Speech) -> Self {
+        Self { identity: Arc::clone(identity), speech, queue: Arc::default() }
+    }
+
+    /// Secures a connection from `peer`, and says how it is spoken to.
     ///
     /// # Errors
     /// Why it could not be done.
-    pub async fn receive<S>(&self, stream: S, peer: IpAddr) -> Result<(TlsStream<S>, Secured), Unsecured>
+    pub async fn receive<S>(&self, stream: S, peer: IpAddr) -> Result<(TlsStream<S>, Chosen), Unsecured>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -51,18 +58,14 @@ impl Reception {
         secured.ok().flatten().ok_or(Unsecured::Failed)
     }
 
-    async fn secure<S>(&self, stream: S) -> Option<(TlsStream<S>, Secured)>
+    async fn secure<S>(&self, stream: S) -> Option<(TlsStream<S>, Chosen)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await.ok()?;
-        let chosen = self.identity.load().choose(hello.client_hello().server_name())?;
-        let stream = hello.into_stream(chosen.config).await.ok()?;
-        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let client = ClientCertificate::of(chain.iter().map(|der| &**der)).ok()?;
-        let names = Arc::clone(&chosen.certificate.names);
-        let secured = Secured { server_name: chosen.server_name, names, client_auth: chosen.client_auth, client };
-        Some((stream, secured))
+        let chosen = self.identity.load().choose(self.speech, hello.client_hello().server_name())?;
+        let stream = hello.into_stream(Arc::clone(&chosen.config)).await.ok()?;
+        Some((stream, chosen))
     }
 }
 

@@ -1,0 +1,258 @@
+//! Follows what the node believes, and prepares what DNS answers from it.
+//!
+//! [`Preparer`] is the machine: a snapshot and the time in, [`Prepared`] out. [`run`] is its shell, on the control plane.
+
+use super::contents::{Contents, Makings, Served, name_of};
+use super::cookie::Cookies;
+use super::prepared::{Prepared, Signer};
+use super::sign::{Signatures, sign};
+use super::steered::{By, Steered, is_settled};
+use crate::dnssec::timing::{DNSKEY_TTL, refresh_after, window_at};
+use crate::dnssec::{Duty, KeyError, Keyring};
+use crate::geo::database::Locator;
+use crate::geo::map::GeoMap;
+use crate::moment::{Clock, Moment};
+use crate::secret::Secret;
+use crate::shutdown::requested;
+use crate::snapshot::{Published, Snapshot};
+use crate::topology::RouteIndex;
+use crate::topology::zone::{Answer, Believed, Zone};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use hickory_proto::rr::Name;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+
+/// Between two preparations at least: many changes in a moment are one for resolvers, who believe each for seconds.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often it is looked whether something became old enough to be believed longer, or is due.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the fast path reads: nothing while the file has no zone.
+pub type Answers = Arc<ArcSwapOption<Prepared>>;
+/// Proofs for certificate authorities: TXT records by their owner.
+pub type Challenges = Arc<ArcSwap<Vec<(Name, Vec<String>)>>>;
+
+/// What is prepared from, besides the snapshot.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// Folders in the file are relative to it.
+    pub state_dir: PathBuf,
+    /// For cookies.
+    pub secret: Arc<ArcSwap<Secret>>,
+    /// For certificate authorities.
+    pub challenges: Challenges,
+}
+
+/// Makes [`Prepared`] after [`Prepared`], keeping what stays the same.
+#[derive(Debug)]
+pub struct Preparer {
+    sources: Sources,
+    map: Option<(Arc<Locator>, Arc<GeoMap>)>,
+    keyring: Option<(PathBuf, Keyring)>,
+    signatures: Signatures,
+    /// Of what is published.
+    made_of: Option<MadeOf>,
+}
+
+/// What a [`Prepared`] was made of, as far as one can see that something is another.
+#[derive(Debug)]
+struct MadeOf {
+    generation: u64,
+    settled: Vec<(By, bool)>,
+    challenges: Arc<Vec<(Name, Vec<String>)>>,
+    secret: Arc<Secret>,
+    /// When something in the keys' folder was written last.
+    keys: Option<SystemTime>,
+    /// When keys or signatures change, since the Unix epoch.
+    due: Option<Duration>,
+}
+
+impl MadeOf {
+    fn is_as(&self, other: &Self) -> bool {
+        self.generation == other.generation
+            && self.settled == other.settled
+            && Arc::ptr_eq(&self.challenges, &other.challenges)
+            && Arc::ptr_eq(&self.secret, &other.secret)
+            && self.keys == other.keys
+    }
+}
+
+impl Preparer {
+    /// Has prepared nothing yet.
+    #[must_use]
+    pub fn new(sources: Sources) -> Self {
+        Self { sources, map: None, keyring: None, signatures: Signatures::default(), made_of: None }
+    }
+
+    /// What is answered from at `now` (and `wall`, since the Unix epoch): `None` if nothing changed, `Some(None)` if there
+    /// is no zone any more.
+    ///
+    /// # Errors
+    /// The keys cannot be used, and there are none from before.
+    pub fn prepare(&mut self, snapshot: &Snapshot, now: Moment, wall: Duration) -> Result<Option<Option<Prepared>>, KeyError> {
+        let Some(zone) = snapshot.topology.dns.clone() else {
+            return Ok(self.made_of.take().map(|_| None));
+        };
+        let served = served(snapshot, &zone);
+        let settled: Vec<(By, bool)> = settled(snapshot, &served, now);
+        let mut made_of = MadeOf {
+            generation: snapshot.generation,
+            settled,
+            challenges: self.sources.challenges.load_full(),
+            secret: self.sources.secret.load_full(),
+            keys: self.keys_written(&zone),
+            due: None,
+        };
+        let is_same = |made: &MadeOf| made.is_as(&made_of) && made.due.is_none_or(|due| wall < due);
+        if self.made_of.as_ref().is_some_and(is_same) {
+            return Ok(None);
+        }
+        let duty = self.duty(&zone, wall)?;
+        made_of.due = duty.as_ref().map(|duty| duty.until.into_iter().chain([refresh_after(wall)]).min().expect("one at least"));
+        let map = self.map(&snapshot.locator);
+        let steered = made_of.settled.iter();
+        let steered: HashMap<By, Arc<Steered>> =
+            steered.map(|(by, is_settled)| (*by, Arc::new(Steered::new(snapshot, &map, *by, *is_settled)))).collect();
+        let keys = duty.as_ref().map_or(Vec::new(), published);
+        let makings = Makings {
+            zone: &zone,
+            serial: serial(&snapshot.topology.digest),
+            served: &served,
+            steered: &steered,
+            has_https: true,
+            keys: &keys,
+            challenges: &made_of.challenges,
+        };
+        let contents = match &duty {
+            Some(duty) if !duty.signs_zone.is_empty() => {
+                self.signatures.signing(&zone.apex, duty, wall, |sign| Contents::new(&makings, sign))
+            }
+            _ => Contents::new(&makings, &mut |_, _, _, _| Vec::new()),
+        };
+        let signer = duty.filter(|_| contents.is_signed()).map(|duty| signer(&zone, &duty, wall));
+        let site = snapshot.here.name.to_string();
+        let cookies = Cookies::new(&made_of.secret);
+        self.made_of = Some(made_of);
+        Ok(Some(Some(Prepared::new((snapshot.generation, site), zone, contents, map, (cookies, signer)))))
+    }
+
+    fn keys_written(&self, zone: &Zone) -> Option<SystemTime> {
+        let folder = self.sources.state_dir.join(zone.keys.as_ref()?);
+        std::fs::metadata(folder).and_then(|about| about.modified()).ok()
+    }
+
+    fn map(&mut self, locator: &Arc<Locator>) -> Arc<GeoMap> {
+        match &self.map {
+            Some((of, map)) if Arc::ptr_eq(of, locator) => Arc::clone(map),
+            _ => {
+                let map = Arc::new(GeoMap::compile(locator));
+                self.map = Some((Arc::clone(locator), Arc::clone(&map)));
+                map
+            }
+        }
+    }
+
+    /// Who signs. The folder is read again when something in it was written: an operator's step.
+    fn duty(&mut self, zone: &Zone, wall: Duration) -> Result<Option<Duty>, KeyError> {
+        let Some(folder) = &zone.keys else { return Ok(None) };
+        let folder = self.sources.state_dir.join(folder);
+        let is_read = self.made_of.as_ref().is_some_and(|made| made.keys.is_some() && made.keys == self.keys_written(zone));
+        if let Some((of, keyring)) = &self.keyring
+            && is_read
+            && *of == folder
+        {
+            return Ok(Some(keyring.at(wall)));
+        }
+        match Keyring::open(&folder, &zone.apex) {
+            Ok(keyring) => self.keyring = Some((folder, keyring)),
+            Err(error) => match &self.keyring {
+                Some((of, _)) if *of == folder => {
+                    tracing::error!(%error, "the zone's keys cannot be read again: those from before go on signing");
+                }
+                _ => return Err(error),
+            },
+        }
+        Ok(self.keyring.as_ref().map(|(_, keyring)| keyring.at(wall)))
+    }
+}
+
+/// DNSKEY, CDS and CDNSKEY, with how long they are believed.
+fn published(duty: &Duty) -> Vec<(u32, Vec<hickory_proto::rr::RData>)> {
+    let ttl = u32::try_from(DNSKEY_TTL.as_secs()).unwrap_or(u32::MAX);
+    duty.records().into_iter().map(|records| (ttl, records)).collect()
+}
+
+fn signer(zone: &Arc<Zone>, duty: &Duty, wall: Duration) -> Signer {
+    let (keys, zone, window) = (duty.signs_zone.clone(), Arc::clone(zone), window_at(wall));
+    Box::new(move |owner, ttl, data| sign(&keys, owner, ttl, data, window, &zone.apex))
+}
+
+/// The names that steering answers: hostnames in the zone, and the one where NAT addresses are told.
+fn served(snapshot: &Snapshot, zone: &Zone) -> Vec<Served> {
+    let topology = &snapshot.topology;
+    let routes = topology.routes.iter().enumerate().filter_map(|(at, route)| {
+        let by = match route.answer {
+            Answer::Front => By::Sites,
+            Answer::Region => By::Region(RouteIndex::of(at)),
+        };
+        Some(Served { name: name_of(&route.hostname)?, by, ttl: route.ttl })
+    });
+    let nat = topology.nat_hostname.as_ref().and_then(name_of);
+    let nat = nat.map(|name| Served { name, by: By::Sites, ttl: zone.ttl });
+    routes.chain(nat).filter(|served| zone.apex.zone_of(&served.name)).collect()
+}
+
+fn settled(snapshot: &Snapshot, served: &[Served], now: Moment) -> Vec<(By, bool)> {
+    let mut settled: Vec<(By, bool)> = Vec::new();
+    for Served { by, ttl: Believed { max: young, .. }, .. } in served {
+        if !settled.iter().any(|(other, _)| other == by) {
+            settled.push((*by, is_settled(snapshot, *by, *young, now)));
+        }
+    }
+    settled
+}
+
+/// Equal wherever the file is equal. Nobody copies the zone by it, so it need not grow.
+fn serial(digest: &str) -> u32 {
+    digest.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(1)
+}
+
+/// Prepares what has to be answered, whenever that changes, until `shutdown`.
+pub async fn run(mut preparer: Preparer, published: Published, answers: Answers, clock: Clock, mut shutdown: watch::Receiver<bool>) {
+    let mut bell = published.subscribe();
+    let mut has_complained = false;
+    loop {
+        tokio::select! {
+            () = requested(&mut shutdown) => return,
+            changed = bell.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(TICK) => {}
+        }
+        let snapshot = published.load_full();
+        // A large database takes a while, and the control plane has other work.
+        let work = tokio::task::spawn_blocking(move || {
+            let prepared = preparer.prepare(&snapshot, clock.now(), clock.wall());
+            (preparer, prepared)
+        });
+        let Ok((back, prepared)) = work.await else { return };
+        preparer = back;
+        match prepared {
+            Ok(Some(prepared)) => {
+                has_complained = false;
+                answers.store(prepared.map(Arc::new));
+            }
+            Ok(None) => {}
+            Err(error) if has_complained => tracing::debug!(%error, "the zone's keys still cannot be used"),
+            Err(error) => {
+                has_complained = true;
+                tracing::error!(%error, "the zone's keys cannot be used: what was answered before goes on");
+            }
+        }
+        tokio::select! {
+            () = requested(&mut shutdown) => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What steering says to DNS: for each place that a client can be at, which addresses it gets.
+//!
+//! Pure. A [`Steered`] is made once a generation for all hostnames that are answered alike; a question then costs one
+//! lookup. Clients are steered by their place alone, so that everybody in a network gets one answer and the scope of that
+//! answer (RFC 7871) can be as wide as it truly holds.
+
+use crate::geo::map::{AnswerMap, GeoMap};
+use crate::geo::place::{Coordinates, Place};
+use crate::health::Standing;
+use crate::health::verdict::Pace;
+use crate::limits::DNS_ADDRESSES_MAX;
+use crate::moment::Moment;
+use crate::snapshot::{EndpointState, Snapshot};
+use crate::steering::{Client, PlacedBy, Query, steer};
+use crate::topology::{RegionIndex, RouteIndex};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Sites of which a client is told. Two, because one may die while its address is believed; not more, because resolvers
+/// shuffle what they are given, so that each further site takes clients away from the nearest.
+const SITES_PER_ANSWER: usize = 2;
+
+/// How a hostname is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum By {
+    /// With the sites that are nearest to the client.
+    Sites,
+    /// With the region that steering chooses for the route.
+    Region(RouteIndex),
+}
+
+/// One of the answers that a hostname can have at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// Whose addresses they are: names of sites, or of one region. Nobody's if everybody is excluded.
+    pub whose: Vec<String>,
+    /// The addresses, best first.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// All answers, and who gets which.
+#[derive(Debug)]
+pub struct Steered {
+    /// Each answer once; at least one.
+    pub variants: Vec<Variant>,
+    /// `None`: there is only one.
+    map: Option<AnswerMap>,
+    /// Whether nothing is changing: the answers may be believed for as long as the hostname allows.
+    pub is_settled: bool,
+}
+
+impl Steered {
+    /// The answers of `snapshot`.
+    #[must_use]
+    pub fn new(snapshot: &Snapshot, map: &GeoMap, by: By, is_settled: bool) -> Self {
+        let mut variants = Variants::default();
+        let mut answer_of = Vec::with_capacity(map.places().len());
+        for (id, place) in map.places().iter().enumerate() {
+            let key = match by {
+                By::Sites => Key::Sites(sites(snapshot, place.as_ref())),
+                By::Region(route) => Key::Region(region(snapshot, route, place.as_ref(), id as u64)),
+            };
+            answer_of.push(variants.number_of(key));
+        }
+        let map = (variants.keys.len() > 1).then(|| map.merge(&answer_of));
+        let variants = variants.keys.into_iter().map(|key| key.variant(snapshot)).collect();
+        Self { variants, map, is_settled }
+    }
+
+    /// Which answer the client at `address` gets, and for how many bits of its address that holds.
+    #[must_use]
+    pub fn find(&self, address: IpAddr) -> (usize, u8) {
+        match &self.map {
+            None => (0, 0),
+            Some(map) => {
+                let (variant, scope) = map.find(address);
+                (usize::from(variant), scope)
+            }
+        }
+    }
+
+    /// Whether it matters who asks.
+    #[must_use]
+    pub fn is_tailored(&self) -> bool {
+        self.map.is_some()
+    }
+}
+
+/// Whether nothing that `by` depends on is changing at `now`, or has changed for less than `young`.
+#[must_use]
+pub fn is_settled(snapshot: &Snapshot, by: By, young: Duration, now: Moment) -> bool {
+    let By::Region(route) = by else { return true };
+    snapshot.topology.route(route).members.iter().all(|member| {
+        let region = snapshot.region(member.region);
+        let endpoints = &snapshot.topology.region(member.region).endpoints;
+        let is_steady = |state: &EndpointState| {
+            state.share_percent == 100
+                && state.standing != Standing::Unknown
+                && state.probes.iter().all(|probe| probe.pace != Pace::Fast)
+        };
+        now.since(region.since) >= young
+            && (region.standing == Standing::Down || endpoints.iter().all(|at| is_steady(snapshot.endpoint(*at))))
+    })
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    /// The nearest, by their places in the topology.
+    Sites(Vec<u16>),
+    Region(Option<RegionIndex>),
+}
+
+#[derive(Default)]
+struct Variants {
+    keys: Vec<Key>,
+    numbers: HashMap<Key, u16>,
+}
+
+impl Variants {
+    fn number_of(&mut self, key: Key) -> u16 {
+        if let Some(number) = self.numbers.get(&key) {
+            return *number;
+        }
+        let number = u16::try_from(self.keys.len()).unwrap_or(0);
+        self.keys.push(key.clone());
+        self.numbers.insert(key, number);
+        number
+    }
+}
+
+impl Key {
+    fn variant(self, snapshot: &Snapshot) -> Variant {
+        let topology = &snapshot.topology;
+        let mut variant = Variant { whose: Vec::new(), addresses: Vec::new() };
+        match self {
+            Self::Sites(sites) => {
+                for at in sites {
+                    let site = &topology.sites[usize::from(at)];
+                    variant.whose.push(site.name.to_string());
+                    variant.add(&site.addresses);
+                }
+            }
+            Self::Region(Some(region)) => {
+                let region = topology.region(region);
+                variant.whose.push(region.name.to_string());
+                variant.add(&region.addresses);
+            }
+            Self::Region(None) => {}
+        }
+        variant
+    }
+}
+
+impl Variant {
+    fn add(&mut self, addresses: &[IpAddr]) {
+        for address in addresses {
+            let of_family = self.addresses.iter().filter(|other| other.is_ipv4() == address.is_ipv4()).count();
+            if of_family < DNS_ADDRESSES_MAX && !self.addresses.contains(address) {
+                self.addresses.push(*address);
+            }
+        }
+    }
+}
+
+/// The sites that are nearest to `place`, those first that work; of several with the same addresses one is enough.
+fn sites(snapshot: &Snapshot, place: Option<&Place>) -> Vec<u16> {
+    let from = place.unwrap_or(&snapshot.here.place).at;
+    let all = &snapshot.topology.sites;
+    let mut ranked: Vec<(u64, usize)> =
+        all.iter().enumerate().map(|(at, site)| (distance_m(from, site.place.at), at)).collect();
+    ranked.sort_unstable();
+    let mut chosen: Vec<usize> = Vec::new();
+    for (_, at) in ranked {
+        let adds = all[at].addresses.iter().any(|address| !chosen.iter().any(|other| all[*other].addresses.contains(address)));
+        if adds {
+            chosen.push(at);
+        }
+        if chosen.len() == SITES_PER_ANSWER {
+            break;
+        }
+    }
+    chosen.into_iter().filter_map(|at| u16::try_from(at).ok()).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "never negative, and the earth is small")]
+fn distance_m(from: Coordinates, to: Coordinates) -> u64 {
+    (from.distance_km(&to) * 1_000.0) as u64
+}
+
+/// The region that steering chooses for clients at the place with the number `id`.
+fn region(snapshot: &Snapshot, route: RouteIndex, place: Option<&Place>, id: u64) -> Option<RegionIndex> {
+    let (place, placed_by) =
+        place.map_or((&snapshot.here.place, PlacedBy::Here), |place| (place, PlacedBy::Database));
+    let client = Client::of_place(place.clone(), placed_by, id);
+    steer(snapshot, &Query::first(route, &client)).candidates.first().map(|best| best.region)
+}

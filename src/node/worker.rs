@@ -1,0 +1,206 @@
+//! One thread of the data plane, from its start to its last answer.
+
+use super::sockets::{Bound, WorkerSockets};
+use super::{Common, Failed, StartError};
+use crate::dns::crowd::Crowd;
+use crate::dns::responder::Responder;
+use crate::dns::tcp::{self, Streams};
+use crate::front::Front;
+use crate::front::budget::Budgets;
+use crate::front::recall::Recall;
+use crate::front::server::{Door, accept};
+use crate::limits::{
+    CONNECTIONS_MAX, DNS_FAREWELL, REPLAY_PROCESS_BYTES_MAX, STREAM_BUFFER_BYTES_MAX, WAITING_ANSWERS_MAX,
+    WEBSOCKET_FAREWELL,
+};
+use crate::moment::{Dice, mix};
+use crate::shutdown::requested;
+use crate::tls::identity::{Identity, Speech};
+use crate::tls::reception::Reception;
+use crate::upstream::{Upstream, keep_tidy};
+use arc_swap::ArcSwap;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+/// What the workers of a node share.
+struct Shared<'a> {
+    common: &'a Common,
+    identity: Option<&'a Arc<ArcSwap<Identity>>>,
+    /// How many there are.
+    count: u64,
+    budgets: Arc<Budgets>,
+    recall: Arc<Recall>,
+    tcp_crowd: Arc<Crowd<oneshot::Sender<()>>>,
+    dot_crowd: Arc<Crowd<oneshot::Sender<()>>>,
+    grace: Duration,
+    ending: &'a watch::Receiver<bool>,
+}
+
+/// Starts a thread for each worker's sockets.
+///
+/// # Errors
+/// If the system gives no thread or runtime.
+pub(super) fn start(
+    common: &Common,
+    workers: Vec<WorkerSockets>,
+    identity: Option<&Arc<ArcSwap<Identity>>>,
+    grace: Duration,
+    ending: &watch::Receiver<bool>,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let shared = Shared {
+        common,
+        identity,
+        count: workers.len() as u64,
+        budgets: Arc::default(),
+        recall: Arc::default(),
+        tcp_crowd: Arc::default(),
+        dot_crowd: Arc::default(),
+        grace,
+        ending,
+    };
+    let start = |(number, sockets)| {
+        let worker = shared.worker(number, sockets);
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::System)?;
+        let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+        let run = move || {
+            runtime.block_on(worker.run());
+            // What still runs is cut: the grace period is over.
+            runtime.shutdown_background();
+        };
+        thread.spawn(run).map_err(StartError::System)
+    };
+    workers.into_iter().enumerate().map(start).collect()
+}
+
+impl Shared<'_> {
+    /// A worker's part of what all may have together.
+    fn share(&self, all: u64) -> u64 {
+        (all / self.count).max(1)
+    }
+
+    fn worker(&self, number: usize, sockets: WorkerSockets) -> Worker {
+        let common = self.common;
+        let (farewell, is_farewell) = watch::channel(false);
+        let front = Arc::new(Front {
+            clock: common.clock,
+            published: common.published.clone(),
+            events: common.events.clone(),
+            upstream: Upstream::new(common.clock),
+            counters: common.counters.worker(number),
+            secret: Arc::clone(&common.secret),
+            services: Arc::clone(&common.services),
+            budgets: Arc::clone(&self.budgets),
+            recall: Arc::clone(&self.recall),
+            replay_bytes_max: self.share(REPLAY_PROCESS_BYTES_MAX),
+            waiting_answers_max: self.share(WAITING_ANSWERS_MAX),
+            rooms: Mutex::default(),
+            scratch: Mutex::new(vec![0; STREAM_BUFFER_BYTES_MAX]),
+            farewell: is_farewell,
+            dice: Mutex::new(Dice::seeded(mix(common.seed ^ number as u64))),
+        });
+        let reception = |speech| self.identity.map(|identity| Reception::new(identity, speech));
+        let streams = |crowd: &Arc<Crowd<_>>, tls| Streams {
+            clock: common.clock,
+            responder: Responder::new(common.published.clone()),
+            crowd: Arc::clone(crowd),
+            tls,
+            counters: common.counters.worker(number),
+        };
+        Worker {
+            front,
+            sockets,
+            tls: reception(Speech::Http),
+            tcp: streams(&self.tcp_crowd, None),
+            dot: streams(&self.dot_crowd, reception(Speech::Dns)),
+            connections_max: u32::try_from(self.share(u64::from(CONNECTIONS_MAX))).expect("a share of it"),
+            grace: self.grace,
+            farewell,
+            ending: self.ending.clone(),
+            failures: common.failures.clone(),
+        }
+    }
+}
+
+/// One thread of the data plane.
+struct Worker {
+    front: Arc<Front>,
+    sockets: WorkerSockets,
+    tls: Option<Reception>,
+    tcp: Streams,
+    dot: Streams,
+    connections_max: u32,
+    grace: Duration,
+    farewell: watch::Sender<bool>,
+    ending: watch::Receiver<bool>,
+    failures: mpsc::Sender<Failed>,
+}
+
+impl Worker {
+    /// From the first connection to the last. DNS ends after HTTP: whoever asks where to go is told for as long as somebody
+    /// may still be on the way.
+    async fn run(mut self) {
+        let (alive, all_gone) = mpsc::channel::<()>(1);
+        let (asking, all_answered) = mpsc::channel::<()>(1);
+        let (end_dns, dns_ends) = watch::channel(false);
+        let mut doors = JoinSet::new();
+        for Bound { listener, is_tls, balancers } in std::mem::take(&mut self.sockets.doors) {
+            let tls = self.tls.clone().filter(|_| is_tls);
+            let (front, connections_max, alive) = (Arc::clone(&self.front), self.connections_max, alive.clone());
+            let door = Door { front, balancers, tls, connections_max, alive };
+            doors.spawn(accept(door, turned(listener), self.ending.clone()));
+        }
+        let mut dns = JoinSet::new();
+        for listener in std::mem::take(&mut self.sockets.dns_tcp) {
+            dns.spawn(tcp::run(turned(listener), self.tcp.clone(), asking.clone(), dns_ends.clone()));
+        }
+        for listener in std::mem::take(&mut self.sockets.dot) {
+            dns.spawn(tcp::run(turned(listener), self.dot.clone(), asking.clone(), dns_ends.clone()));
+        }
+        drop((alive, asking));
+        let (front, ending) = (Arc::clone(&self.front), &mut self.ending);
+        tokio::select! {
+            biased;
+            () = requested(ending) => {}
+            () = keep_tidy(&front.upstream, &front.published) => {}
+            Some(_) = doors.join_next() => {
+                let _ = self.failures.try_send(Failed("a listener"));
+            }
+            Some(_) = dns.join_next() => {
+                let _ = self.failures.try_send(Failed("a listener of DNS"));
+            }
+        }
+        requested(&mut self.ending).await;
+        while doors.join_next().await.is_some() {}
+        self.finish(all_gone).await;
+        end_dns.send_replace(true);
+        while dns.join_next().await.is_some() {}
+        last(all_answered, DNS_FAREWELL.min(self.grace)).await;
+    }
+
+    /// Waits for the requests that still run, for as long as they may.
+    async fn finish(&self, mut all_gone: mpsc::Receiver<()>) {
+        // A WebSocket has no end of its own: it goes on as long as it may, and then has time to close.
+        let closing = WEBSOCKET_FAREWELL.min(self.grace / 2);
+        if tokio::time::timeout(self.grace - closing, all_gone.recv()).await.is_ok() {
+            return;
+        }
+        self.farewell.send_replace(true);
+        last(all_gone, closing).await;
+    }
+}
+
+/// Waits until nobody holds the other end any more, within `time`.
+async fn last(mut all_gone: mpsc::Receiver<()>, time: Duration) {
+    if tokio::time::timeout(time, all_gone.recv()).await.is_err() {
+        tracing::warn!("the grace period is over: cutting what still runs");
+    }
+}
+
+fn turned(listener: TcpListener) -> tokio::net::TcpListener {
+    tokio::net::TcpListener::from_std(listener).expect("it was bound without blocking")
+}
