@@ -2,6 +2,7 @@
 
 use anyfront::geo::build::{List, build, packed};
 use anyfront::geo::database::{Found, Locator, Source};
+use anyfront::geo::map::GeoMap;
 use anyfront::geo::place::{Coordinates, Country, Place};
 use ipnet::IpNet;
 use mmdb_writer::{Value as Entry, Writer};
@@ -207,6 +208,7 @@ fn is_taken(path: &Path, bytes: &[u8]) -> bool {
                 let _ = locator.locate(Ipv4Addr::from_bits(at * 27_011).into());
                 let _ = locator.locate(Ipv6Addr::from_bits(u128::from(at) << 112).into());
             }
+            drop(GeoMap::compile(&locator));
             true
         }
         Err(error) => {
