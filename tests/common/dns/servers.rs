@@ -96,8 +96,14 @@ impl Server {
 
     /// This one, as a node with this file.
     pub fn anyfront(zone: &str, regions: &str, more: &[&str]) -> Self {
+        Self::prepared(zone, regions, more, |_| ())
+    }
+
+    /// The same, after something has been done in its folder, where `regions.toml` is and `state` will be.
+    pub fn prepared(zone: &str, regions: &str, more: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         Self::start("anyfront", regions, |dir, port| {
             fs::rename(dir.join("zone"), dir.join("regions.toml")).expect("renamed");
+            prepare(dir);
             let mut command = under_us(env!("CARGO_BIN_EXE_anyfront"));
             command.arg("serve").arg("--config").arg(dir.join("regions.toml")).arg("--state-dir").arg(dir.join("state"));
             command.args(["--dns", &format!("127.0.0.1:{port}"), "--admin", "127.0.0.1:0", "--workers", "1"]);
@@ -105,6 +111,39 @@ impl Server {
             command
         })
         .ready(zone)
+    }
+
+    /// unbound, which asks `authority` for `zone` and nobody for anything else. It tells everybody's subnet, believes what
+    /// `anchor` says of keys, and checks.
+    pub fn unbound(zone: &str, authority: SocketAddr, anchor: Option<&Path>) -> Self {
+        Self::unbound_for(zone, authority, anchor).ready(zone)
+    }
+
+    /// The same, not known to have an answer to anything.
+    pub fn unbound_for(zone: &str, authority: SocketAddr, anchor: Option<&Path>) -> Self {
+        let server = Self::start("unbound", "", |dir, port| {
+            let anchor = anchor.map(|file| format!(" trust-anchor-file: \"{}\"\n", file.display())).unwrap_or_default();
+            let config = format!(
+                "server:\n interface: 127.0.0.1@{port}\n port: {port}\n access-control: 127.0.0.0/8 allow\n username: \"\"\n \
+                 chroot: \"\"\n directory: \"{dir}\"\n pidfile: \"\"\n use-syslog: no\n verbosity: 1\n val-log-level: 2\n \
+                 num-threads: 1\n do-not-query-localhost: no\n module-config: \"subnetcache validator iterator\"\n \
+                 send-client-subnet: 127.0.0.0/8\n client-subnet-always-forward: yes\n use-caps-for-id: yes\n \
+                 max-client-subnet-ipv4: 24\n max-client-subnet-ipv6: 56\n{anchor}\
+                 remote-control:\n control-enable: no\nstub-zone:\n name: \"{zone}\"\n stub-addr: {}@{}\n",
+                authority.ip(),
+                authority.port(),
+                dir = dir.display()
+            );
+            write(dir, "unbound.conf", &config);
+            let mut command = program("unbound");
+            command.arg("-d").arg("-p").arg("-c").arg(dir.join("unbound.conf"));
+            command
+        });
+        let clock = Clock::start();
+        while std::net::TcpStream::connect(server.address).is_err() {
+            assert!(clock.now() < Moment::at(BOUND), "unbound does not listen: {}", server.log());
+        }
+        server
     }
 
     fn start(name: &str, zone: &str, configured: impl FnOnce(&Path, u16) -> Command) -> Self {
@@ -200,6 +239,12 @@ pub fn all_installed(programs: &[&str]) -> bool {
         eprintln!("SKIPPED: not installed: {}", missing.join(", "));
     }
     missing.is_empty()
+}
+
+/// Ports for TCP that nobody has, all different.
+pub fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let held: [_; COUNT] = std::array::from_fn(|_| free_port());
+    held.map(|(port, _)| port)
 }
 
 /// A port free for UDP and TCP, held.
