@@ -65,7 +65,7 @@ fn dig_kdig_and_drill_read_every_type() {
         for program in ["dig", "kdig"] {
             for over in ["+notcp", "+tcp"] {
                 let text = dig(program, server, &["+short", over, name, kind]);
-                let mut lines: Vec<&str> = text.lines().collect();
+                let mut lines: Vec<&str> = text.lines().map(str::trim_end).collect();
                 lines.sort_unstable();
                 assert_eq!(lines, *expected, "{program} {over} {name} {kind}");
             }
@@ -84,7 +84,13 @@ fn dig_gets_on_with_every_extension() {
     if !all_installed(&["dig"]) {
         return;
     }
-    let fleet = Fleet::start("[[zone.record]]\nname = \"huge\"\ntype = \"TXT\"\nvalue = \"HUGE\"".replace("HUGE", &"huge ".repeat(400)).as_str(), &[], |_| ());
+    let fleet = Fleet::start(
+        "[[zone.record]]\nname = \"huge\"\ntype = \"TXT\"\nvalue = \"HUGE\""
+            .replace("HUGE", &"huge ".repeat(400))
+            .as_str(),
+        &[],
+        |_| (),
+    );
     let server = fleet.node.address;
     let said = |arguments: &[&str]| dig("dig", server, arguments);
     let contains = |arguments: &[&str], what: &str| {
@@ -123,7 +129,7 @@ fn papers() -> (TempDir, PathBuf, Vec<String>) {
         file
     };
     let ca = file("ca.pem", &authority.pem());
-    let certificate = file("ns.pem", &pair.certificate_pem()).display().to_string();
+    let certificate = file("ns.pem", pair.certificate_pem()).display().to_string();
     let key = file("ns.key", &pair.key_pem()).display().to_string();
     (folder, ca, vec!["--tls-cert".to_owned(), certificate, "--tls-key".to_owned(), key])
 }

@@ -10,7 +10,7 @@ mod dns;
 
 use anyfront::moment::{Clock, Dice, Moment};
 use corpus::{Broken, Expect, corpus, full};
-use dns::message::{Edns, QR, Question, Reply, header, kind, option, wire_name};
+use dns::message::{Edns, QR, Question, Reply, header, kind, option};
 use dns::servers::{BOUND, Server};
 use dns::talk::{Asker, exchange, read_message};
 use dns::zone::{ZONE, regions};
@@ -113,7 +113,8 @@ fn whatever_is_made_of_good_messages_the_answers_are_well_formed_and_the_node_li
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     socket.connect(node.address).expect("a route");
     socket.set_nonblocking(true).expect("settable");
-    let mut seeds: Vec<Vec<u8>> = corpus().into_iter().map(|broken| broken.octets).filter(|one| one.len() > 12).collect();
+    let mut seeds: Vec<Vec<u8>> =
+        corpus().into_iter().map(|broken| broken.octets).filter(|one| one.len() > 12).collect();
     for name in ["alias", "a.near", "a.wild", "huge", "many", "no.such", "x.below.nothing", "away"] {
         seeds.push(Question::new(&format!("{name}.{ZONE}"), kind::ANY).with(Edns::default()).octets(0));
     }
@@ -164,7 +165,7 @@ fn mutate(octets: &mut Vec<u8>, dice: &mut Dice) {
 #[test]
 fn messages_of_64_kib_full_of_pointers_cost_little() {
     let node = node();
-    let pointers = |counts| [header(9, 0, counts), vec![0xC0, 12].repeat(32_761)].concat();
+    let pointers = |counts| [header(9, 0, counts), [0xC0, 12].repeat(32_761)].concat();
     let chain: Vec<u8> = (0..32_761_u16).flat_map(|at| (0xC000 | (10 + 2 * at).min(0x3FFF)).to_be_bytes()).collect();
     let records = [&[0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0][..]].concat().repeat(5_458);
     let question = &Question::new(&format!("www.{ZONE}"), kind::A).octets(9)[12..];
@@ -287,5 +288,4 @@ fn datagrams_from_ports_of_services_are_not_answered() {
         let mut buffer = [0; 512];
         assert!(socket.recv(&mut buffer).is_err(), "port {port} was answered");
     }
-    let _ = wire_name;
 }

@@ -109,17 +109,19 @@ impl Database {
         let mut dice = Dice::seeded(7);
         let mut subnets = Vec::with_capacity(QUESTIONS);
         while subnets.len() < QUESTIONS {
-            if dice.roll() % 5 > 0 {
+            if !dice.roll().is_multiple_of(5) {
                 let at = usize::try_from(dice.roll()).unwrap_or(usize::MAX) % self.networks.len();
                 let (network, country) = self.networks[at];
                 subnets.push((network, Some(country)));
-            } else {
-                // 1.0.0.0/8 and 2a00::/16, from which no network of the database is
-                let bits = dice.roll();
-                let v4 = Ipv4Addr::from_bits(0x0100_0000 | (bits as u32 & 0x00FF_FF00));
-                let v6 = Ipv6Addr::from_bits((0x2a00 << 112) | (u128::from(bits) << 48 >> 16 & !0 << 72));
-                subnets.push((if bits % 4 == 0 { whole(v6.into(), 56) } else { whole(v4.into(), 24) }, None));
+                continue;
             }
+            // 1.0.0.0/8 and 2a00::/24, from which no network of the database is
+            let bits = dice.roll();
+            let address: IpAddr = match bits.is_multiple_of(4) {
+                true => Ipv6Addr::from_bits((0x2a00_u128 << 112) | (u128::from(bits as u32) << 72)).into(),
+                false => Ipv4Addr::from_bits(0x0100_0000 | (bits as u32 & 0x00FF_FFFF)).into(),
+            };
+            subnets.push((whole(address, finest(address)), None));
         }
         subnets
     }
@@ -144,6 +146,11 @@ fn whole(address: IpAddr, length: u8) -> IpNet {
     }
 }
 
+/// How much of a client's address resolvers tell (RFC 7871 §11.1).
+fn finest(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 24 } else { 56 }
+}
+
 fn record(country: &Country, city: u64) -> Value {
     let named = |name: String| Value::map([("en", Value::from(name))]);
     Value::map([
@@ -162,11 +169,8 @@ pub fn question(name: &str, extension: Option<(Option<IpNet>, bool)>) -> anyhow:
         let mut edns = Edns::new();
         edns.set_max_payload(1_232).set_dnssec_ok(wants_signatures);
         if let Some(subnet) = subnet {
-            let option = ClientSubnet::new(
-                subnet.addr(),
-                subnet.prefix_len().min(if subnet.addr().is_ipv4() { 24 } else { 56 }),
-                0,
-            );
+            let source = subnet.prefix_len().min(finest(subnet.addr()));
+            let option = ClientSubnet::new(subnet.addr(), source, 0);
             edns.options_mut().insert(EdnsOption::Subnet(option));
         }
         message.set_edns(edns);

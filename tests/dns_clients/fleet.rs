@@ -128,7 +128,10 @@ fn file(endpoints: &[Endpoint], zone: &str) -> String {
          answers_per_second = 0\nnegative_ttl = \"5s\"\n{zone}\n"
     );
     for Entry { owner, ttl, kind, value } in RECORDS {
-        _ = writeln!(text, "[[zone.record]]\nname = \"{owner}\"\ntype = \"{kind}\"\nttl = \"{ttl}s\"\nvalue = '{value}'");
+        _ = writeln!(
+            text,
+            "[[zone.record]]\nname = \"{owner}\"\ntype = \"{kind}\"\nttl = \"{ttl}s\"\nvalue = '{value}'"
+        );
     }
     text
 }

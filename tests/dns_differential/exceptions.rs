@@ -35,7 +35,10 @@ pub const EXCEPTIONS: &[Exception] = &[
         explains: |case, _| {
             let [answer] = case.ours.answers() else { return false };
             let named = answer.owner == lower(&case.asked.question.name);
-            case.asked.question.kind == kind::ANY && named && answer.kind == kind::HINFO && answer.data == b"\x07RFC8482\0"
+            case.asked.question.kind == kind::ANY
+                && named
+                && answer.kind == kind::HINFO
+                && answer.data == b"\x07RFC8482\0"
         },
     },
     Exception {
@@ -129,7 +132,11 @@ fn flattened(case: &Case, field: Field) -> bool {
         let [alias] = aliases[..] else { return false };
         let asked_for_it = matches!(case.asked.question.kind, kind::CNAME | kind::ANY);
         let is_inside = alias.data.ends_with(b"\x04diff\x07example\0");
-        let owned = |record: &&Record| Record { owner: alias.owner.clone(), ttl: record.ttl.min(alias.ttl), ..(*record).clone() };
+        let owned = |record: &&Record| Record {
+            owner: alias.owner.clone(),
+            ttl: record.ttl.min(alias.ttl),
+            ..(*record).clone()
+        };
         let expected: Vec<Record> = rest.iter().map(owned).collect();
         let is_so = match field {
             Answer => set(case.ours.answers()) == set(&expected),

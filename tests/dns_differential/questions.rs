@@ -15,9 +15,9 @@ pub struct Asked {
 
 /// Types: those of the zone several times, then whatever else there is, to the last number.
 const KINDS: [u16; 74] = [
-    1, 1, 1, 1, 28, 28, 2, 5, 6, 15, 16, 16, 33, 35, 44, 52, 64, 65, 257, 255, 1, 1, 28, 2, 5, 6, 15, 16, 65, 255, 12, 43, 46,
-    47, 48, 50, 51, 59, 60, 39, 13, 0, 3, 10, 25, 29, 41, 42, 49, 53, 55, 61, 62, 63, 99, 108, 128, 200, 249, 250, 251, 252,
-    253, 254, 256, 258, 261, 32768, 32769, 4096, 65280, 65534, 65535, 1,
+    1, 1, 1, 1, 28, 28, 2, 5, 6, 15, 16, 16, 33, 35, 44, 52, 64, 65, 257, 255, 1, 1, 28, 2, 5, 6, 15, 16, 65, 255, 12,
+    43, 46, 47, 48, 50, 51, 59, 60, 39, 13, 0, 3, 10, 25, 29, 41, 42, 49, 53, 55, 61, 62, 63, 99, 108, 128, 200, 249,
+    250, 251, 252, 253, 254, 256, 258, 261, 32768, 32769, 4096, 65280, 65534, 65535, 1,
 ];
 const CLASSES: [u16; 8] = [3, 4, 254, 255, 0, 2, 65280, 65535];
 const SIZES: [u16; 8] = [0, 100, 511, 512, 513, 1_232, 4_096, 65_535];
@@ -60,7 +60,8 @@ fn one(dice: &mut Dice) -> Asked {
     let class = if one_in(dice, 40) { pick(dice, &CLASSES) } else { 1 };
     // RD, CD and AD as they come, and now and then what a question should not have: Z, RA, TC, AA.
     let usual = [0, 0x0100, 0x0110, 0x0010, 0x0020, 0x0120];
-    let flags = if one_in(dice, 20) { pick(dice, &[0x0040, 0x0080, 0x0200, 0x0400, 0x06F0]) } else { pick(dice, &usual) };
+    let flags =
+        if one_in(dice, 20) { pick(dice, &[0x0040, 0x0080, 0x0200, 0x0400, 0x06F0]) } else { pick(dice, &usual) };
     let kind = pick(dice, &KINDS);
     let question = Question { name, kind, class, flags, edns: edns(dice) };
     Asked { question, over_tcp: one_in(dice, 5) }

@@ -1,6 +1,6 @@
 //! Messages that are wrong, each by one thing, and what they must get.
 
-use crate::dns::message::{DNSSEC_OK, Edns, QR, Question, header, kind, opt, option, rcode, subnet, wire_name};
+use crate::dns::message::{DNSSEC_OK, Edns, Question, header, kind, opt, option, rcode, subnet, wire_name};
 use crate::dns::zone::ZONE;
 
 /// What must come back.
@@ -81,14 +81,21 @@ fn headers(add: Add<'_>) {
     // NOTIFY with its SOA, UPDATE with a record to add, as those send them who mean it.
     let mut notify = Question { flags: 4 << 11 | 0x0400, ..Question::new(ZONE, kind::SOA) }.octets(0);
     notify[7] = 1;
-    notify.extend_from_slice(&record(&[0xC0, 12], kind::SOA, &[&wire_name("a")[..], &wire_name("b"), &[0; 20]].concat()));
+    notify.extend_from_slice(&record(
+        &[0xC0, 12],
+        kind::SOA,
+        &[&wire_name("a")[..], &wire_name("b"), &[0; 20]].concat(),
+    ));
     add("NOTIFY with a SOA", notify, Code(rcode::NOTIMP));
     let mut update = Question { flags: 5 << 11, ..Question::new(ZONE, kind::SOA) }.octets(0);
     update[9] = 1;
     update.extend_from_slice(&record(&[1, b'x', 0xC0, 12], kind::A, &[192, 0, 2, 1]));
     add("UPDATE that adds", update, Code(rcode::NOTIMP));
-    add("DSO keepalive", [header(0, 6 << 11, [0; 4]), vec![0, 1, 0, 8, 0, 0, 0x3A, 0x98, 0, 0, 0x3A, 0x98]].concat(), Code(rcode::NOTIMP));
-    let _ = QR;
+    add(
+        "DSO keepalive",
+        [header(0, 6 << 11, [0; 4]), vec![0, 1, 0, 8, 0, 0, 0x3A, 0x98, 0, 0, 0x3A, 0x98]].concat(),
+        Code(rcode::NOTIMP),
+    );
 }
 
 fn names(add: Add<'_>) {
@@ -148,7 +155,11 @@ fn sections(add: Add<'_>) {
         octets.extend_from_slice(records);
         octets
     };
-    add("a record longer than the message", with(10, &[0, 0, 1, 0, 1, 0, 0, 0, 0, 0xFF, 0xFF, 1]), Code(rcode::FORMERR));
+    add(
+        "a record longer than the message",
+        with(10, &[0, 0, 1, 0, 1, 0, 0, 0, 0, 0xFF, 0xFF, 1]),
+        Code(rcode::FORMERR),
+    );
     add("an OPT among the answers", with(6, &opt(&Edns::default())), Code(rcode::FORMERR));
     add("an OPT among the authorities", with(8, &opt(&Edns::default())), Code(rcode::FORMERR));
     // Surplus records say nothing to us, as IXFR's SOA would not.
@@ -174,7 +185,9 @@ fn edns(add: Add<'_>) {
         let edns = Edns { size, ..Edns::default() };
         add(&format!("an EDNS size of {size}, which counts as 512"), www().with(edns).octets(0), Code(rcode::NOERROR));
     }
-    for (what, data) in [("code alone", &[0, 3][..]), ("half a length", &[0, 3, 0]), ("length too long", &[0, 3, 0, 9, 1])] {
+    for (what, data) in
+        [("code alone", &[0, 3][..]), ("half a length", &[0, 3, 0]), ("length too long", &[0, 3, 0, 9, 1])]
+    {
         let mut record = plain();
         record[10] = u8::try_from(data.len()).expect("few");
         record.extend_from_slice(data);
@@ -225,7 +238,8 @@ fn cookies(add: Add<'_>) {
     for length in [8, 16, 24, 40] {
         add(&format!("a cookie of {length} octets, not ours"), asked(length), Code(rcode::NOERROR));
     }
-    let only = [header(0, 0, [0, 0, 0, 1]), opt(&Edns { options: vec![(option::COOKIE, vec![3; 8])], ..Edns::default() })];
+    let only =
+        [header(0, 0, [0, 0, 0, 1]), opt(&Edns { options: vec![(option::COOKIE, vec![3; 8])], ..Edns::default() })];
     add("only a cookie", only.concat(), Code(rcode::NOERROR));
 }
 

@@ -1,7 +1,6 @@
 //! Every difference in client subnets that is meant to be: which, and why. What is not here is a mistake.
 
 use crate::dns::message::rcode;
-use crate::world::World;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Options that break RFC 7871, one way each.
@@ -49,7 +48,8 @@ pub enum Field {
 impl Case {
     /// All in which our answer differs from Knot's or gdnsd's.
     pub fn differences(&self) -> Vec<Field> {
-        let differ = |field: &Field| [&self.knot, &self.gdnsd].into_iter().any(|other| !self.ours.is_like(other, *field));
+        let differ =
+            |field: &Field| [&self.knot, &self.gdnsd].into_iter().any(|other| !self.ours.is_like(other, *field));
         [Field::Rcode, Field::Addresses, Field::Echo, Field::Scope].into_iter().filter(differ).collect()
     }
 
@@ -87,17 +87,37 @@ pub struct Exception {
     /// Where it shows.
     pub fields: &'static [Field],
     /// Whether it explains this case.
-    pub explains: fn(&Case, &World) -> bool,
+    pub explains: fn(&Case) -> bool,
 }
 
 /// All of them. One that explains nothing any more fails the test too.
 pub const EXCEPTIONS: &[Exception] = &[
     Exception {
         name: "malformed",
-        why: "RFC 7871 §6, §7.1.2: every option that breaks the form gets FORMERR; the others let some pass",
+        why: "RFC 7871 §6, §7.1.2: every option that breaks the form gets FORMERR; Knot and gdnsd let some pass",
         fields: &[Field::Rcode, Field::Addresses, Field::Echo, Field::Scope],
-        explains: |case, _| {
-            MALFORMED.contains(&case.option.as_slice()) && case.ours.rcode == rcode::FORMERR && case.ours.addresses.is_empty()
+        explains: |case| {
+            MALFORMED.contains(&case.option.as_slice())
+                && case.ours.rcode == rcode::FORMERR
+                && case.ours.addresses.is_empty()
+        },
+    },
+    Exception {
+        name: "scopes-of-knot",
+        why: "Knot's scope is that of the network in its database, and 0 (for everybody) where there is none; gdnsd and we \
+              tell how far the same answer holds, which the other test tries",
+        fields: &[Field::Scope],
+        explains: |case| case.ours.scope == case.gdnsd.scope,
+    },
+    Exception {
+        name: "no-finer-than-24-and-56",
+        why: "clients are told apart by /24 and /56 and no finer: otherwise one client could fill a resolver's cache with \
+              answers for every address",
+        fields: &[Field::Scope, Field::Addresses],
+        explains: |case| {
+            let Some((address, _)) = case.address() else { return false };
+            let finest = if address.is_ipv4() { 24 } else { 56 };
+            case.gdnsd.scope.is_some_and(|scope| scope > finest) && case.ours.scope.is_some_and(|scope| scope <= finest)
         },
     },
 ];

@@ -47,7 +47,11 @@ impl World {
             let address = match dice.roll() % 2 {
                 0 if !networks.is_empty() => {
                     let (network, _): (IpNet, usize) = networks[at / 2 % networks.len()];
-                    if network.addr().is_ipv4() == is_v4 { within(network, &mut dice) } else { anywhere(&mut dice, is_v4) }
+                    if network.addr().is_ipv4() == is_v4 {
+                        within(network, &mut dice)
+                    } else {
+                        anywhere(&mut dice, is_v4)
+                    }
                 }
                 _ => anywhere(&mut dice, is_v4),
             };
@@ -70,11 +74,6 @@ impl World {
         let database = folder.path().join("geo.mmdb");
         std::fs::write(&database, writer.to_bytes().expect("a database")).expect("written");
         Self { networks, database, _folder: folder }
-    }
-
-    /// Which networks hold exactly this address, the narrowest last.
-    pub fn around(&self, address: IpAddr) -> Vec<IpNet> {
-        self.networks.iter().map(|(network, _)| *network).filter(|network| network.contains(&address)).collect()
     }
 
     /// The master file, with what stands at the geo name.

@@ -309,9 +309,11 @@ impl Reply {
             .data_of(kind::A)
             .iter()
             .filter_map(|data| Some(std::net::Ipv4Addr::from(<[u8; 4]>::try_from(*data).ok()?).to_string()))
-            .chain(self.data_of(kind::AAAA).iter().filter_map(|data| {
-                Some(std::net::Ipv6Addr::from(<[u8; 16]>::try_from(*data).ok()?).to_string())
-            }))
+            .chain(
+                self.data_of(kind::AAAA)
+                    .iter()
+                    .filter_map(|data| Some(std::net::Ipv6Addr::from(<[u8; 16]>::try_from(*data).ok()?).to_string())),
+            )
             .collect();
         all.sort_unstable();
         all
@@ -358,7 +360,11 @@ pub fn read_name(octets: &[u8], at: usize) -> Result<(Vec<u8>, usize), String> {
         match length {
             0 => {
                 name.push(0);
-                return if name.len() > 255 { Err("a name too long".to_owned()) } else { Ok((name, end.unwrap_or(at + 1))) };
+                return if name.len() > 255 {
+                    Err("a name too long".to_owned())
+                } else {
+                    Ok((name, end.unwrap_or(at + 1)))
+                };
             }
             1..=63 => {
                 let label = octets.get(at + 1..=at + length).ok_or("a label cut short")?;

@@ -1,6 +1,6 @@
 //! Name servers on loopback: those of others, and this one. Each ends when its test does, however that ends.
 
-use super::message::{Question, kind};
+use super::message::{Question, RD, kind};
 use super::talk::Asker;
 use anyfront::moment::{Clock, Moment};
 use std::fs;
@@ -105,7 +105,12 @@ impl Server {
             fs::rename(dir.join("zone"), dir.join("regions.toml")).expect("renamed");
             prepare(dir);
             let mut command = under_us(env!("CARGO_BIN_EXE_anyfront"));
-            command.arg("serve").arg("--config").arg(dir.join("regions.toml")).arg("--state-dir").arg(dir.join("state"));
+            command
+                .arg("serve")
+                .arg("--config")
+                .arg(dir.join("regions.toml"))
+                .arg("--state-dir")
+                .arg(dir.join("state"));
             command.args(["--dns", &format!("127.0.0.1:{port}"), "--admin", "127.0.0.1:0", "--workers", "1"]);
             command.args(more);
             command
@@ -126,7 +131,7 @@ impl Server {
             let config = format!(
                 "server:\n interface: 127.0.0.1@{port}\n port: {port}\n access-control: 127.0.0.0/8 allow\n username: \"\"\n \
                  chroot: \"\"\n directory: \"{dir}\"\n pidfile: \"\"\n use-syslog: no\n verbosity: 1\n val-log-level: 2\n \
-                 num-threads: 1\n do-not-query-localhost: no\n module-config: \"subnetcache validator iterator\"\n \
+                 num-threads: 1\n do-not-query-localhost: no\n local-zone: \"test.\" nodefault\n module-config: \"subnetcache validator iterator\"\n \
                  send-client-subnet: 127.0.0.0/8\n client-subnet-always-forward: yes\n use-caps-for-id: yes\n \
                  max-client-subnet-ipv4: 24\n max-client-subnet-ipv6: 56\n{anchor}\
                  remote-control:\n control-enable: no\nstub-zone:\n name: \"{zone}\"\n stub-addr: {}@{}\n",
@@ -164,7 +169,11 @@ impl Server {
         let mut asker = Asker::of(self.address);
         asker.patience(Duration::from_millis(100));
         loop {
-            if asker.udp(&Question::new(zone, kind::SOA)).is_some_and(|reply| reply.data_of(kind::SOA).len() == 1) {
+            // With RD: a resolver answers nobody else.
+            if asker
+                .udp(&Question { flags: RD, ..Question::new(zone, kind::SOA) })
+                .is_some_and(|reply| reply.data_of(kind::SOA).len() == 1)
+            {
                 return self;
             }
             if let Some(status) = self.child.try_wait().expect("a child") {

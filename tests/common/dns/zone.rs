@@ -115,7 +115,10 @@ fn records() -> String {
     let mut text = String::new();
     for (owner, ttl, kind, value) in all() {
         let value = match kind {
-            "TXT" => format!("[{}]", value.split("\" \"").map(|text| format!("{:?}", text.trim_matches('"'))).collect::<Vec<_>>().join(", ")),
+            "TXT" => format!(
+                "[{}]",
+                value.split("\" \"").map(|text| format!("{:?}", text.trim_matches('"'))).collect::<Vec<_>>().join(", ")
+            ),
             _ => format!("'{value}'"),
         };
         _ = writeln!(text, "[[zone.record]]\nname = \"{owner}\"\ntype = \"{kind}\"\nttl = \"{ttl}s\"\nvalue = {value}");
