@@ -171,7 +171,7 @@ pub const DNS_SIGNATURES_BURST: Duration = Duration::from_millis(100);
 /// Answers of so long a time at once, for each source and kind: caches empty together.
 pub const DNS_LIMIT_BURST: Duration = Duration::from_secs(1);
 /// Sources and kinds of answers that one worker counts, a power of two: 192 KiB, which stays in a core's cache. Those who ask
-/// most are remembered; a flood past the limit from more of them at once would be 1.6 million datagrams a second.
+/// most are remembered, and so many floods past the limit at once would be 1.6 million datagrams a second.
 pub const DNS_LIMIT_BUCKETS: usize = 8_192;
 
 /// What a probe reads of an answer, octets.

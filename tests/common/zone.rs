@@ -3,10 +3,14 @@
 use super::{first_snapshot, topology};
 use anyfront::dns::prepare::{Challenges, Inputs, Preparer};
 use anyfront::dns::prepared::Prepared;
+use anyfront::dnssec::change::Change;
+use anyfront::dnssec::life::Step;
 use anyfront::moment::Moment;
 use anyfront::secret::Secret;
 use anyfront::snapshot::Snapshot;
 use arc_swap::ArcSwap;
+use hickory_proto::dnssec::Algorithm;
+use hickory_proto::rr::Name;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,4 +153,14 @@ pub fn prepared(snapshot: &Snapshot, state_dir: &Path, wall: Duration) -> Prepar
     let mut preparer = Preparer::new(Inputs { state_dir: state_dir.to_owned(), secret, challenges });
     let prepared = preparer.prepare(snapshot, Moment::ZERO, wall).expect("the keys can be used");
     prepared.expect("it is the first").expect("there is a zone")
+}
+
+/// What `keys` of [`FILE`] says for a zone that is signed.
+pub const SIGNED: &str = "[zone.dnssec]\nkeys = \"dnssec\"\n";
+
+/// Makes the first key of the zone, below `state_dir`, at `wall`.
+pub fn make_key(state_dir: &Path, algorithm: Algorithm, wall: Duration) {
+    let zone = Name::from_ascii("gw.example.").expect("a name");
+    let mut change = Change::begin(&state_dir.join("dnssec"), &zone, true).expect("a folder of its own");
+    change.make(Step::Generate, algorithm, Duration::from_secs(86_400), wall, "a test").expect("the first key");
 }
