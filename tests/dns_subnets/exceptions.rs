@@ -120,4 +120,11 @@ pub const EXCEPTIONS: &[Exception] = &[
             _ => false,
         },
     },
+    Exception {
+        name: "beside-teredo",
+        why: "gdnsd keeps 2001::/32 apart from its neighbours, because it looks up the IPv4 address in it (RFC 4380); that \
+              address is beyond the /56 that resolvers tell, so here it is a network that nobody knows, as its neighbours",
+        fields: &[Field::Scope],
+        explains: |case| matches!(case.address(), Some((IpAddr::V6(address), _)) if address.segments()[0] & 0xFFFE == 0x2000),
+    },
 ];
