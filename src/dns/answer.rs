@@ -279,7 +279,6 @@ fn write(
     );
     metadata.authoritative = said.is_authoritative;
     metadata.recursion_desired = question.message[2] & 1 != 0;
-    metadata.checking_disabled = question.message[3] & 0x10 != 0;
     let number = said.rcode.number();
     metadata.response_code = ResponseCode::from((number >> 4) as u8, (number & 0xF) as u8);
     let mut message = Message::response(metadata.id, OpCode::Query);

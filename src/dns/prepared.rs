@@ -75,9 +75,10 @@ impl Prepared {
                 if self.is_somewhere(client) {
                     return steered.find(client);
                 }
-                // Nobody's address: the resolver's has to do, and nobody else may be given that.
+                // Nobody's address: the resolver's has to do, and nobody else may be given that. Not even if few bits are
+                // said, so that others have the same ones: 0.0.0.0/1 is half the world.
                 let grain = if client.is_ipv4() { GRAIN_V4 } else { GRAIN_V6 };
-                (steered.find(resolver).0, source.min(grain))
+                (steered.find(resolver).0, grain)
             }
             // Somebody who wants nothing of its client said (RFC 7871 §7.1.2), or says nothing.
             _ => (steered.find(resolver).0, 0),
