@@ -10,6 +10,7 @@ pub mod change;
 pub mod folder;
 pub mod key;
 pub mod life;
+pub mod outlook;
 pub mod record;
 pub mod roles;
 pub mod steps;
