@@ -10,8 +10,8 @@ use anyfront::moment::Clock;
 use hickory_proto::dnssec::rdata::{DNSKEY, DS, NSEC, RRSIG};
 use hickory_proto::dnssec::{Algorithm, DigestType, Verifier};
 use hickory_proto::rr::rdata::{A, CAA, MX, NS, NULL, SOA, TXT};
-use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
-use hickory_proto::serialize::binary::BinEncodable;
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordData, RecordType};
+use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
@@ -88,7 +88,7 @@ fn chain(sets: &mut Sets) {
     let owners: Vec<Name> = types.keys().cloned().collect();
     for (at, (owner, types)) in types.into_iter().enumerate() {
         let next = owners[(at + 1) % owners.len()].clone();
-        let nsec = RData::from(NSEC::new(next, types));
+        let nsec = NSEC::new(next, types).into_rdata();
         sets.insert((owner, RecordType::NSEC), (60, vec![nsec]));
     }
 }
@@ -106,11 +106,20 @@ fn signed(duty: &Duty) -> BTreeMap<(Name, RecordType), (u32, Vec<RData>, Vec<RRS
     records(duty).into_iter().map(sign).collect()
 }
 
+/// As on the wire, without compression.
+fn octets(data: &RData) -> Vec<u8> {
+    let mut octets = Vec::new();
+    let mut encoder = BinEncoder::new(&mut octets);
+    encoder.set_name_encoding(NameEncoding::Uncompressed);
+    data.emit(&mut encoder).expect("encoded");
+    octets
+}
+
 /// The zone as a file, with all RDATA as octets (RFC 3597 §5).
 fn file(duty: &Duty) -> String {
     let mut text = String::new();
     let mut line = |owner: &Name, ttl: u32, data: &RData| {
-        let octets = data.to_bytes().expect("encoded");
+        let octets = octets(data);
         let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
         let kind = u16::from(data.record_type());
         let _ = writeln!(text, "{owner} {ttl} IN TYPE{kind} \\# {} {hex}", octets.len());
@@ -119,7 +128,7 @@ fn file(duty: &Duty) -> String {
     sets.sort_by_key(|((owner, kind), _)| (*owner != zone(), *kind != RecordType::SOA));
     for ((owner, _), (ttl, data, rrsigs)) in &sets {
         data.iter().for_each(|data| line(owner, *ttl, data));
-        rrsigs.iter().for_each(|rrsig| line(owner, *ttl, &RData::from(rrsig.clone())));
+        rrsigs.iter().for_each(|rrsig| line(owner, *ttl, &rrsig.clone().into_rdata()));
     }
     text
 }
@@ -202,7 +211,7 @@ fn bind_takes_the_zone_at_every_stage_of_a_roll() {
 
 /// Whether one DS leads to DNSKEY and one of its keys to the RRset (RFC 4035 §5).
 fn is_secure(trust: &[DS], keys: &(u32, Vec<RData>, Vec<RRSIG>), set: &(Name, (u32, Vec<RData>, Vec<RRSIG>))) -> bool {
-    let dnskeys: Vec<&DNSKEY> = keys.1.iter().filter_map(hickory_proto::rr::RecordData::try_borrow).collect();
+    let dnskeys: Vec<&DNSKEY> = keys.1.iter().filter_map(RecordData::try_borrow).collect();
     let verified = |key: &DNSKEY, owner: &Name, set: &(u32, Vec<RData>, Vec<RRSIG>)| {
         let mut data = set.1.clone();
         data.dedup();

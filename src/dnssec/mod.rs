@@ -117,6 +117,3 @@ impl Keyring {
 fn one((cds, cdnskey): (CDS, CDNSKEY)) -> (Vec<CDS>, Vec<CDNSKEY>) {
     (vec![cds], vec![cdnskey])
 }
-
-#[cfg(test)]
-mod tests;
