@@ -5,7 +5,7 @@
 //! combination of them must validate, for a validator that wants one path and for one that wants every algorithm.
 
 use anyfront::dnssec::life::{Lives, NewKey, Refusal, Step};
-use anyfront::dnssec::roles::Wanted;
+use anyfront::dnssec::roles::{Roles, Wanted};
 use anyfront::dnssec::timing::{DNSKEY_TTL, PROPAGATION, ZONE_TTL_MAX};
 use anyfront::moment::Dice;
 use hickory_proto::dnssec::Algorithm;
@@ -85,6 +85,8 @@ struct Node {
     lives: Lives,
     on_their_way: Vec<(Duration, Lives)>,
     ahead: Duration,
+    /// What it does until its clock or its folder says otherwise.
+    roles: Option<Roles>,
 }
 
 impl Node {
@@ -128,7 +130,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let node = |ahead| Node { lives: Lives::default(), on_their_way: Vec::new(), ahead };
+        let node = |ahead| Node { lives: Lives::default(), on_their_way: Vec::new(), ahead, roles: None };
         Self {
             dice: Dice::seeded(seed),
             now: START,
@@ -157,6 +159,7 @@ impl World {
             let node = &mut self.nodes[at];
             while node.on_their_way.first().is_some_and(|(when, _)| *when <= self.now) {
                 node.lives = node.on_their_way.remove(0).1;
+                node.roles = None;
             }
         }
         self.change_parent();
@@ -178,8 +181,13 @@ impl World {
         for server in &self.servers {
             is_new |= self.held.ds.insert(server.clone(), self.now + DS_TTL).is_none();
         }
-        for node in &self.nodes {
-            let roles = node.lives.roles(node.wall(self.now));
+        for node in &mut self.nodes {
+            let wall = node.wall(self.now);
+            let is_over = |roles: &Roles| roles.until.is_some_and(|until| until <= wall);
+            if node.roles.as_ref().is_none_or(is_over) {
+                node.roles = Some(node.lives.roles(wall));
+            }
+            let roles = node.roles.as_ref().expect("just looked up");
             let of = |who: &[usize]| who.iter().map(|at| key(&node.lives, *at)).collect::<Keys>();
             let signed_by = of(&roles.sign_keys);
             let keys = (of(&roles.published), signed_by.clone());
@@ -237,8 +245,12 @@ impl World {
         if !self.happens(12) {
             return;
         }
-        let tags: Vec<u16> = self.lives.all().iter().rev().take(3).map(|life| life.tag).collect();
-        let picked = tags.get((self.dice.roll() % 3) as usize).copied().unwrap_or(1);
+        let living = self.lives.living(self.now);
+        let picked = match self.dice.roll() % 8 {
+            0 => self.dice.roll() % (self.lives.all().len() as u64 + 1),
+            other => living.get(other as usize % 2).copied().unwrap_or_default() as u64,
+        };
+        let picked = self.lives.all().get(picked as usize).map_or(1, |life| life.tag);
         let has = |server: &Keys| server.iter().any(|key| key.0 == picked);
         let (seen, gone) = (self.servers.iter().all(has), !self.servers.iter().any(has));
         let step = match self.dice.roll() % 400 {
@@ -287,7 +299,7 @@ impl World {
 #[test]
 fn no_resolver_ever_holds_what_does_not_validate() {
     assert!(LATE + 2 * SKEW <= PROPAGATION, "nodes are within what is promised");
-    for seed in 1..=6 {
+    for seed in 1..=3 {
         println!("seed {seed}");
         let mut world = World::new(seed);
         while world.now < START + YEAR {
