@@ -5,17 +5,23 @@
 //! pointer, in counters and in bounded channels only.
 
 pub mod listen;
+mod doh;
 mod nat;
 mod ready;
 mod sockets;
 mod worker;
 
+use crate::acme;
+use crate::acme::schedule::Pace;
+use crate::acme::store::{Store, StoreError};
 use crate::control::{self, Control};
 use crate::counters::Counters;
+use crate::dns::prepare::{self, Answers, Challenges, Inputs, Preparer};
+use crate::dnssec::folder::KeyError;
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
 use crate::limits::EVENT_QUEUE_MAX;
-use crate::moment::{Clock, Dice, Moment};
+use crate::moment::{Clock, Dice, Moment, mix};
 use crate::names::Label;
 use crate::probe;
 use crate::reload;
@@ -112,11 +118,17 @@ pub enum StartError {
     /// The admin token cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The keys that sign the zone cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// A certificate or the fleet's secret cannot be used.
     #[error(transparent)]
     Papers(#[from] PapersError),
+    /// There is no place for certificates that are ordered.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// TLS without certificates.
-    #[error("{flag} {address} needs a certificate: give --tls-cert and --tls-key, or --tls-dir")]
+    #[error("{flag} {address} needs a certificate: give --tls-cert and --tls-key, or --tls-dir, or write [acme]")]
     NoCertificate {
         /// Which kind of listener.
         flag: &'static str,
@@ -216,6 +228,8 @@ impl Node {
         let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
         nat.follow(&published.load_full(), clock);
         let secret = Arc::clone(&papers.secret);
+        let challenges = Challenges::default();
+        let (preparer, answers) = first_answers(&options, (&secret, &challenges), &published, clock)?;
         let common = Common {
             clock,
             published: published.clone(),
@@ -225,12 +239,17 @@ impl Node {
             seed,
             secret,
             services,
+            answers,
         };
         let identity = papers.identity.clone();
 
+        let ordering = ordering(&options.state_dir, dns.first(), &common, &challenges);
         let desk = (drains, token, is_ready, reload.clone(), started);
+        let followers = (nat, preparer);
         let following = (options.config, asked, papers);
-        let runtime = common.start_control((control, facts), desk, (admin, nat), following, &control_ends)?;
+        let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
+        let ordered = acme::run(ordering, published.clone(), control_ends.clone());
+        common.watch(&runtime, "ordering certificates", Box::pin(ordered), control_ends.clone());
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -299,6 +318,22 @@ impl Node {
     }
 }
 
+/// What DNS answers at first, and who prepares what it answers next.
+fn first_answers(
+    options: &Options,
+    (secret, challenges): (&Arc<ArcSwap<Secret>>, &Challenges),
+    published: &Published,
+    clock: Clock,
+) -> Result<(Preparer, Answers), StartError> {
+    let (answers, challenges) = (Answers::default(), Arc::clone(challenges));
+    let inputs = Inputs { state_dir: options.state_dir.clone(), secret: Arc::clone(secret), challenges };
+    let mut preparer = Preparer::new(inputs);
+    if let Some(prepared) = preparer.prepare(&published.load(), clock.now(), clock.wall())? {
+        answers.store(prepared.map(Arc::new));
+    }
+    Ok((preparer, answers))
+}
+
 fn read_topology(path: &Path) -> Result<Topology, StartError> {
     let source = std::fs::read_to_string(path).map_err(|source| StartError::Read { path: path.to_owned(), source })?;
     let checked = check(&source, path).map_err(|mistakes| StartError::Config(Box::new(mistakes)))?;
@@ -338,16 +373,35 @@ fn answers_for_something(options: &Options, topology: &Topology) -> Result<(), S
 
 /// Certificates, keys and the fleet's secret.
 fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers, StartError> {
+    if topology.acme.is_some() {
+        Store::in_state(&options.state_dir).make_ready(clock.wall())?;
+    }
     let mut sources = Sources::default();
     let https = options.https.iter().map(|listen| ("--https", listen.address));
     let dot = options.dot.iter().map(|address| ("--dot", *address));
     if let Some((flag, address)) = https.chain(dot).next() {
-        sources = Sources { pairs: options.certificates.clone(), folders: options.certificate_folders.clone() };
-        if sources.are_none() {
+        sources = Sources {
+            pairs: options.certificates.clone(),
+            folders: options.certificate_folders.clone(),
+            ordered: Some(Store::in_state(&options.state_dir).certificate()),
+        };
+        if sources.are_only_ordered() && topology.acme.is_none() {
             return Err(StartError::NoCertificate { flag, address });
         }
     }
     Ok(Papers::read(sources, options.secret_file.clone(), topology, clock)?)
+}
+
+/// What ordering certificates needs.
+fn ordering(state_dir: &Path, dns: Option<&SocketAddr>, common: &Common, challenges: &acme::Challenges) -> acme::Parts {
+    acme::Parts {
+        store: Store::in_state(state_dir),
+        challenges: Arc::clone(challenges),
+        dns: dns.copied(),
+        pace: Pace::DEFAULT,
+        clock: common.clock,
+        seed: mix(common.seed),
+    }
 }
 
 /// What every part of the node gets.
@@ -360,6 +414,7 @@ struct Common {
     seed: u64,
     secret: Arc<ArcSwap<Secret>>,
     services: Arc<ArcSwap<Services>>,
+    answers: Answers,
 }
 
 /// What the admin address gets besides.
@@ -370,7 +425,7 @@ impl Common {
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
         (drains, token, ready, reload, started): Desk,
-        (admin, nat): (Vec<TcpListener>, nat::Keeper),
+        (admin, (nat, preparer)): (Vec<TcpListener>, (nat::Keeper, Preparer)),
         (config, asked, papers): (PathBuf, mpsc::Receiver<()>, Papers),
         ending: &watch::Receiver<bool>,
     ) -> Result<Runtime, StartError> {
@@ -404,6 +459,8 @@ impl Common {
         let dice = Dice::seeded(self.seed);
         spawn("probing", Box::pin(probe::run(published.clone(), events.clone(), clock, dice, ends())));
         spawn("the resolver", Box::pin(resolve::run(published.clone(), events.clone(), clock, ends())));
+        let answers = Arc::clone(&self.answers);
+        spawn("DNS", Box::pin(prepare::run(preparer, published.clone(), answers, clock, ends())));
         spawn("the NAT addresses", Box::pin(nat.run(published.clone(), clock, ends())));
         let others = Arc::<Notify>::default();
         let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&others), ends());
