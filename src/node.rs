@@ -13,6 +13,8 @@ mod worker;
 
 use crate::control::{self, Control};
 use crate::counters::Counters;
+use crate::dns::prepare::{self, Answers, Challenges, Inputs, Preparer};
+use crate::dnssec::folder::KeyError;
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
 use crate::limits::EVENT_QUEUE_MAX;
@@ -113,6 +115,9 @@ pub enum StartError {
     /// The admin token cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The keys that sign the zone cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// A certificate or the fleet's secret cannot be used.
     #[error(transparent)]
     Papers(#[from] PapersError),
@@ -217,6 +222,7 @@ impl Node {
         let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
         nat.follow(&published.load_full(), clock);
         let secret = Arc::clone(&papers.secret);
+        let (preparer, answers) = first_answers(&options, &secret, &published, clock)?;
         let common = Common {
             clock,
             published: published.clone(),
@@ -226,12 +232,14 @@ impl Node {
             seed,
             secret,
             services,
+            answers,
         };
         let identity = papers.identity.clone();
 
         let desk = (drains, token, is_ready, reload.clone(), started);
+        let followers = (nat, preparer);
         let following = (options.config, asked, papers);
-        let runtime = common.start_control((control, facts), desk, (admin, nat), following, &control_ends)?;
+        let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -300,6 +308,22 @@ impl Node {
     }
 }
 
+/// What DNS answers at first, and who prepares what it answers next.
+fn first_answers(
+    options: &Options,
+    secret: &Arc<ArcSwap<Secret>>,
+    published: &Published,
+    clock: Clock,
+) -> Result<(Preparer, Answers), StartError> {
+    let (answers, challenges) = (Answers::default(), Challenges::default());
+    let inputs = Inputs { state_dir: options.state_dir.clone(), secret: Arc::clone(secret), challenges };
+    let mut preparer = Preparer::new(inputs);
+    if let Some(prepared) = preparer.prepare(&published.load(), clock.now(), clock.wall())? {
+        answers.store(prepared.map(Arc::new));
+    }
+    Ok((preparer, answers))
+}
+
 fn read_topology(path: &Path) -> Result<Topology, StartError> {
     let source = std::fs::read_to_string(path).map_err(|source| StartError::Read { path: path.to_owned(), source })?;
     let checked = check(&source, path).map_err(|mistakes| StartError::Config(Box::new(mistakes)))?;
@@ -361,6 +385,7 @@ struct Common {
     seed: u64,
     secret: Arc<ArcSwap<Secret>>,
     services: Arc<ArcSwap<Services>>,
+    answers: Answers,
 }
 
 /// What the admin address gets besides.
@@ -371,7 +396,7 @@ impl Common {
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
         (drains, token, ready, reload, started): Desk,
-        (admin, nat): (Vec<TcpListener>, nat::Keeper),
+        (admin, (nat, preparer)): (Vec<TcpListener>, (nat::Keeper, Preparer)),
         (config, asked, papers): (PathBuf, mpsc::Receiver<()>, Papers),
         ending: &watch::Receiver<bool>,
     ) -> Result<Runtime, StartError> {
@@ -405,6 +430,8 @@ impl Common {
         let dice = Dice::seeded(self.seed);
         spawn("probing", Box::pin(probe::run(published.clone(), events.clone(), clock, dice, ends())));
         spawn("the resolver", Box::pin(resolve::run(published.clone(), events.clone(), clock, ends())));
+        let answers = Arc::clone(&self.answers);
+        spawn("DNS", Box::pin(prepare::run(preparer, published.clone(), answers, clock, ends())));
         spawn("the NAT addresses", Box::pin(nat.run(published.clone(), clock, ends())));
         let others = Arc::<Notify>::default();
         let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&others), ends());

@@ -2,7 +2,8 @@
 //!
 //! Which requests come here is not decided here, nor where they may come from.
 
-use super::responder::{Outcome, Responder, Transport};
+use super::asker::Transport;
+use super::responder::{Outcome, Responder};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hickory_proto::op::{Message, ResponseCode};
@@ -83,7 +84,7 @@ pub fn answer(
         _ => return Err(Refusal::Method),
     };
     let mut message = Vec::new();
-    if responder.answer(Transport::Doh, ends.0, ends.1, question, &mut message) == Outcome::Silence {
+    if responder.answer(Transport::Doh, ends, question, &mut message) == Outcome::Silence {
         return Err(Refusal::NotDns);
     }
     let max_age = Message::from_vec(&message).ok().and_then(|message| max_age(&message));

@@ -11,6 +11,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use zeroize::Zeroizing;
 
 /// The name of the file with the steps.
@@ -324,4 +325,10 @@ fn private(path: &Path, file: &File, wanted: u32) -> Result<(), KeyError> {
 fn failed(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> KeyError {
     let path = path.to_owned();
     move |source| KeyError::File { path, doing, source }
+}
+
+/// When a file in `folder` was last made, replaced or removed; `None` if it cannot be looked at.
+#[must_use]
+pub fn written(folder: &Path) -> Option<SystemTime> {
+    std::fs::metadata(folder).and_then(|about| about.modified()).ok()
 }
