@@ -113,6 +113,7 @@ const MACHINES: &[&str] = &[
     "src/names.rs",
     "src/nat/",
     "src/probe/flow.rs",
+    "src/probe/rounds.rs",
     "src/probe/schedule.rs",
     "src/secret.rs",
     "src/sse.rs",
