@@ -8,6 +8,7 @@ pub mod listen;
 mod doh;
 mod nat;
 mod ready;
+mod site;
 mod sockets;
 mod worker;
 
@@ -240,6 +241,7 @@ impl Node {
             secret,
             services,
             answers,
+            ready: is_ready.clone(),
         };
         let identity = papers.identity.clone();
 
@@ -415,6 +417,7 @@ struct Common {
     secret: Arc<ArcSwap<Secret>>,
     services: Arc<ArcSwap<Services>>,
     answers: Answers,
+    ready: watch::Receiver<bool>,
 }
 
 /// What the admin address gets besides.
@@ -458,6 +461,8 @@ impl Common {
         spawn("control", Box::pin(control::run(control, facts, published.clone(), clock, ends())));
         let dice = Dice::seeded(self.seed);
         spawn("probing", Box::pin(probe::run(published.clone(), events.clone(), clock, dice, ends())));
+        let dice = Dice::seeded(mix(self.seed));
+        spawn("asking sites", Box::pin(probe::sites::run(published.clone(), events.clone(), clock, dice, ends())));
         spawn("the resolver", Box::pin(resolve::run(published.clone(), events.clone(), clock, ends())));
         let answers = Arc::clone(&self.answers);
         spawn("DNS", Box::pin(prepare::run(preparer, published.clone(), answers, clock, ends())));

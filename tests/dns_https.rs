@@ -6,13 +6,14 @@
 mod front;
 #[path = "common/tls.rs"]
 mod tls;
-#[path = "common/zone.rs"]
-mod zone;
+#[path = "common/authority.rs"]
+mod authority;
 
 use anyfront::limits::{DNS_MESSAGE_BYTES_MAX, SERVICE_BODY_TIMEOUT};
 use anyfront::moment::{Clock, Moment};
 use anyfront::node::{Node, Options};
 use anyfront::tls::ALPN_HTTP2;
+use authority::{ZONE, any, file_at, options, question};
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -30,7 +31,6 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tls::{BOUND, client, until};
 use tokio_rustls::TlsConnector;
-use zone::{ZONE, any, file_at, options, question};
 
 const NS: &str = "ns1.gw.test";
 
@@ -163,6 +163,23 @@ fn a_question_is_asked_with_get_and_with_post_and_a_connection_goes_on() {
     assert!(told.head.contains(&format!("content-length: {length}\r\n")), "as with GET: {told:?}");
     say(&mut stream, NS, "POST /dns-query", "content-type: Application/DNS-Message\r\n", &question(1, "x.test"))
         .answers(1);
+}
+
+#[test]
+fn an_answer_is_kept_as_long_as_it_may_be_believed_and_by_nobody_else() {
+    let stand = Stand::start();
+    let told = |name: &str| {
+        let told = stand.get(&question(1, name));
+        let kept = told.head.lines().find_map(|line| line.strip_prefix("cache-control: ")).map(str::to_owned);
+        (told.body[3] & 0xF, u16::from_be_bytes([told.body[6], told.body[7]]), kept.expect("it is said"))
+    };
+    // Until answers are prepared nothing is known.
+    until("there are answers", || told("app.gw.test").1 == 1);
+    let (code, _, kept) = told("app.gw.test");
+    let age: u32 = kept.strip_prefix("private, max-age=").and_then(|age| age.parse().ok()).expect(&kept);
+    assert!(code == 0 && (20..=60).contains(&age), "a minute at most: {kept}");
+    assert_eq!(told("nothing.gw.test"), (3, 0, "private, max-age=60".to_owned()), "as SOA says");
+    assert_eq!(told("other.test"), (5, 0, "no-store".to_owned()));
 }
 
 #[test]
