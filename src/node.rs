@@ -203,15 +203,11 @@ impl Node {
         let here = site(&topology, options.site.as_ref())?;
         let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())?;
         let drains = Drains::open(&options.state_dir, clock.wall())?;
-        let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
-        if let Some(open) = options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
-            return Err(StartError::OpenAdmin(*open));
-        }
+        let token = admin_token(&options)?;
         answers_for_something(&options, &topology)?;
         let papers = papers(&options, &topology, clock)?;
         let Sockets { http, https, dns, dot, workers, admin } = Sockets::bind(&options)?;
         let admin_addresses = admin.iter().map(local).collect();
-
         let started = clock.now();
         let mut control = Control::new(started, Arc::new(topology), Arc::new(locator), here, drains.overrides());
         control.apply(started, control::Event::Certified { certificates: papers.report() });
@@ -244,7 +240,6 @@ impl Node {
             ready: is_ready.clone(),
         };
         let identity = papers.identity.clone();
-
         let ordering = ordering(&options.state_dir, dns.first(), &common, &challenges);
         let desk = (drains, token, is_ready, reload.clone(), started);
         let followers = (nat, preparer);
@@ -353,6 +348,15 @@ fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError>
         (Some(wanted), sites) => sites.iter().find(|site| site.name == *wanted).cloned().ok_or_else(|| {
             StartError::Site(format!("--site {wanted}: the file has no such [[site]]; it has {}", names()))
         }),
+    }
+}
+
+/// What admin requests must carry; without it, nobody from elsewhere may ask.
+fn admin_token(options: &Options) -> Result<Option<Token>, StartError> {
+    let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
+    match options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
+        Some(open) => Err(StartError::OpenAdmin(*open)),
+        None => Ok(token),
     }
 }
 

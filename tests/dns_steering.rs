@@ -1,5 +1,7 @@
 //! Who gets which answer by DNS, for how many of his neighbours it holds (RFC 7871), and for how long.
 
+#![allow(clippy::panic, reason = "a test that cannot go on says why")]
+
 mod common;
 
 use anyfront::dns::asker::{Asker, Transport};

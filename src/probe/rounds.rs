@@ -42,7 +42,7 @@ impl Rounds {
         let mut old = std::mem::take(&mut self.rounds);
         for (site, pace) in sites {
             let known = old.iter().position(|round| round.site == site).map(|at| old.swap_remove(at));
-            let mut round = known.unwrap_or_else(|| Round { site, pace, asked: None, next: now, is_waiting: false });
+            let mut round = known.unwrap_or(Round { site, pace, asked: None, next: now, is_waiting: false });
             if round.pace != pace {
                 round.pace = pace;
                 round.next = round.asked.map_or(now, |asked| (asked + interval(pace)).max(now)).min(round.next);
