@@ -175,7 +175,7 @@ pub const DNS_SIGNATURES_BURST: Duration = Duration::from_millis(100);
 /// Answers of so long a time at once, for each source and kind: caches empty together.
 pub const DNS_LIMIT_BURST: Duration = Duration::from_secs(1);
 /// Sources and kinds of answers that one worker counts, a power of two: 192 KiB, which stays in a core's cache. Those who ask
-/// most are remembered; a flood past the limit from more of them at once would be 1.6 million datagrams a second.
+/// most are remembered, and so many floods past the limit at once would be 1.6 million datagrams a second.
 pub const DNS_LIMIT_BUCKETS: usize = 8_192;
 
 /// What a probe reads of an answer, octets.
@@ -232,5 +232,7 @@ pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(10);
 pub const TRUST_FILE_BYTES_MAX: u64 = 4 << 20;
 /// Largest file with what a probe says in `Authorization`, octets: as long as a header line may be.
 pub const AUTHORIZATION_FILE_BYTES_MAX: u64 = 8 << 10;
+/// What is read of one answer of an ACME directory, octets: the longest chains take 16 KiB.
+pub const ACME_ANSWER_BYTES_MAX: usize = 256 << 10;
 /// Largest country or city database, octets. The largest city databases take 150 MiB.
 pub const GEO_DATABASE_BYTES_MAX: u64 = 1 << 30;

@@ -12,6 +12,9 @@ mod site;
 mod sockets;
 mod worker;
 
+use crate::acme;
+use crate::acme::schedule::Pace;
+use crate::acme::store::{Store, StoreError};
 use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::dns::prepare::{self, Answers, Challenges, Inputs, Preparer};
@@ -122,8 +125,11 @@ pub enum StartError {
     /// A certificate or the fleet's secret cannot be used.
     #[error(transparent)]
     Papers(#[from] PapersError),
+    /// There is no place for certificates that are ordered.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// TLS without certificates.
-    #[error("{flag} {address} needs a certificate: give --tls-cert and --tls-key, or --tls-dir")]
+    #[error("{flag} {address} needs a certificate: give --tls-cert and --tls-key, or --tls-dir, or write [acme]")]
     NoCertificate {
         /// Which kind of listener.
         flag: &'static str,
@@ -223,7 +229,8 @@ impl Node {
         let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
         nat.follow(&published.load_full(), clock);
         let secret = Arc::clone(&papers.secret);
-        let (preparer, answers) = first_answers(&options, &secret, &published, clock)?;
+        let challenges = Challenges::default();
+        let (preparer, answers) = first_answers(&options, (&secret, &challenges), &published, clock)?;
         let common = Common {
             clock,
             published: published.clone(),
@@ -238,10 +245,13 @@ impl Node {
         };
         let identity = papers.identity.clone();
 
+        let ordering = ordering(&options.state_dir, dns.first(), &common, &challenges);
         let desk = (drains, token, is_ready, reload.clone(), started);
         let followers = (nat, preparer);
         let following = (options.config, asked, papers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
+        let ordered = acme::run(ordering, published.clone(), control_ends.clone());
+        common.watch(&runtime, "ordering certificates", Box::pin(ordered), control_ends.clone());
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -313,11 +323,11 @@ impl Node {
 /// What DNS answers at first, and who prepares what it answers next.
 fn first_answers(
     options: &Options,
-    secret: &Arc<ArcSwap<Secret>>,
+    (secret, challenges): (&Arc<ArcSwap<Secret>>, &Challenges),
     published: &Published,
     clock: Clock,
 ) -> Result<(Preparer, Answers), StartError> {
-    let (answers, challenges) = (Answers::default(), Challenges::default());
+    let (answers, challenges) = (Answers::default(), Arc::clone(challenges));
     let inputs = Inputs { state_dir: options.state_dir.clone(), secret: Arc::clone(secret), challenges };
     let mut preparer = Preparer::new(inputs);
     if let Some(prepared) = preparer.prepare(&published.load(), clock.now(), clock.wall())? {
@@ -365,16 +375,35 @@ fn answers_for_something(options: &Options, topology: &Topology) -> Result<(), S
 
 /// Certificates, keys and the fleet's secret.
 fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers, StartError> {
+    if topology.acme.is_some() {
+        Store::in_state(&options.state_dir).make_ready(clock.wall())?;
+    }
     let mut sources = Sources::default();
     let https = options.https.iter().map(|listen| ("--https", listen.address));
     let dot = options.dot.iter().map(|address| ("--dot", *address));
     if let Some((flag, address)) = https.chain(dot).next() {
-        sources = Sources { pairs: options.certificates.clone(), folders: options.certificate_folders.clone() };
-        if sources.are_none() {
+        sources = Sources {
+            pairs: options.certificates.clone(),
+            folders: options.certificate_folders.clone(),
+            ordered: Some(Store::in_state(&options.state_dir).certificate()),
+        };
+        if sources.are_only_ordered() && topology.acme.is_none() {
             return Err(StartError::NoCertificate { flag, address });
         }
     }
     Ok(Papers::read(sources, options.secret_file.clone(), topology, clock)?)
+}
+
+/// What ordering certificates needs.
+fn ordering(state_dir: &Path, dns: Option<&SocketAddr>, common: &Common, challenges: &acme::Challenges) -> acme::Parts {
+    acme::Parts {
+        store: Store::in_state(state_dir),
+        challenges: Arc::clone(challenges),
+        dns: dns.copied(),
+        pace: Pace::DEFAULT,
+        clock: common.clock,
+        seed: mix(common.seed),
+    }
 }
 
 /// What every part of the node gets.

@@ -103,7 +103,7 @@ pub enum Answer {
 }
 
 /// Certificates by ACME (RFC 8555), proven by DNS-01 in the zone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acme {
     /// The URL of the authority's directory; `https`.
     pub directory: Arc<str>,
@@ -120,7 +120,7 @@ pub struct Acme {
 }
 
 /// An account that an ACME authority knows already (RFC 8555 §7.3.4).
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ExternalAccount {
     /// Its id, as the authority gave it.
     pub id: Arc<str>,
