@@ -6,14 +6,13 @@
 mod front;
 #[path = "common/tls.rs"]
 mod tls;
-#[path = "common/authority.rs"]
-mod authority;
+#[path = "common/zone.rs"]
+mod zone;
 
 use anyfront::limits::{DNS_MESSAGE_BYTES_MAX, SERVICE_BODY_TIMEOUT};
 use anyfront::moment::{Clock, Moment};
 use anyfront::node::{Node, Options};
 use anyfront::tls::ALPN_HTTP2;
-use authority::{ZONE, any, file_at, options, question};
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -31,6 +30,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tls::{BOUND, client, until};
 use tokio_rustls::TlsConnector;
+use zone::{ZONE, any, file_at, options, question};
 
 const NS: &str = "ns1.gw.test";
 

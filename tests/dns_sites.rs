@@ -2,14 +2,13 @@
 
 #![allow(clippy::panic, reason = "this is how a test fails")]
 
-#[path = "common/authority.rs"]
-mod authority;
+#[path = "common/zone.rs"]
+mod zone;
 #[path = "common/tls.rs"]
 mod tls;
 
 use anyfront::names::Label;
 use anyfront::node::{Node, Options};
-use authority::question;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -17,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tls::{Authority, BOUND, client, put_pair, until};
+use zone::question;
 
 /// Who stands where: all in 127/8, which is this machine.
 const NAMES: [&str; 4] = ["ams", "bom", "cdg", "del"];
@@ -61,7 +61,7 @@ impl Fleet {
              [[region.endpoint]]\nurl = \"http://127.0.0.1:9\"\n\
              {}{}{also}",
             tls::hostname("app.gw.test", ""),
-            authority::ZONE
+            zone::ZONE
         );
         std::fs::write(self.folder.path().join("regions.toml"), text).expect("written");
     }
@@ -76,7 +76,7 @@ impl Fleet {
             https: vec![SocketAddr::from((address(at), self.ports[at])).into()],
             dns: vec![any],
             dot: Vec::new(),
-            admin: vec![authority::any()],
+            admin: vec![zone::any()],
             state_dir: path(NAMES[at]),
             workers: 1,
             certificates: Vec::new(),

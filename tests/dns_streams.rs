@@ -4,8 +4,8 @@
 
 #[path = "common/tls.rs"]
 mod tls;
-#[path = "common/authority.rs"]
-mod authority;
+#[path = "common/zone.rs"]
+mod zone;
 
 use anyfront::counters::StreamCounters;
 use anyfront::limits::{
@@ -14,7 +14,6 @@ use anyfront::limits::{
 use anyfront::moment::{Clock, Moment};
 use anyfront::node::{Node, Options, StartError};
 use anyfront::tls::{ALPN_DNS, ALPN_HTTP2};
-use authority::{ZONE, any, file, options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConnection, StreamOwned};
@@ -27,6 +26,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tempfile::TempDir;
 use tls::{BOUND, client, until};
+use zone::{ZONE, any, file, options};
 
 /// A node that answers DNS in every way.
 struct Stand {
@@ -95,7 +95,7 @@ fn connect_from(source: [u8; 4], to: SocketAddr) -> TcpStream {
 
 /// A question for a name that is in no zone of ours, and so much filling behind it, with its length before it.
 fn question(id: u16, filling: usize) -> Vec<u8> {
-    let mut message = authority::question(id, "other.test");
+    let mut message = zone::question(id, "other.test");
     message.resize(message.len() + filling, 0);
     framed(&message)
 }
@@ -393,7 +393,7 @@ fn a_zone_that_is_gone_from_the_file_is_refused_and_comes_back() {
     ask(&mut stream, 1).expect("an answer");
     change("");
     // A name that was in it.
-    let lost = framed(&authority::question(2, "app.gw.test"));
+    let lost = framed(&zone::question(2, "app.gw.test"));
     until("it is refused", || {
         stream.write_all(&lost).expect("sent");
         answer(&mut stream).expect("an answer") == (2, 5)
