@@ -139,9 +139,74 @@ impl RecentRequests {
     }
 }
 
+/// Kinds of DNS answers that are counted apart: by response code, and what is not answered.
+pub const DNS_OUTCOMES: usize = 10;
+/// Ways by which DNS questions come.
+pub const DNS_TRANSPORTS: usize = 4;
+
+/// DNS, over all ways.
+#[derive(Debug, Default)]
+pub struct DnsCounters {
+    /// Questions, by how they came and what became of them.
+    pub outcomes: [[AtomicU64; DNS_OUTCOMES]; DNS_TRANSPORTS],
+    /// Answers from prepared octets.
+    pub prepared: AtomicU64,
+    /// Answers that were too long for a datagram.
+    pub truncated: AtomicU64,
+    /// Answers over UDP withheld because their source asks too often: told to come by TCP.
+    pub slipped: AtomicU64,
+    /// The same, and not told anything.
+    pub dropped: AtomicU64,
+    /// Datagrams from where no resolver asks.
+    pub implausible: AtomicU64,
+    /// Signatures made for names that do not exist.
+    pub signatures: AtomicU64,
+    /// Such denials given as they were signed before, because signing had taken its share of time.
+    pub unsigned: AtomicU64,
+    /// Questions with a client subnet.
+    pub subnets: AtomicU64,
+    /// From the arrival of questions over UDP to the departure of their answers.
+    pub elapsed: Elapsed,
+}
+
+/// Times of answers, in buckets.
+#[derive(Debug, Default)]
+pub struct Elapsed {
+    /// How many took at most as long as the bucket at the same place of [`Elapsed::BOUNDS`], and longer than the one before;
+    /// the last took longer than all.
+    pub buckets: [AtomicU64; Elapsed::BOUNDS.len() + 1],
+    /// All of them together, nanoseconds.
+    pub nanos: AtomicU64,
+}
+
+impl Elapsed {
+    /// Upper ends of the buckets.
+    pub const BOUNDS: [Duration; 9] = [
+        Duration::from_micros(5),
+        Duration::from_micros(10),
+        Duration::from_micros(25),
+        Duration::from_micros(50),
+        Duration::from_micros(100),
+        Duration::from_micros(250),
+        Duration::from_millis(1),
+        Duration::from_millis(10),
+        Duration::from_millis(100),
+    ];
+
+    /// Adds `count` that took `each`.
+    pub fn add(&self, each: Duration, count: u64) {
+        let bucket = Self::BOUNDS.iter().position(|bound| each <= *bound).unwrap_or(Self::BOUNDS.len());
+        self.buckets[bucket].fetch_add(count, Relaxed);
+        let nanos = u64::try_from(each.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.fetch_add(nanos.saturating_mul(count), Relaxed);
+    }
+}
+
 /// What one worker of the data plane counts.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
+    /// DNS, over all ways.
+    pub dns: DnsCounters,
     /// What its doors have counted.
     pub door: DoorCounters,
     /// DNS over TCP.

@@ -7,6 +7,7 @@ pub mod shutdown;
 pub mod limits;
 pub mod secret;
 pub mod names;
+pub mod dnssec;
 pub mod sse;
 pub mod geo;
 pub mod topology;

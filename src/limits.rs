@@ -157,11 +157,22 @@ pub const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
 
 /// Longest answer over UDP, octets: fits every path without fragments (RFC 9715, DNS flag day 2020).
 pub const DNS_UDP_RESPONSE_BYTES_MAX: usize = 1_232;
+/// Longest question over UDP that is read, octets: resolvers' are below 300, padded ones a little longer.
+pub const DNS_UDP_QUESTION_BYTES_MAX: usize = 2_048;
+/// Datagrams taken and answered at once by one worker.
+pub const DNS_UDP_BATCH_MAX: usize = 64;
 /// Addresses of one family in one answer that steering made. Eight of both with their signatures fit a datagram.
 pub const DNS_ADDRESSES_MAX: usize = 8;
 /// Signatures a second that one worker makes for names that do not exist, 40 µs each: a tenth of a core. Beyond it the
 /// denial is one that was signed before.
 pub const DNS_SIGNATURES_PER_SECOND: u32 = 2_000;
+/// Signatures of so long a time at once: what comes in one batch of datagrams is answered alike.
+pub const DNS_SIGNATURES_BURST: Duration = Duration::from_millis(100);
+/// Answers of so long a time at once, for each source and kind: caches empty together.
+pub const DNS_LIMIT_BURST: Duration = Duration::from_secs(1);
+/// Sources and kinds of answers that one worker counts, a power of two: 192 KiB, which stays in a core's cache. Those who ask
+/// most are remembered; a flood past the limit from more of them at once would be 1.6 million datagrams a second.
+pub const DNS_LIMIT_BUCKETS: usize = 8_192;
 
 /// What a probe reads of an answer, octets.
 pub const PROBE_BODY_BYTES_MAX: usize = 64 << 10;

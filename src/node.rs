@@ -15,6 +15,8 @@ use crate::acme::schedule::Pace;
 use crate::acme::store::{Store, StoreError};
 use crate::control::{self, Control};
 use crate::counters::Counters;
+use crate::dns::prepare::{self, Answers, Challenges, Inputs, Preparer};
+use crate::dnssec::folder::KeyError;
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
 use crate::limits::EVENT_QUEUE_MAX;
@@ -115,6 +117,9 @@ pub enum StartError {
     /// The admin token cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The keys that sign the zone cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// A certificate or the fleet's secret cannot be used.
     #[error(transparent)]
     Papers(#[from] PapersError),
@@ -196,10 +201,7 @@ impl Node {
         let here = site(&topology, options.site.as_ref())?;
         let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())?;
         let drains = Drains::open(&options.state_dir, clock.wall())?;
-        let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
-        if let Some(open) = options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
-            return Err(StartError::OpenAdmin(*open));
-        }
+        let token = token(&options)?;
         answers_for_something(&options, &topology)?;
         let papers = papers(&options, &topology, clock)?;
         let Sockets { http, https, dns, dot, workers, admin } = Sockets::bind(&options)?;
@@ -222,6 +224,7 @@ impl Node {
         let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
         nat.follow(&published.load_full(), clock);
         let secret = Arc::clone(&papers.secret);
+        let (preparer, answers, challenges) = first_answers(&options, &secret, &published, clock)?;
         let common = Common {
             clock,
             published: published.clone(),
@@ -231,15 +234,16 @@ impl Node {
             seed,
             secret,
             services,
+            answers,
+            reread: Arc::default(),
         };
         let identity = papers.identity.clone();
 
-        let ordering = ordering(&options.state_dir, dns.first(), &common, &acme::Challenges::default());
         let desk = (drains, token, is_ready, reload.clone(), started);
+        let followers = (nat, preparer);
         let following = (options.config, asked, papers);
-        let runtime = common.start_control((control, facts), desk, (admin, nat), following, &control_ends)?;
-        let ordered = acme::run(ordering, published.clone(), control_ends.clone());
-        common.watch(&runtime, "ordering certificates", Box::pin(ordered), control_ends.clone());
+        let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
+        common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -308,6 +312,23 @@ impl Node {
     }
 }
 
+/// What DNS answers at first, and who prepares what it answers next.
+fn first_answers(
+    options: &Options,
+    secret: &Arc<ArcSwap<Secret>>,
+    published: &Published,
+    clock: Clock,
+) -> Result<(Preparer, Answers, Challenges), StartError> {
+    let (answers, challenges) = (Answers::default(), Challenges::default());
+    let shown = Arc::clone(&challenges);
+    let inputs = Inputs { state_dir: options.state_dir.clone(), secret: Arc::clone(secret), challenges };
+    let mut preparer = Preparer::new(inputs);
+    if let Some(prepared) = preparer.prepare(&published.load(), clock.now(), clock.wall())? {
+        answers.store(prepared.map(Arc::new));
+    }
+    Ok((preparer, answers, shown))
+}
+
 fn read_topology(path: &Path) -> Result<Topology, StartError> {
     let source = std::fs::read_to_string(path).map_err(|source| StartError::Read { path: path.to_owned(), source })?;
     let checked = check(&source, path).map_err(|mistakes| StartError::Config(Box::new(mistakes)))?;
@@ -345,6 +366,15 @@ fn answers_for_something(options: &Options, topology: &Topology) -> Result<(), S
     Ok(())
 }
 
+/// What admin requests must carry; they must carry something if others could make them.
+fn token(options: &Options) -> Result<Option<Token>, StartError> {
+    let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
+    match options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
+        Some(open) => Err(StartError::OpenAdmin(*open)),
+        None => Ok(token),
+    }
+}
+
 /// Certificates, keys and the fleet's secret.
 fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers, StartError> {
     if topology.acme.is_some() {
@@ -366,18 +396,6 @@ fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers
     Ok(Papers::read(sources, options.secret_file.clone(), topology, clock)?)
 }
 
-/// What ordering certificates needs.
-fn ordering(state_dir: &Path, dns: Option<&SocketAddr>, common: &Common, challenges: &acme::Challenges) -> acme::Parts {
-    acme::Parts {
-        store: Store::in_state(state_dir),
-        challenges: Arc::clone(challenges),
-        dns: dns.copied(),
-        pace: Pace::DEFAULT,
-        clock: common.clock,
-        seed: mix(common.seed),
-    }
-}
-
 /// What every part of the node gets.
 struct Common {
     clock: Clock,
@@ -388,6 +406,9 @@ struct Common {
     seed: u64,
     secret: Arc<ArcSwap<Secret>>,
     services: Arc<ArcSwap<Services>>,
+    answers: Answers,
+    /// Has certificates and the secret read again.
+    reread: Arc<Notify>,
 }
 
 /// What the admin address gets besides.
@@ -398,7 +419,7 @@ impl Common {
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
         (drains, token, ready, reload, started): Desk,
-        (admin, nat): (Vec<TcpListener>, nat::Keeper),
+        (admin, (nat, preparer)): (Vec<TcpListener>, (nat::Keeper, Preparer)),
         (config, asked, papers): (PathBuf, mpsc::Receiver<()>, Papers),
         ending: &watch::Receiver<bool>,
     ) -> Result<Runtime, StartError> {
@@ -432,14 +453,36 @@ impl Common {
         let dice = Dice::seeded(self.seed);
         spawn("probing", Box::pin(probe::run(published.clone(), events.clone(), clock, dice, ends())));
         spawn("the resolver", Box::pin(resolve::run(published.clone(), events.clone(), clock, ends())));
+        let answers = Arc::clone(&self.answers);
+        spawn("DNS", Box::pin(prepare::run(preparer, published.clone(), answers, clock, ends())));
         spawn("the NAT addresses", Box::pin(nat.run(published.clone(), clock, ends())));
-        let others = Arc::<Notify>::default();
-        let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&others), ends());
+        let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&self.reread), ends());
         spawn("reload", Box::pin(following));
-        let following = reload::tls::run(papers, published.clone(), events.clone(), clock, others, ends());
+        let following =
+            reload::tls::run(papers, published.clone(), events.clone(), clock, Arc::clone(&self.reread), ends());
         spawn("certificates", Box::pin(following));
         spawn("the admin address", Box::pin(admin::run(admin, listeners, ends())));
         Ok(runtime)
+    }
+
+    fn start_ordering(
+        &self,
+        runtime: &Runtime,
+        (state_dir, dns): (&Path, Option<&SocketAddr>),
+        challenges: Challenges,
+        ending: &watch::Receiver<bool>,
+    ) {
+        let parts = acme::Parts {
+            store: Store::in_state(state_dir),
+            challenges,
+            dns: dns.copied(),
+            changed: Arc::clone(&self.reread),
+            pace: Pace::DEFAULT,
+            clock: self.clock,
+            seed: mix(self.seed),
+        };
+        let ordering = acme::run(parts, self.published.clone(), ending.clone());
+        self.watch(runtime, "ordering certificates", Box::pin(ordering), ending.clone());
     }
 
     /// Starts a task and notices when it ends too early.

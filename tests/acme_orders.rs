@@ -115,6 +115,7 @@ impl Stand {
             store: self.store(),
             challenges: self.dns.challenges.clone(),
             dns: Some(self.dns.address),
+            changed: Arc::default(),
             pace: PACE,
             clock: self.clock,
             seed: 7,

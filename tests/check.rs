@@ -7,8 +7,9 @@
 #![expect(clippy::panic, reason = "helpers of tests")]
 
 use anyfront::limits::{
-    CLASSES_MAX, ENDPOINTS_PER_REGION_MAX, GEO_PLACES_MAX, HOSTNAMES_MAX, LIST_MAX, MISTAKES_MAX, PRIVATE_LINKS_MAX,
-    REGIONS_MAX, SITES_MAX, TOPOLOGY_BYTES_MAX,
+    CERTIFICATE_NAMES_MAX, CLASSES_MAX, ENDPOINTS_PER_REGION_MAX, GEO_PLACES_MAX, HOSTNAMES_MAX, LIST_MAX,
+    MISTAKES_MAX, NAMESERVERS_MAX, NEGATIVE_TTL_MAX, PRIVATE_LINKS_MAX, REGIONS_MAX, SITES_MAX, TOPOLOGY_BYTES_MAX,
+    ZONE_RECORDS_MAX,
 };
 use anyfront::topology::check::{Checked, check};
 use anyfront::topology::mistake::{Gravity, Mistakes};
@@ -268,6 +269,20 @@ fn every_table_takes_what_it_may_and_not_one_more() {
     assert_edge(PRIVATE_LINKS_MAX, "private_link", |count| {
         whole("", &many(count, &|n| format!("[[private_link]]\nprovider=\"gcp\"\nid=\"{n}\"\n")))
     });
+    assert_edge(ZONE_RECORDS_MAX, "[[zone.record]]", |count| {
+        let records = many(count, &|n| format!("[[zone.record]]\nname=\"r{n}\"\ntype=\"TXT\"\nvalue=\"x\"\n"));
+        whole("(zone)", &records)
+    });
+    assert_edge(NAMESERVERS_MAX, "nameservers", |count| {
+        let names = many(count, &|n| format!("\"ns{n}.example.com\","));
+        whole("", &format!("[zone]\nnameservers=[{names}]\nhostmaster=\"a@z.example\"\n"))
+    });
+    assert_edge(CERTIFICATE_NAMES_MAX, "names", |count| {
+        let names = many(count, &|n| format!("\"n{n}.z.example\","));
+        whole("(zone)", &format!("[acme]\ndirectory=\"https://acme.example/\"\nnames=[{names}]\n"))
+    });
+    let negative = |most: u64| whole("", &format!("{ZONE}negative_ttl=\"{most}s\"\n"));
+    assert_edge(NEGATIVE_TTL_MAX.as_secs().try_into().expect("few"), "negative_ttl", |most| negative(most as u64));
     assert_edge(LIST_MAX, "trusted_proxies", |count| {
         let proxies = many(count, &|n| format!("\"10.{}.{}.0/24\",", n / 256, n % 256));
         whole("", &format!("[forward]\ntrusted_proxies=[{proxies}]\n"))
@@ -325,6 +340,8 @@ fn no_text_makes_check_panic() {
         "[a]\n".repeat(20_000),
         "= 1\n".repeat(20_000),
         "[[region]]\n".repeat(5_000),
+        "[[zone.record]]\n".repeat(5_000),
+        format!("{ZONE}[[zone.record]]\nname=\"a\\u0000\"\ntype=\"CAA\"\nvalue=\"0 a \\u0000\\\\1\"\n"),
     ];
     for text in texts {
         for source in [text.clone(), text.replace('\n', "\r\n"), whole("", &text)] {

@@ -82,6 +82,45 @@ fn the_fleet_in_this_repository_is_right() {
 }
 
 #[test]
+fn what_dns_answers_is_told() {
+    let addresses = FLEET.replacen("latitude = 51.5\n", "latitude = 51.5\naddresses = [\"192.0.2.10\"]\n", 1);
+    let regional = "answer = \"region\"\nttl = { max = \"30s\" }";
+    let with = addresses.replace("fallback = [\"yyz\"]", &format!("fallback = [\"yyz\"]\n{regional}"));
+    let with: String = with
+        .lines()
+        .map(|line| match line.strip_prefix("endpoints = ") {
+            Some(_) => format!("{line}\naddresses = [\"198.51.100.1\"]\n"),
+            None => format!("{line}\n"),
+        })
+        .collect();
+    let zone = "[zone]\nnameservers = [\"ns1.gateway.example\", \"ns2.example.com\"]\nhostmaster = \"dns.admin@gateway.example\"\n\
+         [[zone.record]]\nname = \"@\"\ntype = \"MX\"\nvalue = \"10 mx.example.com.\"\n\
+         [[zone.record]]\nname = \"www\"\ntype = \"CNAME\"\nvalue = \"us\"\n\
+         [zone.dnssec]\n[acme]\ndirectory = \"https://acme.example/directory\"\n";
+    let file = file(&format!("{with}{zone}"));
+    let text = output(&anyfront(&["check", path(&file)]));
+    for part in [
+        "answered    with its regions' own addresses, for 20 to 30 s",
+        "zone          gateway.example, signed with the keys in dnssec of the state directory",
+        "name servers  ns1.gateway.example (192.0.2.10), ns2.example.com\n",
+        "hostmaster    dns.admin@gateway.example",
+        "believed for  20 to 60 s; what does not exist for 60 s",
+        "besides       1 record, 1 name that has what another has",
+        "certificates  for gateway.example, *.gateway.example, from https://acme.example/directory",
+    ] {
+        assert!(text.contains(part), "{part:?} is missing in\n{text}");
+    }
+    let told: serde_json::Value =
+        serde_json::from_str(&output(&anyfront(&["check", path(&file), "--json"]))).expect("JSON");
+    assert_eq!(told["dns"]["nameservers"][0]["glue"], serde_json::json!(["192.0.2.10"]));
+    assert_eq!(told["dns"]["records"][0]["data"], "10 mx.example.com.");
+    assert_eq!(told["dns"]["aliases"][0]["target"], "us.gateway.example");
+    assert_eq!(told["acme"]["names"][1], "*.gateway.example");
+    let us = told["hostnames"].as_array().expect("a list").iter().find(|name| name["name"] == "us.gateway.example");
+    assert_eq!((&us.expect("there")["answer"], &us.expect("there")["ttl"]["max"]), (&"region".into(), &30.into()));
+}
+
+#[test]
 fn shares_are_told_where_steering_is_by_weight() {
     let weighted = FLEET.replace("fallback = [\"yyz\"]", "steering = \"weighted\"");
     let text = output(&anyfront(&["check", path(&file(&weighted))]));

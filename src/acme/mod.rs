@@ -1,7 +1,7 @@
 //! Certificates for names in our own zone, ordered by ACME (RFC 8555) and proven by DNS-01: no port, no file, no person.
 //!
 //! [`schedule`] says when, [`order`] does it, [`store`] keeps what comes; [`client`] is HTTP to the directory and [`look`] a
-//! question to our own DNS. What is kept is a file that TLS reads again when it changes, so a new certificate is shown to the
+//! question to our own DNS. What is kept is a file that TLS reads again when it is told, so a new certificate is shown to the
 //! next handshake and nobody notices. Nothing here is needed to start or to serve: the certificate that is there stays until
 //! its end, whatever happens to the directory.
 //!
@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Kept, Store};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// An order that has not come to an end after this never will: longer than both its waits together.
 pub const ORDER_MAX: Duration = Duration::from_secs(480);
@@ -46,6 +46,8 @@ pub struct Parts {
     /// One of our own DNS addresses, to see the challenges answered before the directory looks; `None`: this node answers
     /// none, so it can prove nothing.
     pub dns: Option<SocketAddr>,
+    /// Rung when another certificate is there.
+    pub changed: Arc<Notify>,
     /// How patient to be.
     pub pace: Pace,
     /// Time.
@@ -153,6 +155,7 @@ async fn attempt(
     let wall = parts.clock.wall();
     let next = match ordered {
         Ok(new) => {
+            parts.changed.notify_one();
             schedule.obtained(new.life, wall);
             let (until, renewed) = (rfc3339(new.life.not_after), rfc3339(schedule.renew_at()));
             tracing::info!(until, renewed, "a certificate came for {}", names(terms).join(", "));

@@ -1,5 +1,7 @@
 //! Proves a configuration and prints its meaning.
 
+mod dns;
+
 use super::plan;
 use crate::geo::place::{Coordinates, Country, Place};
 use crate::moment::Clock;
@@ -150,6 +152,10 @@ fn meaning_json(snapshot: &Snapshot, warnings: &Mistakes) -> Value {
             let from = cities.into_iter().map(|(city, order)| json!({ "city": city, "order": order }));
             told["from"] = from.collect();
         }
+        if topology.dns.is_some() && route.hostname.is_within(&topology.zone) {
+            told["answer"] = json!(route.answer);
+            told["ttl"] = dns::ttl_json(route.ttl);
+        }
         told
     });
     json!({
@@ -161,6 +167,8 @@ fn meaning_json(snapshot: &Snapshot, warnings: &Mistakes) -> Value {
         "sites": topology.sites.iter().map(|site| &site.name).collect::<Vec<_>>(),
         "regions": regions.collect::<Vec<_>>(),
         "hostnames": hostnames.collect::<Vec<_>>(),
+        "dns": dns::zone_json(topology),
+        "acme": dns::acme_json(topology),
         "warnings": warnings,
     })
 }
@@ -207,6 +215,14 @@ impl Page {
         let zone = format!("CODE.{}", topology.zone);
         let _ = write!(text, "\n  {} ", self.bold(&zone));
         self.wrap(&mut text, zone.chars().count() + 3, 4, &own);
+        let rows = dns::rows(topology);
+        if !rows.is_empty() {
+            let _ = writeln!(text, "\n{}", self.bold("DNS"));
+        }
+        for (label, words) in rows {
+            let _ = write!(text, "  {label:<14}");
+            self.wrap(&mut text, 16, 16, &words);
+        }
         text
     }
 
@@ -263,6 +279,10 @@ impl Page {
         }
         if view.all_down == "refuse" {
             let _ = writeln!(text, "    {:<12}refused with 503, not tried", "all down");
+        }
+        if let Some(answer) = dns::answer(&snapshot.topology, route) {
+            let _ = write!(text, "    {:<12}", "answered");
+            self.wrap(text, 16, 16, &answer);
         }
         if route.steering == Steering::Weighted {
             self.shares(text, snapshot, route);

@@ -55,7 +55,13 @@ impl Said<'_> {
 }
 
 /// Answers a question.
-pub fn answer(prepared: &Prepared, question: &Question<'_>, asker: &Asker, may_sign: &mut dyn FnMut() -> bool, out: &mut Vec<u8>) -> Rcode {
+pub fn answer(
+    prepared: &Prepared,
+    question: &Question<'_>,
+    asker: &Asker,
+    may_sign: &mut dyn FnMut() -> bool,
+    out: &mut Vec<u8>,
+) -> Rcode {
     let name = match question.name_bytes {
         0 => None,
         _ => Name::read(&mut BinDecoder::new(question.name())).ok(),
@@ -151,7 +157,8 @@ impl<'a> Asked<'a, '_> {
 
     /// The answer to a question about everything, or about what is only made for answers.
     fn about(&self, node: &'a Node) -> Option<Cow<'a, Rrset>> {
-        let first = node.sets.iter().chain(node.steered.iter().flat_map(|choice| choice.variants.iter().flatten())).next();
+        let first =
+            node.sets.iter().chain(node.steered.iter().flat_map(|choice| choice.variants.iter().flatten())).next();
         match self.kind {
             // RFC 8482: one set where it has to be signed (§4.1), and else one that is made up (§4.2).
             RecordType::ANY => first.map(|first| {
@@ -256,9 +263,20 @@ fn chaos<'a>(prepared: &Prepared, name: &Name, kind: u16) -> Said<'a> {
 }
 
 /// Puts what is said into octets that the asker takes.
-fn write(prepared: &Prepared, question: &Question<'_>, name: Option<&Name>, asker: &Asker, said: &Said<'_>, out: &mut Vec<u8>) {
+fn write(
+    prepared: &Prepared,
+    question: &Question<'_>,
+    name: Option<&Name>,
+    asker: &Asker,
+    said: &Said<'_>,
+    out: &mut Vec<u8>,
+) {
     let class = DNSClass::from(question.class);
-    let mut metadata = Metadata::new(u16::from_be_bytes([question.message[0], question.message[1]]), MessageType::Response, OpCode::Query);
+    let mut metadata = Metadata::new(
+        u16::from_be_bytes([question.message[0], question.message[1]]),
+        MessageType::Response,
+        OpCode::Query,
+    );
     metadata.authoritative = said.is_authoritative;
     metadata.recursion_desired = question.message[2] & 1 != 0;
     metadata.checking_disabled = question.message[3] & 0x10 != 0;

@@ -1,7 +1,7 @@
 //! Who asks, and how the question came.
 
 use super::question::Question;
-use crate::limits::{DNS_TCP_IDLE_MAX, DNS_UDP_RESPONSE_BYTES_MAX};
+use crate::limits::{DNS_STREAM_IDLE, DNS_UDP_RESPONSE_BYTES_MAX};
 use std::net::IpAddr;
 
 /// What every resolver takes over UDP, octets (RFC 1035 §4.2.1).
@@ -58,9 +58,9 @@ impl Asker {
     #[must_use]
     pub fn answer_bytes_max(&self, question: &Question<'_>) -> usize {
         match self.transport {
-            Transport::Udp => question
-                .edns
-                .map_or(PLAIN_BYTES_MAX, |edns| usize::from(edns.udp_bytes).clamp(PLAIN_BYTES_MAX, DNS_UDP_RESPONSE_BYTES_MAX)),
+            Transport::Udp => question.edns.map_or(PLAIN_BYTES_MAX, |edns| {
+                usize::from(edns.udp_bytes).clamp(PLAIN_BYTES_MAX, DNS_UDP_RESPONSE_BYTES_MAX)
+            }),
             _ => usize::from(u16::MAX),
         }
     }
@@ -68,7 +68,7 @@ impl Asker {
     /// How long a connection may be idle, in tenths of a second, as RFC 7828 says it; nothing for datagrams.
     #[must_use]
     pub fn keepalive(&self) -> Option<[u8; 2]> {
-        let tenths = u16::try_from(DNS_TCP_IDLE_MAX.as_millis() / 100).unwrap_or(u16::MAX);
+        let tenths = u16::try_from(DNS_STREAM_IDLE.as_millis() / 100).unwrap_or(u16::MAX);
         matches!(self.transport, Transport::Tcp | Transport::Dot).then(|| tenths.to_be_bytes())
     }
 }

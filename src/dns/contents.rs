@@ -182,6 +182,7 @@ impl Contents {
             }
         }
         contents.put_served(makings);
+        contents.put_empty_names();
         contents.put_aliases(zone);
         contents.put_empty_names();
         if !makings.keys.is_empty() {
@@ -290,7 +291,7 @@ impl Contents {
 
     fn put_aliases(&mut self, zone: &Zone) {
         for alias in &zone.aliases {
-            let Some(target) = self.nodes.get(&alias.target) else { continue };
+            let (Found::Node(target) | Found::Wildcard(_, target)) = self.find(&alias.target) else { continue };
             let shorter = |set: &Rrset| Rrset { ttl: set.ttl.min(alias.ttl), ..set.clone() };
             let is_its_own = |set: &&Rrset| !is_of_apex_alone(set.kind);
             let sets = target.sets.iter().filter(is_its_own).map(shorter).collect();
@@ -326,8 +327,12 @@ impl Contents {
             let kinds: Vec<Vec<RecordType>> = (0..variants).map(of_variant).chain([node.types()]).collect();
             node.denial = kinds.into_iter().filter_map(|kinds| minimal(name, kinds, negative_ttl, sign)).collect();
         }
-        let owners: Vec<(Name, Vec<RecordType>)> =
-            self.nodes.iter().map(|(name, node)| (name.clone(), node.types())).filter(|(_, kinds)| !kinds.is_empty()).collect();
+        let owners: Vec<(Name, Vec<RecordType>)> = self
+            .nodes
+            .iter()
+            .map(|(name, node)| (name.clone(), node.types()))
+            .filter(|(_, kinds)| !kinds.is_empty())
+            .collect();
         for (at, (owner, kinds)) in owners.iter().enumerate() {
             let next = owners[(at + 1) % owners.len()].0.clone();
             let set = denial(owner, next, kinds.iter().copied(), negative_ttl, sign);
@@ -380,7 +385,8 @@ fn address_record(address: IpAddr) -> RData {
 
 fn https_record(addresses: &[IpAddr]) -> RData {
     let mut params = vec![(SvcParamKey::Alpn, SvcParamValue::Alpn(Alpn(ALPN.map(str::to_owned).to_vec())))];
-    let v4: Vec<A> = addresses.iter().filter_map(|a| if let IpAddr::V4(v4) = a { Some(A(*v4)) } else { None }).collect();
+    let v4: Vec<A> =
+        addresses.iter().filter_map(|a| if let IpAddr::V4(v4) = a { Some(A(*v4)) } else { None }).collect();
     let v6: Vec<AAAA> =
         addresses.iter().filter_map(|a| if let IpAddr::V6(v6) = a { Some(AAAA(*v6)) } else { None }).collect();
     if !v4.is_empty() {

@@ -7,8 +7,9 @@ use super::cookie::Cookies;
 use super::prepared::{Prepared, Signer};
 use super::sign::{Signatures, sign};
 use super::steered::{By, Steered, is_settled};
+use crate::dnssec::folder::{self, KeyError};
 use crate::dnssec::timing::{DNSKEY_TTL, refresh_after, window_at};
-use crate::dnssec::{Duty, KeyError, Keyring};
+use crate::dnssec::{Duty, Keyring};
 use crate::geo::database::Locator;
 use crate::geo::map::GeoMap;
 use crate::moment::{Clock, Moment};
@@ -18,7 +19,8 @@ use crate::snapshot::{Published, Snapshot};
 use crate::topology::RouteIndex;
 use crate::topology::zone::{Answer, Believed, Zone};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use hickory_proto::rr::Name;
+use hickory_proto::dnssec::rdata::DNSSECRData;
+use hickory_proto::rr::{Name, RData};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,7 +39,7 @@ pub type Challenges = Arc<ArcSwap<Vec<(Name, Vec<String>)>>>;
 
 /// What is prepared from, besides the snapshot.
 #[derive(Clone, Debug)]
-pub struct Sources {
+pub struct Inputs {
     /// Folders in the file are relative to it.
     pub state_dir: PathBuf,
     /// For cookies.
@@ -49,7 +51,7 @@ pub struct Sources {
 /// Makes [`Prepared`] after [`Prepared`], keeping what stays the same.
 #[derive(Debug)]
 pub struct Preparer {
-    sources: Sources,
+    inputs: Inputs,
     map: Option<(Arc<Locator>, Arc<GeoMap>)>,
     keyring: Option<(PathBuf, Keyring)>,
     signatures: Signatures,
@@ -83,8 +85,8 @@ impl MadeOf {
 impl Preparer {
     /// Has prepared nothing yet.
     #[must_use]
-    pub fn new(sources: Sources) -> Self {
-        Self { sources, map: None, keyring: None, signatures: Signatures::default(), made_of: None }
+    pub fn new(inputs: Inputs) -> Self {
+        Self { inputs, map: None, keyring: None, signatures: Signatures::default(), made_of: None }
     }
 
     /// What is answered from at `now` (and `wall`, since the Unix epoch): `None` if nothing changed, `Some(None)` if there
@@ -92,7 +94,12 @@ impl Preparer {
     ///
     /// # Errors
     /// The keys cannot be used, and there are none from before.
-    pub fn prepare(&mut self, snapshot: &Snapshot, now: Moment, wall: Duration) -> Result<Option<Option<Prepared>>, KeyError> {
+    pub fn prepare(
+        &mut self,
+        snapshot: &Snapshot,
+        now: Moment,
+        wall: Duration,
+    ) -> Result<Option<Option<Prepared>>, KeyError> {
         let Some(zone) = snapshot.topology.dns.clone() else {
             return Ok(self.made_of.take().map(|_| None));
         };
@@ -101,8 +108,8 @@ impl Preparer {
         let mut made_of = MadeOf {
             generation: snapshot.generation,
             settled,
-            challenges: self.sources.challenges.load_full(),
-            secret: self.sources.secret.load_full(),
+            challenges: self.inputs.challenges.load_full(),
+            secret: self.inputs.secret.load_full(),
             keys: self.keys_written(&zone),
             due: None,
         };
@@ -111,7 +118,8 @@ impl Preparer {
             return Ok(None);
         }
         let duty = self.duty(&zone, wall)?;
-        made_of.due = duty.as_ref().map(|duty| duty.until.into_iter().chain([refresh_after(wall)]).min().expect("one at least"));
+        made_of.due =
+            duty.as_ref().map(|duty| duty.until.into_iter().chain([refresh_after(wall)]).min().expect("one at least"));
         let map = self.map(&snapshot.locator);
         let steered = made_of.settled.iter();
         let steered: HashMap<By, Arc<Steered>> =
@@ -140,8 +148,7 @@ impl Preparer {
     }
 
     fn keys_written(&self, zone: &Zone) -> Option<SystemTime> {
-        let folder = self.sources.state_dir.join(zone.keys.as_ref()?);
-        std::fs::metadata(folder).and_then(|about| about.modified()).ok()
+        folder::written(&self.inputs.state_dir.join(zone.keys.as_ref()?))
     }
 
     fn map(&mut self, locator: &Arc<Locator>) -> Arc<GeoMap> {
@@ -158,8 +165,9 @@ impl Preparer {
     /// Who signs. The folder is read again when something in it was written: an operator's step.
     fn duty(&mut self, zone: &Zone, wall: Duration) -> Result<Option<Duty>, KeyError> {
         let Some(folder) = &zone.keys else { return Ok(None) };
-        let folder = self.sources.state_dir.join(folder);
-        let is_read = self.made_of.as_ref().is_some_and(|made| made.keys.is_some() && made.keys == self.keys_written(zone));
+        let folder = self.inputs.state_dir.join(folder);
+        let is_read =
+            self.made_of.as_ref().is_some_and(|made| made.keys.is_some() && made.keys == self.keys_written(zone));
         if let Some((of, keyring)) = &self.keyring
             && is_read
             && *of == folder
@@ -180,9 +188,12 @@ impl Preparer {
 }
 
 /// DNSKEY, CDS and CDNSKEY, with how long they are believed.
-fn published(duty: &Duty) -> Vec<(u32, Vec<hickory_proto::rr::RData>)> {
+fn published(duty: &Duty) -> Vec<(u32, Vec<RData>)> {
     let ttl = u32::try_from(DNSKEY_TTL.as_secs()).unwrap_or(u32::MAX);
-    duty.records().into_iter().map(|records| (ttl, records)).collect()
+    let keys = duty.dnskeys.iter().cloned().map(DNSSECRData::DNSKEY).map(RData::DNSSEC).collect();
+    let cds = duty.cds.iter().cloned().map(DNSSECRData::CDS).map(RData::DNSSEC).collect();
+    let cdnskeys = duty.cdnskeys.iter().cloned().map(DNSSECRData::CDNSKEY).map(RData::DNSSEC).collect();
+    [keys, cds, cdnskeys].into_iter().map(|records| (ttl, records)).collect()
 }
 
 fn signer(zone: &Arc<Zone>, duty: &Duty, wall: Duration) -> Signer {
@@ -221,7 +232,13 @@ fn serial(digest: &str) -> u32 {
 }
 
 /// Prepares what has to be answered, whenever that changes, until `shutdown`.
-pub async fn run(mut preparer: Preparer, published: Published, answers: Answers, clock: Clock, mut shutdown: watch::Receiver<bool>) {
+pub async fn run(
+    mut preparer: Preparer,
+    published: Published,
+    answers: Answers,
+    clock: Clock,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let mut bell = published.subscribe();
     let mut has_complained = false;
     loop {

@@ -87,7 +87,10 @@ impl Prepared {
     /// Whether the client subnets of `resolver` count (RFC 7871 §11.3).
     #[must_use]
     pub fn believes(&self, resolver: IpAddr) -> bool {
-        self.zone.client_subnet_from.as_ref().is_none_or(|networks| networks.iter().any(|network| network.contains(&resolver)))
+        self.zone
+            .client_subnet_from
+            .as_ref()
+            .is_none_or(|networks| networks.iter().any(|network| network.contains(&resolver)))
     }
 
     /// Whether an address can be that of a client: it is routed on the Internet, or the operator says where it is.
@@ -174,16 +177,18 @@ impl Table {
 impl Entry {
     fn new(contents: &Contents, node: &Node) -> Self {
         let of_sets = |sets: &[Rrset]| sets.iter().map(|set| (u16::from(set.kind), Sections::of(set))).collect();
-        let mut nothing: Vec<Sections> = node.denial.iter().map(|denial| Sections::nothing(contents, Some(denial))).collect();
+        let mut nothing: Vec<Sections> =
+            node.denial.iter().map(|denial| Sections::nothing(contents, Some(denial))).collect();
         if nothing.is_empty() {
             let count = node.steered.as_ref().map_or(1, |choice| choice.variants.len() + 1);
             nothing = (0..count).map(|_| Sections::nothing(contents, None)).collect();
         }
         Self {
             fixed: of_sets(&node.sets),
-            steered: node.steered.as_ref().map(|choice| {
-                (choice.by, choice.variants.iter().map(|sets| of_sets(sets)).collect())
-            }),
+            steered: node
+                .steered
+                .as_ref()
+                .map(|choice| (choice.by, choice.variants.iter().map(|sets| of_sets(sets)).collect())),
             nothing,
             wildcard: None,
             is_cname: node.sets.iter().any(|set| set.kind == RecordType::CNAME),

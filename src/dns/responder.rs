@@ -1,59 +1,135 @@
 //! One question in, one answer out, whichever way it came.
 
-use crate::snapshot::Published;
+use super::asker::{Asker, Transport};
+use super::bare::{self, Opt};
+use super::cookie::Cookie;
+use super::limit::SigningBudget;
+use super::prepare::Answers;
+use super::prepared::Prepared;
+use super::question::{HEADER_BYTES, Question, Rcode, Unanswerable};
+use super::{answer, wire};
+use crate::counters::{DoorCounters, WorkerCounters};
+use crate::moment::Clock;
+use arc_swap::{ArcSwapOption, Cache};
+use std::fmt;
 use std::net::SocketAddr;
-
-/// How a question came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// In a datagram: whom it is from is anybody's claim.
-    Udp,
-    /// Over TCP (RFC 7766).
-    Tcp,
-    /// Over TLS (RFC 7858).
-    Dot,
-    /// Over HTTPS (RFC 8484).
-    Doh,
-}
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What became of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// There is an answer.
-    Answer,
+    Answer {
+        /// How it went.
+        rcode: Rcode,
+        /// Header and question, octets.
+        question_end: usize,
+        /// Whether the asker has shown that it is where it says (RFC 7873).
+        is_proven: bool,
+    },
     /// There is none: it was no question.
     Silence,
 }
 
 /// Who answers. Cheap to clone; every connection has its own.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Responder {
-    _published: Published,
+    answers: Cache<Arc<ArcSwapOption<Prepared>>, Option<Arc<Prepared>>>,
+    clock: Clock,
+    counters: Arc<WorkerCounters>,
+    /// Of one worker. Locked for names that do not exist in a signed zone alone, and by nobody else at that time.
+    budget: Arc<Mutex<SigningBudget>>,
+    scratch: Vec<u8>,
+}
+
+impl fmt::Debug for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Responder")
+    }
 }
 
 impl Responder {
-    /// One that answers by what is believed at the moment.
+    /// One that answers by what is prepared at the moment.
     #[must_use]
-    pub fn new(published: Published) -> Self {
-        Self { _published: published }
+    pub fn new(answers: &Answers, clock: Clock, counters: Arc<WorkerCounters>) -> Self {
+        Self { answers: Cache::new(Arc::clone(answers)), clock, counters, budget: Arc::default(), scratch: Vec::new() }
     }
 
-    /// Answers `question`, which `peer` sent to `local`. The answer is added at the end of `out`; what is there already stays
-    /// as it is.
+    /// Answers `question`, which `peer` sent to `local`. The answer is added at the end of `out`; what is there already stays as it is.
     pub fn answer(
         &mut self,
-        _transport: Transport,
-        _peer: SocketAddr,
-        _local: SocketAddr,
+        transport: Transport,
+        (peer, _local): (SocketAddr, SocketAddr),
         question: &[u8],
         out: &mut Vec<u8>,
     ) -> Outcome {
-        let Some(&[id_high, id_low, flags, ..]) = question.first_chunk::<12>() else { return Outcome::Silence };
-        if flags & 0x80 != 0 {
-            return Outcome::Silence;
+        let outcome = self.outcome(transport, peer, question, out);
+        let which = match outcome {
+            Outcome::Answer { rcode, .. } => rcode as usize,
+            Outcome::Silence => Rcode::BadCookie as usize + 1,
+        };
+        DoorCounters::count(&self.counters.dns.outcomes[transport as usize][which]);
+        outcome
+    }
+
+    fn outcome(&mut self, transport: Transport, peer: SocketAddr, message: &[u8], out: &mut Vec<u8>) -> Outcome {
+        let refuse = |rcode, question_end, opt, out: &mut Vec<u8>| {
+            bare::write(message, question_end, rcode, false, opt, out);
+            Outcome::Answer { rcode, question_end, is_proven: false }
+        };
+        let question = match Question::parse(message) {
+            Ok(question) => question,
+            Err(Unanswerable::Silence) => return Outcome::Silence,
+            Err(Unanswerable::Code { rcode, question_end, has_edns }) => {
+                return refuse(rcode, question_end, has_edns.then(Opt::default), out);
+            }
+        };
+        let Some(prepared) = self.answers.load().as_deref() else {
+            return refuse(Rcode::Refused, question.end(), question.edns.map(|_| Opt::default()), out);
+        };
+        let mut asker = Asker { address: peer.ip().to_canonical(), transport, cookie: None };
+        let mut is_proven = false;
+        if let Some(edns) = question.edns {
+            if edns.subnet.is_some() {
+                DoorCounters::count(&self.counters.dns.subnets);
+            }
+            if let Some(option) = edns.cookie {
+                let wall = u32::try_from(self.clock.wall().as_secs() & u64::from(u32::MAX)).expect("masked");
+                match prepared.cookies.judge(option, asker.address, wall) {
+                    Cookie::Malformed => return refuse(Rcode::FormErr, question.end(), Some(Opt::default()), out),
+                    Cookie::Good { answer } => (asker.cookie, is_proven) = (Some(answer), true),
+                    Cookie::Bad { answer } => asker.cookie = Some(answer),
+                }
+            }
         }
-        // REFUSED, with nothing but the header: replaced by the answers of the zone.
-        out.extend_from_slice(&[id_high, id_low, 0x80 | flags & 0x79, 5, 0, 0, 0, 0, 0, 0, 0, 0]);
-        Outcome::Answer
+        let rcode = match wire::answer(prepared, &question, &asker, out) {
+            Some(rcode) => {
+                self.counters.dns.prepared.fetch_add(1, Relaxed);
+                rcode
+            }
+            None => {
+                let (budget, clock, counters) = (&self.budget, self.clock, &self.counters.dns);
+                let mut may_sign = || {
+                    let may = budget.lock().unwrap_or_else(PoisonError::into_inner).take(clock.now());
+                    DoorCounters::count(if may { &counters.signatures } else { &counters.unsigned });
+                    may
+                };
+                let rcode = answer::answer(prepared, &question, &asker, &mut may_sign, &mut self.scratch);
+                if self.scratch.get(2).is_some_and(|flags| flags & bare::TRUNCATED != 0) {
+                    DoorCounters::count(&counters.truncated);
+                }
+                out.extend_from_slice(&self.scratch);
+                rcode
+            }
+        };
+        Outcome::Answer { rcode, question_end: question.end(), is_proven }
+    }
+
+    /// Makes an answer that begins at `start` of `out` one that says to ask again over TCP.
+    pub fn truncate(message: &[u8], question_end: usize, start: usize, out: &mut Vec<u8>) {
+        let has_opt = out.get(start + HEADER_BYTES - 1).is_some_and(|additionals| *additionals != 0);
+        out.truncate(start);
+        bare::write(message, question_end, Rcode::NoError, true, has_opt.then(Opt::default), out);
     }
 }

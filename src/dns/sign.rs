@@ -1,8 +1,9 @@
 //! Signatures of what is prepared: made once, and kept while what they sign and the keys stay the same.
 
 use super::contents::{Role, Sign};
+use crate::dnssec::Duty;
+use crate::dnssec::key::Key;
 use crate::dnssec::timing::{Window, ZONE_TTL_MAX, window_at};
-use crate::dnssec::{Duty, Key};
 use hickory_proto::dnssec::rdata::DNSSECRData;
 use hickory_proto::rr::{Name, RData};
 use std::collections::HashMap;

@@ -172,7 +172,8 @@ fn sites(snapshot: &Snapshot, place: Option<&Place>) -> Vec<u16> {
     ranked.sort_unstable();
     let mut chosen: Vec<usize> = Vec::new();
     for (_, at) in ranked {
-        let adds = all[at].addresses.iter().any(|address| !chosen.iter().any(|other| all[*other].addresses.contains(address)));
+        let adds =
+            all[at].addresses.iter().any(|address| !chosen.iter().any(|other| all[*other].addresses.contains(address)));
         if adds {
             chosen.push(at);
         }
@@ -190,8 +191,7 @@ fn distance_m(from: Coordinates, to: Coordinates) -> u64 {
 
 /// The region that steering chooses for clients at the place with the number `id`.
 fn region(snapshot: &Snapshot, route: RouteIndex, place: Option<&Place>, id: u64) -> Option<RegionIndex> {
-    let (place, placed_by) =
-        place.map_or((&snapshot.here.place, PlacedBy::Here), |place| (place, PlacedBy::Database));
+    let (place, placed_by) = place.map_or((&snapshot.here.place, PlacedBy::Here), |place| (place, PlacedBy::Database));
     let client = Client::of_place(place.clone(), placed_by, id);
     steer(snapshot, &Query::first(route, &client)).candidates.first().map(|best| best.region)
 }

@@ -4,8 +4,9 @@
 //! reads nothing is asked for nothing more, so what a connection can hold is one message that comes and some answers that
 //! go. Every wait has an end. What is answered, and with what, is [`Responder`]'s.
 
+use super::asker::Transport;
 use super::crowd::Crowd;
-use super::responder::{Outcome, Responder, Transport};
+use super::responder::{Outcome, Responder};
 use crate::counters::{DoorCounters, StreamCounters, WorkerCounters};
 use crate::limits::{DNS_FAREWELL, DNS_MESSAGE_TIMEOUT, DNS_PIPELINED_MAX, DNS_STREAM_IDLE, DNS_WRITE_STALL_MAX};
 use crate::moment::{Clock, Moment};
@@ -247,9 +248,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Talk<'a, S> {
             let at = self.answers.len();
             self.answers.extend_from_slice(&[0, 0]);
             DoorCounters::count(&self.seat.streams.counters().questions);
-            let outcome = self.responder.answer(transport, self.ends.0, self.ends.1, &question, &mut self.answers);
+            let outcome = self.responder.answer(transport, self.ends, &question, &mut self.answers);
             match (outcome, u16::try_from(self.answers.len() - at - 2)) {
-                (Outcome::Answer, Ok(length)) => self.answers[at..at + 2].copy_from_slice(&length.to_be_bytes()),
+                (Outcome::Answer { .. }, Ok(length)) => self.answers[at..at + 2].copy_from_slice(&length.to_be_bytes()),
                 // No answer can be so long: a bug costs this one.
                 (Outcome::Silence, _) | (_, Err(_)) => self.answers.truncate(at),
             }

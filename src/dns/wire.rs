@@ -24,19 +24,28 @@ struct Found<'a> {
     scope: u8,
 }
 
-/// Answers `question` into `out`, if it is one of those. Leaves `out` in any state if not.
+/// Adds the answer to `question` at the end of `out`, if it is one of those. What is there already stays.
 #[inline]
 pub fn answer(prepared: &Prepared, question: &Question<'_>, asker: &Asker, out: &mut Vec<u8>) -> Option<Rcode> {
     let is_plain = (1..META_TYPES).contains(&question.kind) || question.kind == CAA;
-    if !is_plain || question.class != code::IN || question.name_bytes == 0 || matches!(question.kind, RRSIG | NSEC | code::OPT) {
+    if !is_plain
+        || question.class != code::IN
+        || question.name_bytes == 0
+        || matches!(question.kind, RRSIG | NSEC | code::OPT)
+    {
         return None;
     }
     if asker.transport.is_encrypted() && question.edns.is_some_and(|edns| edns.wants_padding) {
         return None;
     }
     let found = find(prepared, question, asker)?;
+    let base = out.len();
     write(prepared, question, asker, &found, out);
-    (out.len() <= asker.answer_bytes_max(question)).then_some(found.rcode)
+    if out.len() - base > asker.answer_bytes_max(question) {
+        out.truncate(base);
+        return None;
+    }
+    Some(found.rcode)
 }
 
 #[inline]
@@ -69,7 +78,13 @@ fn find<'a>(prepared: &'a Prepared, question: &Question<'_>, asker: &Asker) -> O
 }
 
 #[inline]
-fn of_entry<'a>(prepared: &'a Prepared, entry: &'a Entry, question: &Question<'_>, asker: &Asker, is_signed: bool) -> Option<Found<'a>> {
+fn of_entry<'a>(
+    prepared: &'a Prepared,
+    entry: &'a Entry,
+    question: &Question<'_>,
+    asker: &Asker,
+    is_signed: bool,
+) -> Option<Found<'a>> {
     let kind = if entry.is_cname { CNAME } else { question.kind };
     let (mut variant, mut scope) = (entry.nothing.len() - 1, 0);
     let mut answer = entry.fixed.iter().find(|(of, _)| *of == kind);
@@ -97,7 +112,6 @@ fn write(prepared: &Prepared, question: &Question<'_>, asker: &Asker, found: &Fo
     let (message, section) = (question.message, found.section);
     let [id_high, id_low, flags, more, ..] = *message else { return };
     let (answers, authorities) = (section.answers.to_be_bytes(), section.authorities.to_be_bytes());
-    out.clear();
     out.extend_from_slice(&[
         id_high,
         id_low,
@@ -127,7 +141,19 @@ fn write(prepared: &Prepared, question: &Question<'_>, asker: &Asker, found: &Fo
 fn write_options(prepared: &Prepared, question: &Question<'_>, asker: &Asker, scope: u8, out: &mut Vec<u8>) {
     let Some(edns) = question.edns else { return };
     let [size_high, size_low] = (DNS_UDP_RESPONSE_BYTES_MAX as u16).to_be_bytes();
-    out.extend_from_slice(&[0, 0, code::OPT as u8, size_high, size_low, 0, 0, if edns.dnssec_ok { 0x80 } else { 0 }, 0, 0, 0]);
+    out.extend_from_slice(&[
+        0,
+        0,
+        code::OPT as u8,
+        size_high,
+        size_low,
+        0,
+        0,
+        if edns.dnssec_ok { 0x80 } else { 0 },
+        0,
+        0,
+        0,
+    ]);
     let start = out.len();
     let mut put = |code: u16, data: &[u8]| {
         out.extend_from_slice(&code.to_be_bytes());

@@ -6,7 +6,7 @@ use super::fault::Aim;
 use crate::names::Label;
 use crate::topology::check::check;
 use crate::topology::{Endpoint, Host, HostFrom, Topology};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -101,8 +101,11 @@ pub fn write(
             let tables = tables.collect();
             region.remove("endpoints");
             region.insert("endpoint".to_owned(), Value::Array(tables));
+            let public = addresses.iter().map(|address| address.ip().to_string().into());
+            region.insert("addresses".to_owned(), Value::Array(public.collect()));
         }
     }
+    dns(&mut file, fleet);
     let forward = table_of(&mut file, "forward");
     forward.insert("trust".to_owned(), Value::Array(vec![AUTHORITY_FILE.into()]));
     if changes.trusts_loopback {
@@ -185,6 +188,40 @@ fn endpoint(like: &Endpoint, at: usize, address: SocketAddr, is_tls: bool) -> Va
     Value::Table(table)
 }
 
+/// What the node answers by DNS: everything here is on loopback, signed by nobody and certified by the lab itself.
+fn dns(file: &mut Table, fleet: &Topology) {
+    for (at, site) in file.get_mut("site").and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
+        let Value::Table(site) = site else { continue };
+        site.insert("addresses".to_owned(), Value::Array(vec![site_address(at).to_string().into()]));
+    }
+    // A lab must never ask the real authority, and has not the real keys.
+    file.remove("acme");
+    if let Some(Value::Table(zone)) = file.get_mut("zone") {
+        zone.remove("dnssec");
+        return;
+    }
+    let is_free = |name: &String| {
+        !fleet.route_by_hostname.contains_key(name.as_str())
+            && fleet.nat_hostname.as_ref().is_none_or(|nat| nat.as_str() != name)
+    };
+    let names = (1..).map(|number: usize| format!("ns{number}.{}", fleet.zone)).filter(is_free);
+    let mut record = Table::new();
+    record.insert("name".to_owned(), "@".into());
+    record.insert("type".to_owned(), "TXT".into());
+    record.insert("value".to_owned(), "anyfront lab".into());
+    let zone = table_of(file, "zone");
+    zone.insert("nameservers".to_owned(), Value::Array(names.take(2).map(Value::from).collect()));
+    zone.insert("hostmaster".to_owned(), format!("hostmaster@{}", fleet.zone).into());
+    zone.insert("record".to_owned(), Value::Array(vec![Value::Table(record)]));
+}
+
+/// Where the site number `at` is: the first one where the lab's node listens unless it is told otherwise.
+fn site_address(at: usize) -> Ipv4Addr {
+    let number = u16::try_from(at + 1).expect("check bounds the sites");
+    let [high, low] = number.to_be_bytes();
+    Ipv4Addr::new(127, 0, high, low)
+}
+
 fn place((prefix, city, country, latitude, longitude): &(&str, &str, &str, f64, f64)) -> Value {
     let mut table = Table::new();
     table.insert("prefix".to_owned(), (*prefix).into());
@@ -244,6 +281,45 @@ mod tests {
         assert_eq!(node.forward.connect_timeout, fleet.forward.connect_timeout);
         assert_eq!(node.regions[0].probe.interval.as_millis(), 300);
         assert_eq!(node.geo.places.len(), CLIENTS.len());
+    }
+
+    #[test]
+    fn the_node_answers_for_the_zone_and_everything_in_it_is_on_loopback() {
+        let path = Path::new(FLEET_NAME);
+        let own = FLEET.replace("name = \"orf\"", "name = \"ns1\"").replace("\"orf\", ", "\"ns1\", ");
+        let fleet = read(&own, path).expect("a fleet with a region that is called as a name server might be");
+        let addresses: Vec<_> =
+            fleet.regions.iter().map(|_| vec![SocketAddr::from(([127, 128, 1, 1], 7443))]).collect();
+        let changes = Changes {
+            extra: "[forward]\ntrust = []\n[zone]\nttl = { max = \"30s\" }".to_owned(),
+            ..Changes::default()
+        };
+        let text = write(&own, path, &fleet, &addresses, &changes).expect("it can be written");
+        let node = prove(&text, path).expect("it is right");
+        let zone = node.dns.as_ref().expect("a zone");
+        let servers: Vec<String> = zone.nameservers.iter().map(|server| server.name.to_string()).collect();
+        assert_eq!(servers, ["ns2.gateway.truefoundry.ai.", "ns3.gateway.truefoundry.ai."], "ns1 is a region");
+        assert_eq!((zone.records.len(), zone.ttl.max.as_secs()), (1, 30));
+        let sites = node.sites.iter().flat_map(|site| &site.addresses);
+        let all = node.regions.iter().flat_map(|region| &region.addresses).chain(sites);
+        let glue = zone.nameservers.iter().flat_map(|server| &server.glue);
+        assert!(all.chain(glue).all(|address| address.is_loopback()));
+        assert_eq!([site_address(0), site_address(255)], [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 1, 0)]);
+    }
+
+    #[test]
+    fn a_lab_keeps_the_zone_of_its_fleet_and_asks_no_authority() {
+        let path = Path::new(FLEET_NAME);
+        let own = "[zone]\nnameservers = [\"ns1.example.com\", \"ns2.example.com\"]\nhostmaster = \"a@example.com\"\n\
+             [zone.dnssec]\n[acme]\ndirectory = \"https://acme.example/\"\n";
+        let elsewhere = FLEET.replace(".gateway.truefoundry.ai\"]", ".gateway.example.com\"]");
+        let fleet = read(&format!("{elsewhere}{own}"), path).expect("endpoints outside the zone need no addresses");
+        let changes = Changes { extra: "[forward]\ntrust = []".to_owned(), ..Changes::default() };
+        let text = write(&format!("{elsewhere}{own}"), path, &fleet, &[], &changes).expect("it can be written");
+        let node = prove(&text, path).expect("it is right");
+        let zone = node.dns.as_ref().expect("a zone");
+        assert_eq!((zone.nameservers[0].name.to_string().as_str(), &zone.keys), ("ns1.example.com.", &None));
+        assert!(fleet.acme.is_some() && node.acme.is_none());
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use super::sockets::{Bound, WorkerSockets};
 use super::{Common, Failed, StartError};
+use crate::counters::WorkerCounters;
 use crate::dns::crowd::Crowd;
+use crate::dns::prepare::Answers;
 use crate::dns::responder::Responder;
 use crate::dns::tcp::{self, Streams};
+use crate::dns::udp::{self, Datagrams};
 use crate::front::Front;
 use crate::front::budget::Budgets;
 use crate::front::recall::Recall;
@@ -13,13 +16,13 @@ use crate::limits::{
     CONNECTIONS_MAX, DNS_FAREWELL, REPLAY_PROCESS_BYTES_MAX, STREAM_BUFFER_BYTES_MAX, WAITING_ANSWERS_MAX,
     WEBSOCKET_FAREWELL,
 };
-use crate::moment::{Dice, mix};
+use crate::moment::{Clock, Dice, mix};
 use crate::shutdown::requested;
 use crate::tls::identity::{Identity, Speech};
 use crate::tls::reception::Reception;
 use crate::upstream::{Upstream, keep_tidy};
 use arc_swap::ArcSwap;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -104,16 +107,21 @@ impl Shared<'_> {
             dice: Mutex::new(Dice::seeded(mix(common.seed ^ number as u64))),
         });
         let reception = |speech| self.identity.map(|identity| Reception::new(identity, speech));
+        let counters = common.counters.worker(number);
+        let responder = Responder::new(&common.answers, common.clock, Arc::clone(&counters));
         let streams = |crowd: &Arc<Crowd<_>>, tls| Streams {
             clock: common.clock,
-            responder: Responder::new(common.published.clone()),
+            responder: responder.clone(),
             crowd: Arc::clone(crowd),
             tls,
             counters: common.counters.worker(number),
         };
+        let answers = Arc::clone(&common.answers);
+        let datagrams = Asked { responder: responder.clone(), clock: common.clock, counters, answers };
         Worker {
             front,
             sockets,
+            datagrams,
             tls: reception(Speech::Http),
             tcp: streams(&self.tcp_crowd, None),
             dot: streams(&self.dot_crowd, reception(Speech::Dns)),
@@ -126,11 +134,28 @@ impl Shared<'_> {
     }
 }
 
+/// What a thread for questions over UDP is made of.
+#[derive(Clone)]
+struct Asked {
+    responder: Responder,
+    clock: Clock,
+    counters: Arc<WorkerCounters>,
+    answers: Answers,
+}
+
+impl Asked {
+    fn datagrams(self) -> Datagrams {
+        let Self { responder, clock, counters, answers } = self;
+        Datagrams::new(responder, clock, counters, answers)
+    }
+}
+
 /// One thread of the data plane.
 struct Worker {
     front: Arc<Front>,
     sockets: WorkerSockets,
     tls: Option<Reception>,
+    datagrams: Asked,
     tcp: Streams,
     dot: Streams,
     connections_max: u32,
@@ -161,6 +186,7 @@ impl Worker {
         for listener in std::mem::take(&mut self.sockets.dot) {
             dns.spawn(tcp::run(turned(listener), self.dot.clone(), asking.clone(), dns_ends.clone()));
         }
+        let threads = self.start_datagrams(&dns_ends);
         drop((alive, asking));
         let (front, ending) = (Arc::clone(&self.front), &mut self.ending);
         tokio::select! {
@@ -180,6 +206,32 @@ impl Worker {
         end_dns.send_replace(true);
         while dns.join_next().await.is_some() {}
         last(all_answered, DNS_FAREWELL.min(self.grace)).await;
+        for thread in threads {
+            // It looks often enough; a panic there has been told already.
+            let _ = thread.join();
+        }
+    }
+
+    /// Has a thread for each socket that takes questions over UDP.
+    fn start_datagrams(&mut self, ending: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+        let sockets = std::mem::take(&mut self.sockets.dns_udp).into_iter();
+        let start = |socket: UdpSocket| {
+            let (asked, ending, failures) = (self.datagrams.clone(), ending.clone(), self.failures.clone());
+            let thread = std::thread::Builder::new().name("dns".to_owned());
+            let run = move || {
+                if let Err(error) = udp::run(&socket, asked.datagrams(), &ending) {
+                    tracing::error!(%error, "questions over UDP cannot be taken");
+                    let _ = failures.try_send(Failed("DNS over UDP"));
+                }
+            };
+            let started = thread.spawn(run);
+            if let Err(error) = &started {
+                tracing::error!(%error, "there is no thread for questions over UDP");
+                let _ = self.failures.try_send(Failed("DNS over UDP"));
+            }
+            started.ok()
+        };
+        sockets.filter_map(start).collect()
     }
 
     /// Waits for the requests that still run, for as long as they may.

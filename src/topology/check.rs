@@ -130,6 +130,11 @@ impl<'a> Proof<'a> {
         self.mistakes.iter().any(|mistake| mistake.gravity == Gravity::Error)
     }
 
+    /// Whether something was told already of what is written there.
+    fn is_told_within(&self, span: &Range<usize>) -> bool {
+        self.mistakes.iter().any(|mistake| span.contains(&mistake.span.start))
+    }
+
     fn error(
         &mut self,
         span: &Range<usize>,

@@ -51,7 +51,7 @@ impl Proof<'_> {
         let zone = &topology.zone;
         let whole = [false, true].map(|is_wildcard| CertificateName { base: zone.clone(), is_wildcard });
         let Some(list) = &written.names else { return whole.to_vec() };
-        if list.value.is_empty() {
+        if list.value.is_empty() && !self.is_told_within(&list.span) {
             let help =
                 "name hostnames of the zone, or remove this key: the zone itself and whatever is directly below it";
             self.error(&list.span, "names of [acme] is empty", "nothing in it", help);
@@ -66,10 +66,11 @@ impl Proof<'_> {
                 let help = "only names of the zone can be proven here: others have certificates from files";
                 self.error(span, title, "not in the zone", help);
             }
-            let other = list.value.iter().enumerate().find(|(other, known)| {
-                *other != at
-                    && (known.value.covers(&name.base) && !name.is_wildcard || *other < at && known.value == *name)
-            });
+            let is_again = |other: usize, known: &CertificateName| match known.is_wildcard && !name.is_wildcard {
+                true => known.covers(&name.base),
+                false => other < at && known == name,
+            };
+            let other = list.value.iter().enumerate().find(|(other, known)| is_again(*other, &known.value));
             if let Some((_, other)) = other {
                 let title = format!("the certificate's name {name} is covered by {}", other.value);
                 let help = "authorities refuse what is said twice: remove it";
@@ -84,7 +85,7 @@ impl Proof<'_> {
         };
         let hostnames = topology.routes.iter().map(|route| &route.hostname).chain(&topology.nat_hostname);
         let open: Vec<String> = hostnames.filter(is_open).map(ToString::to_string).collect();
-        if !open.is_empty() && !self.is_refused() {
+        if !open.is_empty() {
             let title = format!("the certificate of [acme] is not for {}", few(&open));
             let help = "add them to names, unless they have certificates from files";
             self.mistakes.push(Mistake::warning(list.span.clone(), title, "some are missing", help));
@@ -126,8 +127,9 @@ impl Proof<'_> {
     fn account(&mut self, written: &dns::ExternalAccount) -> Option<ExternalAccount> {
         let (id, file) = (written.id.as_ref()?, written.key_file.as_ref()?);
         let text = self.secret("key_file", file)?;
-        let key = URL_SAFE_NO_PAD.decode(text.trim_ascii().strip_suffix(b"=").unwrap_or(text.trim_ascii()));
-        let Some(key) = key.ok().map(Zeroizing::new).filter(|key| !key.is_empty()) else {
+        let digits = text.trim_ascii().split(|octet| *octet == b'=').next().unwrap_or_default();
+        let key = URL_SAFE_NO_PAD.decode(digits).ok().map(Zeroizing::new);
+        let Some(key) = key.filter(|key| !key.is_empty()) else {
             let title = format!("key_file {} has no key", quoted(&file.value));
             let help = "write the key into it as the authority gave it: one line in base64url";
             self.error(&file.span, title, "not in base64url", help);

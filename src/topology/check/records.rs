@@ -22,6 +22,8 @@ const MESSAGE_BYTES: usize = 12 + 4 + 11 + 28;
 const RECORD_BYTES: usize = 12;
 /// What a signature has besides the zone's name, octets.
 const SIGNATURE_BYTES: usize = RECORD_BYTES + 18 + 64;
+/// Most CNAMEs that lead from one to the next: resolvers follow no more, and looking for circles costs a walk each.
+const CHAIN_MAX: usize = 16;
 /// Longest message there is, octets.
 const MESSAGE_BYTES_MAX: usize = 65_535;
 
@@ -51,6 +53,8 @@ enum End {
     Nowhere(Name),
     /// Around in a circle of these owners.
     Circle(Vec<Name>),
+    /// From name to name, [`CHAIN_MAX`] times and more.
+    Far,
 }
 
 /// What names there are in the zone.
@@ -115,7 +119,10 @@ impl Proof<'_> {
     fn data(&mut self, kind: RecordType, value: &Value, span: &Range<usize>, apex: &Name) -> Option<RData> {
         match value {
             value if kind == RecordType::TXT => match words::strings(value) {
-                Ok(strings) => return Some(RData::TXT(TXT::from_bytes(strings))),
+                Ok(strings) => {
+                    self.quotation_marks(value, span);
+                    return Some(RData::TXT(TXT::from_bytes(strings)));
+                }
                 Err(long) => {
                     let title = format!("a string of a TXT has {} octets", long.value.len());
                     let help =
@@ -136,6 +143,16 @@ impl Proof<'_> {
             },
         }
         None
+    }
+
+    /// Warns of quotation marks that a master file would take away.
+    fn quotation_marks(&mut self, value: &Value, span: &Range<usize>) {
+        let Value::One(text) = value else { return };
+        if text.len() > 1 && text.starts_with('"') && text.ends_with('"') {
+            let title = format!("the text {} of a TXT has quotation marks of its own", quoted(text));
+            let help = "they become part of the text: remove the inner ones, or write a list for several strings";
+            self.mistakes.push(Mistake::warning(span.clone(), title, "said as well", help));
+        }
     }
 
     /// Takes out what steering answers itself.
@@ -280,7 +297,7 @@ impl Proof<'_> {
                         "a name that others lead to should have addresses itself (RFC 2181 §10.3): name the other";
                     self.mistakes.push(Mistake::warning((*value).clone(), title, "an alias", help));
                 }
-                End::Inside(..) | End::Circle(_) => {}
+                End::Inside(..) | End::Circle(_) | End::Far => {}
             }
         }
     }
@@ -307,9 +324,16 @@ impl Proof<'_> {
                     let help = "a name without a dot at its end is relative to the zone: add the dot, or add the name";
                     self.error(value, title, "nothing there", help);
                 }
+                End::Far => {
+                    let title = format!(
+                        "the CNAME at {} leads on and on, through more than {CHAIN_MAX} others",
+                        quoted_name(&owner)
+                    );
+                    self.error(value, title, "too far", "let it lead to the last of them");
+                }
                 // Those that only lead into the circle are right as soon as it is broken.
                 End::Circle(owners) => {
-                    let is_part = owners.iter().any(|part| names.covers(&owner, part));
+                    let is_part = owners.contains(&owner);
                     if is_part && owners.iter().all(|part| !told.contains(part)) {
                         let list: Vec<String> = owners.iter().map(master::shown).collect();
                         let title = format!("CNAMEs lead around in a circle: {}", super::zone::few(&list));
@@ -376,14 +400,12 @@ impl<'a> Names<'a> {
             if let Some(first) = passed.iter().position(|known| *known == source) {
                 return End::Circle(passed.split_off(first));
             }
+            if passed.len() == CHAIN_MAX {
+                return End::Far;
+            }
             passed.push(source);
             ttl = ttl.min(*own);
             at = next.clone();
         }
-    }
-
-    /// Whether `owner` is `part` of a circle.
-    fn covers(&self, owner: &Name, part: &Name) -> bool {
-        owner == part
     }
 }

@@ -232,7 +232,7 @@ impl Proof<'_> {
             }
         }
         match &names[..] {
-            [] if list.value.is_empty() => {
+            [] if !self.is_told_within(&list.span) => {
                 let help = "name at least two, such as ns1 and ns2 below the zone";
                 self.error(&list.span, "the zone has no name server", "nothing in it", help);
             }

@@ -22,7 +22,7 @@ table! {
         /// What `version.bind` is answered with. Absent: refused, because it is nobody's business.
         version: May<Text>,
         /// Networks of the resolvers whose client subnets (EDNS, RFC 7871) are believed. Absent: everybody's, because they
-        /// decide nothing but what their own client is answered.
+        /// decide nothing but what their own client is answered. Empty: nobody's.
         client_subnet_from: May<Vec<At<IpNet>>>,
         /// Answers a second by UDP to one /24 or /56, of each kind; beyond it every other one is cut short, so that only
         /// TCP asks again, and the rest are dropped. `0`: no limit. 200: a resolver that remembers what it was told asks

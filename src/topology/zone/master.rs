@@ -373,8 +373,8 @@ impl Fields<'_> {
     }
 }
 
-/// How many octets `data` takes in a message, its names whole.
+/// How many octets `data` takes in a message, its names whole; 65 536 if it takes more than a message has.
 #[must_use]
 pub fn bytes(data: &RData) -> usize {
-    data.to_bytes().map_or(usize::MAX, |octets| octets.len())
+    data.to_bytes().map_or(1 << 16, |octets| octets.len())
 }
