@@ -5,13 +5,13 @@
 //! pointer, in counters and in bounded channels only.
 
 pub mod listen;
+mod doh;
 mod nat;
+mod ordering;
 mod ready;
 mod sockets;
 mod worker;
 
-use crate::acme;
-use crate::acme::schedule::Pace;
 use crate::acme::store::{Store, StoreError};
 use crate::control::{self, Control};
 use crate::counters::Counters;
@@ -20,7 +20,7 @@ use crate::dnssec::folder::KeyError;
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
 use crate::limits::EVENT_QUEUE_MAX;
-use crate::moment::{Clock, Dice, Moment, mix};
+use crate::moment::{Clock, Dice, Moment};
 use crate::names::Label;
 use crate::probe;
 use crate::reload;
@@ -463,26 +463,6 @@ impl Common {
         spawn("certificates", Box::pin(following));
         spawn("the admin address", Box::pin(admin::run(admin, listeners, ends())));
         Ok(runtime)
-    }
-
-    fn start_ordering(
-        &self,
-        runtime: &Runtime,
-        (state_dir, dns): (&Path, Option<&SocketAddr>),
-        challenges: Challenges,
-        ending: &watch::Receiver<bool>,
-    ) {
-        let parts = acme::Parts {
-            store: Store::in_state(state_dir),
-            challenges,
-            dns: dns.copied(),
-            changed: Arc::clone(&self.reread),
-            pace: Pace::DEFAULT,
-            clock: self.clock,
-            seed: mix(self.seed),
-        };
-        let ordering = acme::run(parts, self.published.clone(), ending.clone());
-        self.watch(runtime, "ordering certificates", Box::pin(ordering), ending.clone());
     }
 
     /// Starts a task and notices when it ends too early.

@@ -6,7 +6,7 @@ use anyfront::dns::asker::{Asker, Transport};
 use anyfront::dns::prepared::Prepared;
 use anyfront::dns::question::Question;
 use anyfront::dns::{answer, wire};
-use common::zone;
+use common::answers as zone;
 use hickory_proto::dnssec::Algorithm;
 use hickory_proto::op::Message;
 use proptest::prelude::*;

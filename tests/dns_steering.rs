@@ -13,7 +13,7 @@ use anyfront::moment::Moment;
 use anyfront::secret::Secret;
 use anyfront::snapshot::{Drained, Snapshot};
 use arc_swap::ArcSwap;
-use common::zone;
+use common::answers as zone;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, RecordType};

@@ -85,6 +85,7 @@ const MACHINES: &[&str] = &[
     "src/dns/question.rs",
     "src/dns/steered.rs",
     "src/dns/wire.rs",
+    "src/dns/doh.rs",
     "src/dnssec/canonical.rs",
     "src/dnssec/key.rs",
     "src/dnssec/life.rs",

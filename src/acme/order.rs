@@ -50,7 +50,7 @@ pub enum OrderError {
         /// Which of our addresses.
         server: SocketAddr,
         /// Where the challenge should be.
-        owner: Name,
+        owner: String,
         /// What it does instead.
         source: Unseen,
     },
@@ -122,7 +122,7 @@ async fn try_to_order(parts: &Parts, terms: &Acme, before: Option<&Kept>, dice: 
     let published = prove(&mut order, &parts.challenges).await?;
     for (owner, values) in published.all() {
         let seen = look::until_answered(server, owner, values, parts.clock, dice).await;
-        seen.map_err(|source| OrderError::Unanswered { server, owner: owner.clone(), source })?;
+        seen.map_err(|source| OrderError::Unanswered { server, owner: owner.to_string(), source })?;
     }
     ask_to_look(&mut order).await?;
     let (key, request) = request(&names(terms))?;

@@ -1,7 +1,7 @@
 //! One thread of the data plane, from its start to its last answer.
 
 use super::sockets::{Bound, WorkerSockets};
-use super::{Common, Failed, StartError};
+use super::{Common, Failed, StartError, doh};
 use crate::counters::WorkerCounters;
 use crate::dns::crowd::Crowd;
 use crate::dns::prepare::Answers;
@@ -89,6 +89,8 @@ impl Shared<'_> {
     fn worker(&self, number: usize, sockets: WorkerSockets) -> Worker {
         let common = self.common;
         let (farewell, is_farewell) = watch::channel(false);
+        let counters = common.counters.worker(number);
+        let responder = Responder::new(&common.answers, common.clock, Arc::clone(&counters));
         let front = Arc::new(Front {
             clock: common.clock,
             published: common.published.clone(),
@@ -97,6 +99,7 @@ impl Shared<'_> {
             counters: common.counters.worker(number),
             secret: Arc::clone(&common.secret),
             services: Arc::clone(&common.services),
+            live: vec![doh::service(responder.clone())],
             budgets: Arc::clone(&self.budgets),
             recall: Arc::clone(&self.recall),
             replay_bytes_max: self.share(REPLAY_PROCESS_BYTES_MAX),
@@ -107,8 +110,6 @@ impl Shared<'_> {
             dice: Mutex::new(Dice::seeded(mix(common.seed ^ number as u64))),
         });
         let reception = |speech| self.identity.map(|identity| Reception::new(identity, speech));
-        let counters = common.counters.worker(number);
-        let responder = Responder::new(&common.answers, common.clock, Arc::clone(&counters));
         let streams = |crowd: &Arc<Crowd<_>>, tls| Streams {
             clock: common.clock,
             responder: responder.clone(),
