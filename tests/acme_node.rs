@@ -1,6 +1,8 @@
 //! A node gets its certificate by itself: ordered from a real directory that asks the node's own DNS, shown by HTTPS and DNS
 //! over TLS, renewed under clients that notice nothing, and kept over a restart when there is no directory any more.
 
+#![allow(clippy::panic, reason = "this is how a test fails")]
+
 #[path = "common/pebble.rs"]
 mod pebble;
 #[path = "common/tls.rs"]

@@ -20,7 +20,7 @@ use crate::topology::zone::Acme;
 use arc_swap::ArcSwap;
 use hickory_proto::rr::Name;
 use order::OrderError;
-use schedule::{Alarm, Pace, Schedule, Step};
+use schedule::{Alarm, Pace, Past, Schedule, Step};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,11 +60,12 @@ pub struct Parts {
 pub async fn run(parts: Parts, published: Published, mut shutdown: watch::Receiver<bool>) {
     let mut dice = Dice::seeded(parts.seed);
     let mut bell = published.subscribe();
+    let mut is_edited = false;
     loop {
         let terms = published.load().topology.acme.clone();
         let follow = async {
             match &terms {
-                Some(terms) => follow(&parts, terms, &mut dice).await,
+                Some(terms) => follow(&parts, terms, is_edited, &mut dice).await,
                 None => std::future::pending().await,
             }
         };
@@ -78,20 +79,21 @@ pub async fn run(parts: Parts, published: Published, mut shutdown: watch::Receiv
         // An order that is under way under other terms is left: what it published goes with it.
         tokio::select! {
             () = requested(&mut shutdown) => return,
-            () = changed => {}
+            () = changed => is_edited = true,
             never = follow => match never {},
         }
     }
 }
 
-async fn follow(parts: &Parts, terms: &Acme, dice: &mut Dice) -> Infallible {
+async fn follow(parts: &Parts, terms: &Acme, is_edited: bool, dice: &mut Dice) -> Infallible {
     while let Err(error) = parts.store.make_ready(parts.clock.wall()) {
         tracing::error!("{error}: no certificate is ordered");
         tokio::time::sleep(parts.pace.max).await;
     }
     let mut kept = parts.store.kept(parts.clock.wall());
     let wanted = kept.as_ref().filter(|kept| is_wanted(kept, terms));
-    let past = parts.store.past(&terms.directory);
+    // Whoever edits the file wants to see at once whether it helped.
+    let past = if is_edited { Past::default() } else { parts.store.past(&terms.directory) };
     let mut schedule = Schedule::new(wanted.map(|kept| kept.life), past, parts.pace, Dice::seeded(dice.roll()));
     if let Step::Wait(time) = schedule.due(parts.clock.wall())
         && past.failures > 0

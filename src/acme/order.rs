@@ -167,8 +167,9 @@ async fn account(parts: &Parts, terms: &Acme) -> Result<Account, OrderError> {
     let contact: Vec<&str> = terms.contact.iter().map(String::as_str).collect();
     let (directory, bound_to) = (&terms.directory, terms.external_account.as_ref());
     let bound_as = bound_to.map(|bound| bound.id.to_string());
-    if let Some(mut known) = parts.store.membership(directory).filter(|known| known.bound_as == bound_as) {
+    if let Some(mut known) = parts.store.membership(directory) {
         match serde_json::from_value(known.credentials.clone()) {
+            Ok(_) if known.bound_as != bound_as => parts.store.leave(directory, "another external account is wanted"),
             Ok(credentials) => {
                 let account = builder.from_credentials(credentials).await.map_err(&failed)?;
                 if known.contact != terms.contact {
