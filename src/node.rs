@@ -7,13 +7,12 @@
 pub mod listen;
 mod doh;
 mod nat;
+mod ordering;
 mod ready;
 mod site;
 mod sockets;
 mod worker;
 
-use crate::acme;
-use crate::acme::schedule::Pace;
 use crate::acme::store::{Store, StoreError};
 use crate::control::{self, Control};
 use crate::counters::Counters;
@@ -203,7 +202,7 @@ impl Node {
         let here = site(&topology, options.site.as_ref())?;
         let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())?;
         let drains = Drains::open(&options.state_dir, clock.wall())?;
-        let token = admin_token(&options)?;
+        let token = token(&options)?;
         answers_for_something(&options, &topology)?;
         let papers = papers(&options, &topology, clock)?;
         let Sockets { http, https, dns, dot, workers, admin } = Sockets::bind(&options)?;
@@ -225,8 +224,7 @@ impl Node {
         let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
         nat.follow(&published.load_full(), clock);
         let secret = Arc::clone(&papers.secret);
-        let challenges = Challenges::default();
-        let (preparer, answers) = first_answers(&options, (&secret, &challenges), &published, clock)?;
+        let (preparer, answers, challenges) = first_answers(&options, &secret, &published, clock)?;
         let common = Common {
             clock,
             published: published.clone(),
@@ -238,15 +236,14 @@ impl Node {
             services,
             answers,
             ready: is_ready.clone(),
+            reread: Arc::default(),
         };
         let identity = papers.identity.clone();
-        let ordering = ordering(&options.state_dir, dns.first(), &common, &challenges);
         let desk = (drains, token, is_ready, reload.clone(), started);
         let followers = (nat, preparer);
         let following = (options.config, asked, papers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
-        let ordered = acme::run(ordering, published.clone(), control_ends.clone());
-        common.watch(&runtime, "ordering certificates", Box::pin(ordered), control_ends.clone());
+        common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -318,17 +315,18 @@ impl Node {
 /// What DNS answers at first, and who prepares what it answers next.
 fn first_answers(
     options: &Options,
-    (secret, challenges): (&Arc<ArcSwap<Secret>>, &Challenges),
+    secret: &Arc<ArcSwap<Secret>>,
     published: &Published,
     clock: Clock,
-) -> Result<(Preparer, Answers), StartError> {
-    let (answers, challenges) = (Answers::default(), Arc::clone(challenges));
+) -> Result<(Preparer, Answers, Challenges), StartError> {
+    let (answers, challenges) = (Answers::default(), Challenges::default());
+    let shown = Arc::clone(&challenges);
     let inputs = Inputs { state_dir: options.state_dir.clone(), secret: Arc::clone(secret), challenges };
     let mut preparer = Preparer::new(inputs);
     if let Some(prepared) = preparer.prepare(&published.load(), clock.now(), clock.wall())? {
         answers.store(prepared.map(Arc::new));
     }
-    Ok((preparer, answers))
+    Ok((preparer, answers, shown))
 }
 
 fn read_topology(path: &Path) -> Result<Topology, StartError> {
@@ -351,15 +349,6 @@ fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError>
     }
 }
 
-/// What admin requests must carry; without it, nobody from elsewhere may ask.
-fn admin_token(options: &Options) -> Result<Option<Token>, StartError> {
-    let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
-    match options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
-        Some(open) => Err(StartError::OpenAdmin(*open)),
-        None => Ok(token),
-    }
-}
-
 /// Whoever listens for questions has a zone, and whoever has one is told if nobody listens.
 fn answers_for_something(options: &Options, topology: &Topology) -> Result<(), StartError> {
     let dns = options.dns.iter().map(|address| ("--dns", *address));
@@ -375,6 +364,15 @@ fn answers_for_something(options: &Options, topology: &Topology) -> Result<(), S
         _ => {}
     }
     Ok(())
+}
+
+/// What admin requests must carry; they must carry something if others could make them.
+fn token(options: &Options) -> Result<Option<Token>, StartError> {
+    let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
+    match options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
+        Some(open) => Err(StartError::OpenAdmin(*open)),
+        None => Ok(token),
+    }
 }
 
 /// Certificates, keys and the fleet's secret.
@@ -398,18 +396,6 @@ fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers
     Ok(Papers::read(sources, options.secret_file.clone(), topology, clock)?)
 }
 
-/// What ordering certificates needs.
-fn ordering(state_dir: &Path, dns: Option<&SocketAddr>, common: &Common, challenges: &acme::Challenges) -> acme::Parts {
-    acme::Parts {
-        store: Store::in_state(state_dir),
-        challenges: Arc::clone(challenges),
-        dns: dns.copied(),
-        pace: Pace::DEFAULT,
-        clock: common.clock,
-        seed: mix(common.seed),
-    }
-}
-
 /// What every part of the node gets.
 struct Common {
     clock: Clock,
@@ -422,6 +408,8 @@ struct Common {
     services: Arc<ArcSwap<Services>>,
     answers: Answers,
     ready: watch::Receiver<bool>,
+    /// Has certificates and the secret read again.
+    reread: Arc<Notify>,
 }
 
 /// What the admin address gets besides.
@@ -471,10 +459,10 @@ impl Common {
         let answers = Arc::clone(&self.answers);
         spawn("DNS", Box::pin(prepare::run(preparer, published.clone(), answers, clock, ends())));
         spawn("the NAT addresses", Box::pin(nat.run(published.clone(), clock, ends())));
-        let others = Arc::<Notify>::default();
-        let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&others), ends());
+        let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&self.reread), ends());
         spawn("reload", Box::pin(following));
-        let following = reload::tls::run(papers, published.clone(), events.clone(), clock, others, ends());
+        let following =
+            reload::tls::run(papers, published.clone(), events.clone(), clock, Arc::clone(&self.reread), ends());
         spawn("certificates", Box::pin(following));
         spawn("the admin address", Box::pin(admin::run(admin, listeners, ends())));
         Ok(runtime)
