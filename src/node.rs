@@ -7,12 +7,12 @@
 pub mod listen;
 mod doh;
 mod nat;
+mod ordering;
 mod ready;
+mod site;
 mod sockets;
 mod worker;
 
-use crate::acme;
-use crate::acme::schedule::Pace;
 use crate::acme::store::{Store, StoreError};
 use crate::control::{self, Control};
 use crate::counters::Counters;
@@ -202,15 +202,11 @@ impl Node {
         let here = site(&topology, options.site.as_ref())?;
         let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())?;
         let drains = Drains::open(&options.state_dir, clock.wall())?;
-        let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
-        if let Some(open) = options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
-            return Err(StartError::OpenAdmin(*open));
-        }
+        let token = token(&options)?;
         answers_for_something(&options, &topology)?;
         let papers = papers(&options, &topology, clock)?;
         let Sockets { http, https, dns, dot, workers, admin } = Sockets::bind(&options)?;
         let admin_addresses = admin.iter().map(local).collect();
-
         let started = clock.now();
         let mut control = Control::new(started, Arc::new(topology), Arc::new(locator), here, drains.overrides());
         control.apply(started, control::Event::Certified { certificates: papers.report() });
@@ -228,8 +224,7 @@ impl Node {
         let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
         nat.follow(&published.load_full(), clock);
         let secret = Arc::clone(&papers.secret);
-        let challenges = Challenges::default();
-        let (preparer, answers) = first_answers(&options, (&secret, &challenges), &published, clock)?;
+        let (preparer, answers, challenges) = first_answers(&options, &secret, &published, clock)?;
         let common = Common {
             clock,
             published: published.clone(),
@@ -240,16 +235,15 @@ impl Node {
             secret,
             services,
             answers,
+            ready: is_ready.clone(),
+            reread: Arc::default(),
         };
         let identity = papers.identity.clone();
-
-        let ordering = ordering(&options.state_dir, dns.first(), &common, &challenges);
         let desk = (drains, token, is_ready, reload.clone(), started);
         let followers = (nat, preparer);
         let following = (options.config, asked, papers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
-        let ordered = acme::run(ordering, published.clone(), control_ends.clone());
-        common.watch(&runtime, "ordering certificates", Box::pin(ordered), control_ends.clone());
+        common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -321,17 +315,18 @@ impl Node {
 /// What DNS answers at first, and who prepares what it answers next.
 fn first_answers(
     options: &Options,
-    (secret, challenges): (&Arc<ArcSwap<Secret>>, &Challenges),
+    secret: &Arc<ArcSwap<Secret>>,
     published: &Published,
     clock: Clock,
-) -> Result<(Preparer, Answers), StartError> {
-    let (answers, challenges) = (Answers::default(), Arc::clone(challenges));
+) -> Result<(Preparer, Answers, Challenges), StartError> {
+    let (answers, challenges) = (Answers::default(), Challenges::default());
+    let shown = Arc::clone(&challenges);
     let inputs = Inputs { state_dir: options.state_dir.clone(), secret: Arc::clone(secret), challenges };
     let mut preparer = Preparer::new(inputs);
     if let Some(prepared) = preparer.prepare(&published.load(), clock.now(), clock.wall())? {
         answers.store(prepared.map(Arc::new));
     }
-    Ok((preparer, answers))
+    Ok((preparer, answers, shown))
 }
 
 fn read_topology(path: &Path) -> Result<Topology, StartError> {
@@ -371,6 +366,15 @@ fn answers_for_something(options: &Options, topology: &Topology) -> Result<(), S
     Ok(())
 }
 
+/// What admin requests must carry; they must carry something if others could make them.
+fn token(options: &Options) -> Result<Option<Token>, StartError> {
+    let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
+    match options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
+        Some(open) => Err(StartError::OpenAdmin(*open)),
+        None => Ok(token),
+    }
+}
+
 /// Certificates, keys and the fleet's secret.
 fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers, StartError> {
     if topology.acme.is_some() {
@@ -392,18 +396,6 @@ fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers
     Ok(Papers::read(sources, options.secret_file.clone(), topology, clock)?)
 }
 
-/// What ordering certificates needs.
-fn ordering(state_dir: &Path, dns: Option<&SocketAddr>, common: &Common, challenges: &acme::Challenges) -> acme::Parts {
-    acme::Parts {
-        store: Store::in_state(state_dir),
-        challenges: Arc::clone(challenges),
-        dns: dns.copied(),
-        pace: Pace::DEFAULT,
-        clock: common.clock,
-        seed: mix(common.seed),
-    }
-}
-
 /// What every part of the node gets.
 struct Common {
     clock: Clock,
@@ -415,6 +407,9 @@ struct Common {
     secret: Arc<ArcSwap<Secret>>,
     services: Arc<ArcSwap<Services>>,
     answers: Answers,
+    ready: watch::Receiver<bool>,
+    /// Has certificates and the secret read again.
+    reread: Arc<Notify>,
 }
 
 /// What the admin address gets besides.
@@ -458,14 +453,16 @@ impl Common {
         spawn("control", Box::pin(control::run(control, facts, published.clone(), clock, ends())));
         let dice = Dice::seeded(self.seed);
         spawn("probing", Box::pin(probe::run(published.clone(), events.clone(), clock, dice, ends())));
+        let dice = Dice::seeded(mix(self.seed));
+        spawn("asking sites", Box::pin(probe::sites::run(published.clone(), events.clone(), clock, dice, ends())));
         spawn("the resolver", Box::pin(resolve::run(published.clone(), events.clone(), clock, ends())));
         let answers = Arc::clone(&self.answers);
         spawn("DNS", Box::pin(prepare::run(preparer, published.clone(), answers, clock, ends())));
         spawn("the NAT addresses", Box::pin(nat.run(published.clone(), clock, ends())));
-        let others = Arc::<Notify>::default();
-        let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&others), ends());
+        let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&self.reread), ends());
         spawn("reload", Box::pin(following));
-        let following = reload::tls::run(papers, published.clone(), events.clone(), clock, others, ends());
+        let following =
+            reload::tls::run(papers, published.clone(), events.clone(), clock, Arc::clone(&self.reread), ends());
         spawn("certificates", Box::pin(following));
         spawn("the admin address", Box::pin(admin::run(admin, listeners, ends())));
         Ok(runtime)

@@ -163,12 +163,13 @@ impl Variant {
     }
 }
 
-/// The sites that are nearest to `place`, those first that work; of several with the same addresses one is enough.
+/// The sites that are nearest to `place`, without those that do not answer; of several with the same addresses one is enough.
 fn sites(snapshot: &Snapshot, place: Option<&Place>) -> Vec<u16> {
     let from = place.unwrap_or(&snapshot.here.place).at;
     let all = &snapshot.topology.sites;
-    let mut ranked: Vec<(u64, usize)> =
-        all.iter().enumerate().map(|(at, site)| (distance_m(from, site.place.at), at)).collect();
+    let is_offered = |at: &usize| snapshot.sites.get(*at).is_none_or(|state| !state.is_left_out);
+    let offered = (0..all.len()).filter(is_offered);
+    let mut ranked: Vec<(u64, usize)> = offered.map(|at| (distance_m(from, all[at].place.at), at)).collect();
     ranked.sort_unstable();
     let mut chosen: Vec<usize> = Vec::new();
     for (_, at) in ranked {

@@ -6,6 +6,7 @@
 //! may ask. Nothing here decides where a request goes.
 
 pub mod totals;
+pub mod sites;
 pub mod view;
 pub mod metrics;
 pub mod guard;
