@@ -65,6 +65,8 @@ const MACHINES: &[&str] = &[
     "src/dns/contents.rs",
     "src/dns/cookie.rs",
     "src/dns/crowd.rs",
+    "src/dns/explain.rs",
+    "src/dns/explain/",
     "src/dns/limit.rs",
     "src/dns/limit/",
     "src/dns/prepared.rs",
