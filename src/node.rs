@@ -4,6 +4,7 @@
 //! that a request never changes core. The control plane is one small runtime of its own. They meet in the snapshot
 //! pointer, in counters and in bounded channels only.
 
+mod dns;
 pub mod listen;
 mod doh;
 mod nat;
@@ -447,6 +448,7 @@ impl Common {
             reload,
             started,
             nat_ips: nat.document(),
+            dns: dns::desk(&self.answers, clock),
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());

@@ -80,6 +80,8 @@ const MACHINES: &[&str] = &[
     "src/dns/cookie.rs",
     "src/dns/crowd.rs",
     "src/dns/doh.rs",
+    "src/dns/explain.rs",
+    "src/dns/explain/",
     "src/dns/limit.rs",
     "src/dns/limit/",
     "src/dns/prepared.rs",

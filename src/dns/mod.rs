@@ -17,6 +17,7 @@ pub mod prepare;
 pub mod bare;
 pub mod answer;
 pub mod wire;
+pub mod explain;
 pub mod responder;
 pub mod crowd;
 pub mod tcp;
