@@ -23,6 +23,7 @@ pub mod upstream;
 pub mod probe;
 pub mod dns;
 pub mod front;
+pub mod acme;
 pub mod status;
 pub mod reload;
 pub mod node;

@@ -39,6 +39,8 @@ pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(75);
 pub const FAREWELL: Duration = Duration::from_secs(1);
 /// A body may be slow at first; from this on it has to come at [`BODY_RATE_MIN`].
 pub const BODY_GRACE: Duration = Duration::from_secs(5);
+/// What is for the node itself must have come whole within this: it is short.
+pub const SERVICE_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Slowest body accepted, octets a second on average since it began.
 pub const BODY_RATE_MIN: u64 = 1 << 10;
 /// A client that takes nothing of what is ready for it is given up after this.
@@ -132,6 +134,8 @@ pub const DNS_STREAMS_MAX: usize = 4_096;
 pub const DNS_STREAMS_PER_SOURCE_MAX: usize = 128;
 /// A connection of DNS without a question is closed after this (RFC 7766 §6.2.3); those who ask are told so (RFC 7828).
 pub const DNS_STREAM_IDLE: Duration = Duration::from_secs(10);
+/// Longest message of DNS, octets, by all ways that have room for it (RFC 1035 §4.2.2).
+pub const DNS_MESSAGE_BYTES_MAX: usize = 65_535;
 /// A message must have come whole within this once it has begun.
 pub const DNS_MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Questions of one connection that are answered before the answers are written and others get their turn.
@@ -171,7 +175,7 @@ pub const DNS_SIGNATURES_BURST: Duration = Duration::from_millis(100);
 /// Answers of so long a time at once, for each source and kind: caches empty together.
 pub const DNS_LIMIT_BURST: Duration = Duration::from_secs(1);
 /// Sources and kinds of answers that one worker counts, a power of two: 192 KiB, which stays in a core's cache. Those who ask
-/// most are remembered; a flood past the limit from more of them at once would be 1.6 million datagrams a second.
+/// most are remembered, and so many floods past the limit at once would be 1.6 million datagrams a second.
 pub const DNS_LIMIT_BUCKETS: usize = 8_192;
 
 /// What a probe reads of an answer, octets.
@@ -228,5 +232,7 @@ pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(10);
 pub const TRUST_FILE_BYTES_MAX: u64 = 4 << 20;
 /// Largest file with what a probe says in `Authorization`, octets: as long as a header line may be.
 pub const AUTHORIZATION_FILE_BYTES_MAX: u64 = 8 << 10;
+/// What is read of one answer of an ACME directory, octets: the longest chains take 16 KiB.
+pub const ACME_ANSWER_BYTES_MAX: usize = 256 << 10;
 /// Largest country or city database, octets. The largest city databases take 150 MiB.
 pub const GEO_DATABASE_BYTES_MAX: u64 = 1 << 30;

@@ -6,11 +6,15 @@
 
 mod dns;
 pub mod listen;
+mod doh;
 mod nat;
+mod ordering;
 mod ready;
+mod site;
 mod sockets;
 mod worker;
 
+use crate::acme::store::{Store, StoreError};
 use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::dns::prepare::{self, Answers, Challenges, Inputs, Preparer};
@@ -18,7 +22,7 @@ use crate::dnssec::folder::KeyError;
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
 use crate::limits::EVENT_QUEUE_MAX;
-use crate::moment::{Clock, Dice, Moment};
+use crate::moment::{Clock, Dice, Moment, mix};
 use crate::names::Label;
 use crate::probe;
 use crate::reload;
@@ -121,8 +125,11 @@ pub enum StartError {
     /// A certificate or the fleet's secret cannot be used.
     #[error(transparent)]
     Papers(#[from] PapersError),
+    /// There is no place for certificates that are ordered.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// TLS without certificates.
-    #[error("{flag} {address} needs a certificate: give --tls-cert and --tls-key, or --tls-dir")]
+    #[error("{flag} {address} needs a certificate: give --tls-cert and --tls-key, or --tls-dir, or write [acme]")]
     NoCertificate {
         /// Which kind of listener.
         flag: &'static str,
@@ -196,15 +203,11 @@ impl Node {
         let here = site(&topology, options.site.as_ref())?;
         let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())?;
         let drains = Drains::open(&options.state_dir, clock.wall())?;
-        let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
-        if let Some(open) = options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
-            return Err(StartError::OpenAdmin(*open));
-        }
+        let token = token(&options)?;
         answers_for_something(&options, &topology)?;
         let papers = papers(&options, &topology, clock)?;
         let Sockets { http, https, dns, dot, workers, admin } = Sockets::bind(&options)?;
         let admin_addresses = admin.iter().map(local).collect();
-
         let started = clock.now();
         let mut control = Control::new(started, Arc::new(topology), Arc::new(locator), here, drains.overrides());
         control.apply(started, control::Event::Certified { certificates: papers.report() });
@@ -222,7 +225,7 @@ impl Node {
         let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
         nat.follow(&published.load_full(), clock);
         let secret = Arc::clone(&papers.secret);
-        let (preparer, answers) = first_answers(&options, &secret, &published, clock)?;
+        let (preparer, answers, challenges) = first_answers(&options, &secret, &published, clock)?;
         let common = Common {
             clock,
             published: published.clone(),
@@ -233,13 +236,15 @@ impl Node {
             secret,
             services,
             answers,
+            ready: is_ready.clone(),
+            reread: Arc::default(),
         };
         let identity = papers.identity.clone();
-
         let desk = (drains, token, is_ready, reload.clone(), started);
         let followers = (nat, preparer);
         let following = (options.config, asked, papers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
+        common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -314,14 +319,15 @@ fn first_answers(
     secret: &Arc<ArcSwap<Secret>>,
     published: &Published,
     clock: Clock,
-) -> Result<(Preparer, Answers), StartError> {
+) -> Result<(Preparer, Answers, Challenges), StartError> {
     let (answers, challenges) = (Answers::default(), Challenges::default());
+    let shown = Arc::clone(&challenges);
     let inputs = Inputs { state_dir: options.state_dir.clone(), secret: Arc::clone(secret), challenges };
     let mut preparer = Preparer::new(inputs);
     if let Some(prepared) = preparer.prepare(&published.load(), clock.now(), clock.wall())? {
         answers.store(prepared.map(Arc::new));
     }
-    Ok((preparer, answers))
+    Ok((preparer, answers, shown))
 }
 
 fn read_topology(path: &Path) -> Result<Topology, StartError> {
@@ -361,14 +367,30 @@ fn answers_for_something(options: &Options, topology: &Topology) -> Result<(), S
     Ok(())
 }
 
+/// What admin requests must carry; they must carry something if others could make them.
+fn token(options: &Options) -> Result<Option<Token>, StartError> {
+    let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
+    match options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
+        Some(open) => Err(StartError::OpenAdmin(*open)),
+        None => Ok(token),
+    }
+}
+
 /// Certificates, keys and the fleet's secret.
 fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers, StartError> {
+    if topology.acme.is_some() {
+        Store::in_state(&options.state_dir).make_ready(clock.wall())?;
+    }
     let mut sources = Sources::default();
     let https = options.https.iter().map(|listen| ("--https", listen.address));
     let dot = options.dot.iter().map(|address| ("--dot", *address));
     if let Some((flag, address)) = https.chain(dot).next() {
-        sources = Sources { pairs: options.certificates.clone(), folders: options.certificate_folders.clone() };
-        if sources.are_none() {
+        sources = Sources {
+            pairs: options.certificates.clone(),
+            folders: options.certificate_folders.clone(),
+            ordered: Some(Store::in_state(&options.state_dir).certificate()),
+        };
+        if sources.are_only_ordered() && topology.acme.is_none() {
             return Err(StartError::NoCertificate { flag, address });
         }
     }
@@ -386,6 +408,9 @@ struct Common {
     secret: Arc<ArcSwap<Secret>>,
     services: Arc<ArcSwap<Services>>,
     answers: Answers,
+    ready: watch::Receiver<bool>,
+    /// Has certificates and the secret read again.
+    reread: Arc<Notify>,
 }
 
 /// What the admin address gets besides.
@@ -430,14 +455,16 @@ impl Common {
         spawn("control", Box::pin(control::run(control, facts, published.clone(), clock, ends())));
         let dice = Dice::seeded(self.seed);
         spawn("probing", Box::pin(probe::run(published.clone(), events.clone(), clock, dice, ends())));
+        let dice = Dice::seeded(mix(self.seed));
+        spawn("asking sites", Box::pin(probe::sites::run(published.clone(), events.clone(), clock, dice, ends())));
         spawn("the resolver", Box::pin(resolve::run(published.clone(), events.clone(), clock, ends())));
         let answers = Arc::clone(&self.answers);
         spawn("DNS", Box::pin(prepare::run(preparer, published.clone(), answers, clock, ends())));
         spawn("the NAT addresses", Box::pin(nat.run(published.clone(), clock, ends())));
-        let others = Arc::<Notify>::default();
-        let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&others), ends());
+        let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&self.reread), ends());
         spawn("reload", Box::pin(following));
-        let following = reload::tls::run(papers, published.clone(), events.clone(), clock, others, ends());
+        let following =
+            reload::tls::run(papers, published.clone(), events.clone(), clock, Arc::clone(&self.reread), ends());
         spawn("certificates", Box::pin(following));
         spawn("the admin address", Box::pin(admin::run(admin, listeners, ends())));
         Ok(runtime)

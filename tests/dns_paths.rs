@@ -1,12 +1,15 @@
 //! The fast path says what the whole path says: over the whole space of questions, signed and unsigned.
 
+#![allow(clippy::panic, reason = "a test that cannot go on says why")]
+
 mod common;
 
 use anyfront::dns::asker::{Asker, Transport};
 use anyfront::dns::prepared::Prepared;
 use anyfront::dns::question::Question;
 use anyfront::dns::{answer, wire};
-use common::zone;
+use common::answers as zone;
+use hickory_proto::dnssec::Algorithm;
 use hickory_proto::op::Message;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -172,4 +175,15 @@ fn agree(prepared: &Prepared, least: u32) {
 #[test]
 fn both_ways_say_the_same() {
     agree(&zone::prepared(&zone::snapshot(""), Path::new("."), WALL), 40);
+}
+
+#[test]
+fn both_ways_say_the_same_with_signatures() {
+    for algorithm in [Algorithm::ECDSAP256SHA256, Algorithm::ED25519] {
+        let state = tempfile::tempdir().expect("a folder");
+        zone::make_key(state.path(), algorithm, WALL);
+        let prepared = zone::prepared(&zone::snapshot(zone::SIGNED), state.path(), WALL);
+        assert!(prepared.contents.is_signed());
+        agree(&prepared, 30);
+    }
 }

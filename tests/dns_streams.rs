@@ -2,82 +2,51 @@
 
 #![allow(clippy::panic, reason = "this is how a test fails")]
 
-mod common;
 #[path = "common/tls.rs"]
 mod tls;
+#[path = "common/zone.rs"]
+mod zone;
 
-use anyfront::counters::{Counters, StreamCounters, WorkerCounters};
-use anyfront::dns::crowd::Crowd;
-use anyfront::dns::responder::Responder;
-use anyfront::dns::tcp::{self, Streams};
+use anyfront::counters::StreamCounters;
 use anyfront::limits::{
     DNS_MESSAGE_TIMEOUT, DNS_STREAM_IDLE, DNS_STREAMS_MAX, DNS_STREAMS_PER_SOURCE_MAX, DNS_WRITE_STALL_MAX,
 };
 use anyfront::moment::{Clock, Moment};
-use anyfront::secret::Secret;
-use anyfront::snapshot::Published;
-use anyfront::tls::certificates::{Certificates, Sources};
-use anyfront::tls::identity::{Identity, Speech};
-use anyfront::tls::reception::Reception;
+use anyfront::node::{Node, Options, StartError};
 use anyfront::tls::{ALPN_DNS, ALPN_HTTP2};
-use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConnection, StreamOwned};
 use rustls_pki_types::ServerName;
 use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tls::{Authority, BOUND, client, put_pair, until};
-use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, watch};
+use tempfile::TempDir;
+use tls::{BOUND, client, until};
+use zone::{ZONE, any, file, options};
 
-/// Both ways of taking questions, as one worker of a node has them.
+/// A node that answers DNS in every way.
 struct Stand {
     tcp: SocketAddr,
     dot: SocketAddr,
-    counters: Arc<WorkerCounters>,
-    runtime: Runtime,
-    end: watch::Sender<bool>,
-    all_gone: mpsc::Receiver<()>,
+    node: Node,
+    folder: TempDir,
 }
 
 impl Stand {
     fn start() -> Self {
-        let clock = Clock::start();
-        let origin = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
-        let topology = common::topology(&tls::file(origin, &tls::hostname("app.test", "")));
+        Self::start_with(|_| ())
+    }
+
+    fn start_with(adjust: impl FnOnce(&mut Options)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        put_pair(folder.path(), "ns", &Authority::new("us").sign(&["ns1.gw.test"]));
-        let sources = Sources { pairs: Vec::new(), folders: vec![folder.path().to_owned()] };
-        let certificates = Certificates::read(&sources, clock.wall()).expect("a pair");
-        let identity = Identity::new(&Arc::new(certificates), &Secret::random(), &topology, clock);
-        let identity = Arc::new(ArcSwap::from_pointee(identity));
-        let published = Published::new(Arc::new(common::first_snapshot(topology)));
-        let counters = Counters::new(1).worker(0);
-        let (end, ends) = watch::channel(false);
-        let (alive, all_gone) = mpsc::channel(1);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("one");
-        let open = |tls: Option<Reception>| {
-            let streams = Streams {
-                clock,
-                responder: Responder::new(published.clone()),
-                crowd: Arc::new(Crowd::default()),
-                tls,
-                counters: Arc::clone(&counters),
-            };
-            let listener = listen();
-            let address = listener.local_addr().expect("bound");
-            let listener = runtime.block_on(async { TcpListener::from_std(listener) }).expect("turned");
-            runtime.spawn(tcp::run(listener, streams, alive.clone(), ends.clone()));
-            address
-        };
-        let (tcp, dot) = (open(None), open(Some(Reception::new(&identity, Speech::Dns))));
-        Self { tcp, dot, counters, runtime, end, all_gone }
+        let mut options = options(&folder, ZONE);
+        adjust(&mut options);
+        let node = Node::start(options).unwrap_or_else(|error| panic!("{error}"));
+        Self { tcp: node.dns[0], dot: node.dot[0], node, folder }
     }
 
     fn tcp(&self) -> TcpStream {
@@ -97,26 +66,12 @@ impl Stand {
     }
 
     fn count(&self, which: impl Fn(&StreamCounters) -> u64) -> u64 {
-        which(&self.counters.dns_tcp)
+        which(&self.node.counters.worker(0).dns_tcp)
     }
 
-    /// Asks for the end and waits for it.
-    fn stop(mut self) -> Duration {
-        let clock = Clock::start();
-        self.end.send_replace(true);
-        let gone = async { tokio::time::timeout(BOUND, self.all_gone.recv()).await };
-        assert!(self.runtime.block_on(gone).expect("connections end").is_none());
-        clock.now().since(Moment::ZERO)
+    fn stop(self) {
+        self.node.stop();
     }
-}
-
-/// As the node does: many may wait in the kernel.
-fn listen() -> std::net::TcpListener {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.set_nonblocking(true).expect("set");
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port");
-    socket.listen(4_096).expect("it listens");
-    socket.into()
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
@@ -140,12 +95,14 @@ fn connect_from(source: [u8; 4], to: SocketAddr) -> TcpStream {
 
 /// A question for a name that is in no zone of ours, and so much filling behind it, with its length before it.
 fn question(id: u16, filling: usize) -> Vec<u8> {
-    let mut message = id.to_be_bytes().to_vec();
-    message.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    message.extend_from_slice(b"\x05other\x04test\x00\x00\x01\x00\x01");
+    let mut message = zone::question(id, "other.test");
     message.resize(message.len() + filling, 0);
+    framed(&message)
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
     let length = u16::try_from(message.len()).expect("it fits");
-    [&length.to_be_bytes()[..], &message].concat()
+    [&length.to_be_bytes()[..], message].concat()
 }
 
 /// The id and the response code of the next answer.
@@ -199,7 +156,7 @@ fn whoever_wants_to_speak_something_else_over_tls_is_told_so() {
     let stand = Stand::start();
     let error = stand.dot(&[ALPN_HTTP2]).expect_err("no such protocol");
     assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
-    until("it is counted", || stand.counters.dns_tls.failed_handshakes.load(Relaxed) == 1);
+    until("it is counted", || stand.node.counters.worker(0).dns_tls.failed_handshakes.load(Relaxed) == 1);
     stand.stop();
 }
 
@@ -376,10 +333,73 @@ fn the_end_answers_what_was_asked_and_takes_nothing_new() {
     assert_eq!(secured.read(&mut [0]).expect("an orderly end, which TLS says"), 0);
     halfway.write_all(&last[10..]).expect("sent");
     assert_eq!(answer(&mut halfway).expect("an answer").0, 2);
-    drop(idle);
     assert_eq!(halfway.read(&mut [0]).expect("an orderly end"), 0);
-    drop((halfway, secured));
-    let took = ended.join().expect("no panic");
-    println!("ended after {took:?}");
-    until("nobody listens", || TcpStream::connect(tcp).is_err());
+    drop((idle, halfway, secured));
+    ended.join().expect("no panic");
+    assert!(TcpStream::connect(tcp).is_err(), "nobody listens");
+}
+
+#[test]
+fn the_same_port_is_bound_for_both_at_every_worker() {
+    let stand = Stand::start_with(|options| {
+        options.workers = 3;
+        options.dns =
+            vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0))];
+    });
+    assert_eq!(stand.node.dns.len(), 2);
+    for address in &stand.node.dns {
+        let taken = UdpSocket::bind(address).expect_err("it is ours").kind();
+        assert_eq!(taken, io::ErrorKind::AddrInUse);
+        // The kernel spreads connections over the workers.
+        for id in 0..12 {
+            ask(&mut connect(*address), id).expect("an answer");
+        }
+    }
+    let workers = (0..3).map(|worker| stand.node.counters.worker(worker).dns_tcp.questions.load(Relaxed));
+    assert!(workers.clone().all(|questions| questions > 0), "{:?}", workers.collect::<Vec<_>>());
+    let folder = tempfile::tempdir().expect("a folder");
+    let error = Node::start(Options { dns: vec![stand.tcp], ..options(&folder, ZONE) }).expect_err("it is taken");
+    assert!(matches!(error, StartError::Bind { address, .. } if address == stand.tcp), "{error}");
+    stand.stop();
+}
+
+#[test]
+fn whoever_is_to_answer_needs_a_zone_and_for_tls_a_certificate() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let error = |options: Options| Node::start(options).expect_err("it cannot start").to_string();
+    let told = error(options(&folder, ""));
+    assert!(told.contains("--dns 127.0.0.1:0") && told.contains("[zone]"), "{told}");
+    let told = error(Options { dns: Vec::new(), ..options(&folder, "") });
+    assert!(told.contains("--dot 127.0.0.1:0") && told.contains("[zone]"), "{told}");
+    let bare = Options { certificate_folders: Vec::new(), ..options(&folder, ZONE) };
+    let told = error(bare.clone());
+    assert!(told.contains("--dot 127.0.0.1:0") && told.contains("--tls-cert"), "{told}");
+    let node = Node::start(Options { http: Vec::new(), dot: Vec::new(), dns: vec![any()], ..bare });
+    let node = node.expect("DNS alone is enough, and needs no certificate");
+    ask(&mut connect(node.dns[0]), 1).expect("an answer");
+    node.stop();
+}
+
+#[test]
+fn a_zone_that_is_gone_from_the_file_is_refused_and_comes_back() {
+    let stand = Stand::start();
+    let change = |tables: &str| {
+        std::fs::write(stand.folder.path().join("regions.toml"), file(tables)).expect("written");
+        stand.node.reload();
+        let is_there = !tables.is_empty();
+        until("the file is applied", || stand.node.published.load().topology.dns.is_some() == is_there);
+    };
+    let mut stream = stand.tcp();
+    ask(&mut stream, 1).expect("an answer");
+    change("");
+    // A name that was in it.
+    let lost = framed(&zone::question(2, "app.gw.test"));
+    until("it is refused", || {
+        stream.write_all(&lost).expect("sent");
+        answer(&mut stream).expect("an answer") == (2, 5)
+    });
+    ask(&mut stand.tcp(), 3).expect("new connections are taken, too");
+    change(ZONE);
+    ask(&mut stream, 4).expect("an answer");
+    stand.stop();
 }

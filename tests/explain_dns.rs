@@ -6,7 +6,7 @@ mod operator;
 use anyfront::moment::Clock;
 use anyfront::names::Label;
 use anyfront::node::{Node, Options};
-use common::zone;
+use common::answers as zone;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
 use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, RecordType};
@@ -50,7 +50,7 @@ fn the_sites_of_an_answer_are_told_in_their_order() {
         "known from: the geo database, by the client subnet",
         "60 s  192.0.2.20",
         "1  syd-1             3 km  told",
-        "sites stay where they are",
+        "the front door it leads to fails over by itself",
         "not signed",
     ] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");

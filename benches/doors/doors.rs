@@ -1,7 +1,7 @@
 //! The proxies compared: how each is configured, started and asked whether it works.
 
-use super::machine;
-use super::process::{Core, Running, command, free_ports, wait_until};
+use super::shared::machine;
+use super::shared::process::{Core, Running, command, free_ports, wait_until};
 use anyhow::{Context, bail, ensure};
 use std::fs;
 use std::io::{Read, Write};

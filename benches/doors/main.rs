@@ -9,21 +9,22 @@
 mod clients;
 mod doors;
 mod endpoint;
-mod machine;
-mod process;
-mod report;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod workloads;
 
 use anyhow::{Context, bail, ensure};
 use clap::{Parser, Subcommand};
 use clients::{Aim, Client};
 use doors::{Door, Kind, Surroundings};
-use report::OTHERS_SHARE_MAX;
+use shared::machine;
+use shared::measured::{Measured, Title};
+use shared::report::{self, OTHERS_SHARE_MAX};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tokio::task::LocalSet;
-use workloads::{Course, Measured, WORKLOADS, Workload};
+use workloads::{Course, WORKLOADS, Workload};
 
 /// anyfront beside nginx and HAProxy, one core each, same endpoint, same load.
 #[derive(Debug, Parser)]
@@ -101,8 +102,12 @@ fn on_this_thread(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Res
 fn print_earlier(file: &Path) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let measured: Result<Vec<Measured>, _> = text.lines().map(serde_json::from_str).collect();
-    print!("{}", report::render(&measured?));
+    print!("{}", report::render(&measured?, &titles()));
     Ok(())
+}
+
+fn titles() -> Vec<Title> {
+    WORKLOADS.iter().map(|workload| workload.title).collect()
 }
 
 fn compare(args: &Args) -> anyhow::Result<()> {
@@ -130,7 +135,7 @@ fn compare(args: &Args) -> anyhow::Result<()> {
             }
         }
     }
-    print!("{}", report::render(&run.measured));
+    print!("{}", report::render(&run.measured, &titles()));
     println!("Every measurement: {}", results.display());
     Ok(())
 }
@@ -139,7 +144,7 @@ fn compare(args: &Args) -> anyhow::Result<()> {
 fn chosen(only: &[String]) -> anyhow::Result<Vec<&'static Workload>> {
     let mut workloads: Vec<&Workload> = WORKLOADS.iter().collect();
     if !only.is_empty() {
-        let names: Vec<&str> = WORKLOADS.iter().map(|workload| workload.name).collect();
+        let names: Vec<&str> = WORKLOADS.iter().map(|workload| workload.title.name).collect();
         let named = |name: &String| {
             Workload::named(name).with_context(|| format!("no workload {name:?}; there are {}", names.join(", ")))
         };
@@ -148,7 +153,7 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<&'static Workload>> {
     workloads.retain(|workload| {
         let missing = workload.needs().filter(|tool| machine::program(tool).is_none());
         if let Some(tool) = missing {
-            eprintln!("LEFT OUT: workload {}, because {tool} is not installed", workload.name);
+            eprintln!("LEFT OUT: workload {}, because {tool} is not installed", workload.title.name);
         }
         missing.is_none()
     });
@@ -206,7 +211,7 @@ impl Run<'_> {
             }
             let mut done = self.attempt(workload, at);
             if let Err(error) = &done {
-                eprintln!("AGAIN: {} {}: {error:#}", self.doors[at].name, workload.name);
+                eprintln!("AGAIN: {} {}: {error:#}", self.doors[at].name, workload.title.name);
                 self.reopen(at)?;
                 done = self.attempt(workload, at);
             }
@@ -225,7 +230,7 @@ impl Run<'_> {
                     writeln!(file, "{}", serde_json::to_string(&one)?)?;
                     self.measured.push(one);
                 }
-                Err(error) => eprintln!("FAILED: {} {}: {error:#}", self.doors[at].name, workload.name),
+                Err(error) => eprintln!("FAILED: {} {}: {error:#}", self.doors[at].name, workload.title.name),
             }
         }
         Ok(())

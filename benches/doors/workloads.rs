@@ -2,13 +2,14 @@
 
 use super::clients::Client;
 use super::doors::{Door, Surroundings};
-use super::machine;
-use super::process::{Core, Running, command};
+use super::shared::machine;
+use super::shared::measured::{Measured, Stopwatch, Title};
+use super::shared::process::{Core, Running, command};
 use anyhow::{Context, bail, ensure};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Idle connections whose memory is measured.
 pub const IDLE: usize = 5_000;
@@ -16,12 +17,8 @@ pub const IDLE: usize = 5_000;
 /// One kind of work.
 #[derive(Debug)]
 pub struct Workload {
-    /// As in arguments and reports.
-    pub name: &'static str,
-    /// What one of it is; costs are told per unit.
-    pub unit: &'static str,
-    /// In words.
-    pub what: &'static str,
+    /// What it is called, and what of it is counted.
+    pub title: Title,
     load: Load,
 }
 
@@ -36,133 +33,87 @@ enum Load {
 /// All there are, in the order of the report.
 pub const WORKLOADS: &[Workload] = &[
     Workload {
-        name: "get",
-        unit: "us/request",
-        what: "HTTP/1.1, 64 connections kept, GET of 1 KiB",
+        title: title("get", "us/request", "HTTP/1.1, 64 connections kept, GET of 1 KiB"),
         load: Load::Wrk { tls: false, post: false },
     },
+    Workload { title: title("tls", "us/request", "the same over TLS 1.3"), load: Load::Wrk { tls: true, post: false } },
     Workload {
-        name: "tls",
-        unit: "us/request",
-        what: "the same over TLS 1.3",
-        load: Load::Wrk { tls: true, post: false },
-    },
-    Workload {
-        name: "h2",
-        unit: "us/request",
-        what: "HTTP/2 over TLS, 8 connections of 16 streams, GET of 1 KiB, HTTP/1.1 to the endpoint",
+        title: title(
+            "h2",
+            "us/request",
+            "HTTP/2 over TLS, 8 connections of 16 streams, GET of 1 KiB, HTTP/1.1 to the endpoint",
+        ),
         load: Load::H2load { grpc: false },
     },
     Workload {
-        name: "post",
-        unit: "us/request",
-        what: "HTTP/1.1, 64 connections kept, POST of 16 KiB answered by 1 KiB",
+        title: title("post", "us/request", "HTTP/1.1, 64 connections kept, POST of 16 KiB answered by 1 KiB"),
         load: Load::Wrk { tls: false, post: true },
     },
     Workload {
-        name: "sse",
-        unit: "us/event",
-        what: "200 streams of 20 events a second each",
+        title: title("sse", "us/event", "200 streams of 20 events a second each"),
         load: own(Client::Sse, "sse", false),
     },
-    Workload { name: "sse-tls", unit: "us/event", what: "the same over TLS 1.3", load: own(Client::Sse, "sse", true) },
+    Workload { title: title("sse-tls", "us/event", "the same over TLS 1.3"), load: own(Client::Sse, "sse", true) },
     Workload {
-        name: "sse-openai",
-        unit: "us/event",
-        what: "the streams in the clear, of a class whose streams are followed from event to event",
+        title: title(
+            "sse-openai",
+            "us/event",
+            "the streams in the clear, of a class whose streams are followed from event to event",
+        ),
         load: own(Client::SseOpenai, "sse-openai", false),
     },
     Workload {
-        name: "ws",
-        unit: "us/message",
-        what: "64 WebSockets, messages of 100 octets echoed one by one; there and back is one",
+        title: title(
+            "ws",
+            "us/message",
+            "64 WebSockets, messages of 100 octets echoed one by one; there and back is one",
+        ),
         load: own(Client::WebSocket, "web-socket", false),
     },
     Workload {
-        name: "ws-tls",
-        unit: "us/message",
-        what: "the same over TLS 1.3",
+        title: title("ws-tls", "us/message", "the same over TLS 1.3"),
         load: own(Client::WebSocket, "web-socket", true),
     },
     Workload {
-        name: "grpc",
-        unit: "us/call",
-        what: "unary gRPC over TLS, 8 connections of 16 streams, HTTP/2 in the clear to the endpoint",
+        title: title(
+            "grpc",
+            "us/call",
+            "unary gRPC over TLS, 8 connections of 16 streams, HTTP/2 in the clear to the endpoint",
+        ),
         load: Load::H2load { grpc: true },
     },
     Workload {
-        name: "handshakes",
-        unit: "us/connection",
-        what: "new TLS 1.3 connection, GET of 1 KiB, close; 16 at once, no resumption",
+        title: title(
+            "handshakes",
+            "us/connection",
+            "new TLS 1.3 connection, GET of 1 KiB, close; 16 at once, no resumption",
+        ),
         load: own(Client::Handshakes, "handshakes", true),
     },
     Workload {
-        name: "download",
-        unit: "us/MiB",
-        what: "64 MiB answers on 4 connections",
+        title: title("download", "us/MiB", "64 MiB answers on 4 connections"),
         load: own(Client::Download, "download", false),
     },
     Workload {
-        name: "download-tls",
-        unit: "us/MiB",
-        what: "the same over TLS 1.3",
+        title: title("download-tls", "us/MiB", "the same over TLS 1.3"),
         load: own(Client::Download, "download", true),
     },
     Workload {
-        name: "idle",
-        unit: "KiB/connection",
-        what: "5,000 connections kept after one request each",
+        title: title("idle", "KiB/connection", "5,000 connections kept after one request each"),
         load: own(Client::Idle, "idle", false),
     },
     Workload {
-        name: "idle-tls",
-        unit: "KiB/connection",
-        what: "the same over TLS 1.3",
+        title: title("idle-tls", "KiB/connection", "the same over TLS 1.3"),
         load: own(Client::Idle, "idle", true),
     },
 ];
 
-const fn own(client: Client, name: &'static str, tls: bool) -> Load {
-    Load::Own { client, name, tls }
+const fn title(name: &'static str, unit: &'static str, what: &'static str) -> Title {
+    Title { name, unit, what }
 }
 
-/// What one door did in one round.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Measured {
-    /// From 1.
-    pub round: usize,
-    /// Which proxy.
-    pub door: String,
-    /// Whether it is one of those to be compared with.
-    pub is_peer: bool,
-    /// Which workload.
-    pub workload: String,
-    /// CPU of all its processes, or memory, by the unit.
-    pub cost: f64,
-    /// Of what.
-    pub unit: String,
-    /// Requests, events, connections or MiB done.
-    pub count: f64,
-    /// How long it took.
-    pub seconds: f64,
-    /// Share of its core that the door used.
-    pub core_share: f64,
-    /// Share of its CPU spent in the kernel, sampled by ticks.
-    pub system_share: f64,
-    /// Time that it was ready but another had its core, as a share of the whole.
-    pub waited_share: f64,
-    /// Share of one core used by processes that have nothing to do with the run; not known where memory is measured.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub others_share: Option<f64>,
-    /// From an event's stamp to its arrival, microseconds, where there are events.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub p50_us: Option<f64>,
-    /// The same for the slowest hundredth.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub p99_us: Option<f64>,
-    /// Resident with idle connections, MiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resident_mib: Option<f64>,
+const fn own(client: Client, name: &'static str, tls: bool) -> Load {
+    Load::Own { client, name, tls }
 }
 
 /// What a load tells of itself.
@@ -171,15 +122,6 @@ struct Told {
     count: f64,
     p50_us: Option<f64>,
     p99_us: Option<f64>,
-}
-
-/// A measurement under way.
-struct Stopwatch {
-    since: Instant,
-    door: machine::Usage,
-    helpers: Vec<u32>,
-    own_us: f64,
-    busy_us: f64,
 }
 
 /// What a measurement needs to know.
@@ -196,7 +138,7 @@ pub struct Course<'a> {
 impl Workload {
     /// The workload of that name.
     pub fn named(name: &str) -> Option<&'static Self> {
-        WORKLOADS.iter().find(|workload| workload.name == name)
+        WORKLOADS.iter().find(|workload| workload.title.name == name)
     }
 
     /// Whether it measures memory: once is enough, of a fresh process.
@@ -221,8 +163,8 @@ impl Workload {
             Load::Own { client: Client::Idle, tls, .. } => course.idle(door, tls),
             Load::Own { name, tls, .. } => course.own(door, name, tls),
         }?;
-        self.unit.clone_into(&mut measured.unit);
-        self.name.clone_into(&mut measured.workload);
+        self.title.unit.clone_into(&mut measured.unit);
+        self.title.name.clone_into(&mut measured.workload);
         Ok(measured)
     }
 }
@@ -308,45 +250,13 @@ impl Course<'_> {
 
     /// Starts the clock. `clients` are processes of the load that will still run when it stops.
     fn begin(&self, door: &Door, clients: &[u32]) -> Stopwatch {
-        let helpers: Vec<u32> = clients.iter().copied().chain([self.endpoint]).collect();
-        Stopwatch {
-            busy_us: machine::busy_us(),
-            own_us: machine::own_us() + cpu_us(&helpers),
-            helpers,
-            door: machine::usage(door.pid()),
-            since: Instant::now(),
-        }
+        Stopwatch::start(door.pid(), clients.iter().copied().chain([self.endpoint]).collect())
     }
 
     fn end(watch: &Stopwatch, door: &Door, told: &Told) -> Measured {
-        let wall_us = watch.since.elapsed().as_secs_f64() * 1e6;
-        let after = machine::usage(door.pid());
-        let door_us = after.cpu_us - watch.door.cpu_us;
-        let own_us = machine::own_us() + cpu_us(&watch.helpers) - watch.own_us;
-        let (user_us, system_us) = (after.user_us - watch.door.user_us, after.system_us - watch.door.system_us);
-        let others_us = machine::busy_us() - watch.busy_us - door_us - own_us;
-        Measured {
-            round: 0,
-            door: door.name.clone(),
-            is_peer: false,
-            workload: String::new(),
-            cost: door_us / told.count,
-            unit: String::new(),
-            count: told.count,
-            seconds: wall_us / 1e6,
-            core_share: door_us / wall_us,
-            system_share: system_us / (user_us + system_us).max(1.0),
-            waited_share: (after.waited_us - watch.door.waited_us) / wall_us,
-            others_share: Some(others_us / wall_us),
-            p50_us: told.p50_us,
-            p99_us: told.p99_us,
-            resident_mib: None,
-        }
+        let measured = watch.stop(&door.name, told.count);
+        Measured { p50_us: told.p50_us, p99_us: told.p99_us, ..measured }
     }
-}
-
-fn cpu_us(processes: &[u32]) -> f64 {
-    processes.iter().map(|pid| machine::usage(*pid).cpu_us).sum()
 }
 
 /// Runs a load to its end and gives what it wrote.

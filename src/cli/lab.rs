@@ -72,6 +72,9 @@ struct Start {
     /// Where the router takes HTTPS; without it 127.0.0.1:8443, or a free port
     #[arg(long, value_name = "ADDR")]
     https: Option<SocketAddr>,
+    /// Where the router answers DNS, over UDP and TCP; without it 127.0.0.1:5300, or a free port
+    #[arg(long, value_name = "ADDR")]
+    dns: Option<SocketAddr>,
     /// Where the router serves operators; without it 127.0.0.1:9900, or a free port
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
@@ -210,6 +213,7 @@ fn start(args: Start) -> anyhow::Result<()> {
     let options = Options {
         http: vec![free(args.http, 8_080).into()],
         https: vec![free(args.https, 8_443).into()],
+        dns: vec![free(args.dns, 5_300)],
         admin: vec![free(args.admin, 9_900)],
         workers: usize::from(args.workers),
         ..world.node_options()
@@ -217,11 +221,12 @@ fn start(args: Start) -> anyhow::Result<()> {
     let asked =
         format!("http {}, https {}, admin {}", options.http[0].address, options.https[0].address, options.admin[0]);
     let node = Node::start(options).with_context(|| format!("the router cannot start ({asked})"))?;
-    let (Some(http), Some(https), Some(admin)) = (node.http.first(), node.https.first(), node.admin.first()) else {
+    let bound = (node.http.first(), node.https.first(), node.dns.first(), node.admin.first());
+    let (Some(http), Some(https), Some(dns), Some(admin)) = bound else {
         bail!("the router has no addresses");
     };
     let program = std::env::args_os().next().map_or_else(|| "anyfront".to_owned(), |name| name.display().to_string());
-    let told = greeting(&world, &program, &Addresses { http: *http, https: *https, admin: *admin, control });
+    let told = greeting(&world, &program, &Addresses { http: *http, https: *https, dns: *dns, admin: *admin, control });
     print!("{told}");
     // Whoever closed the pipe does not want to read it.
     let _ = std::io::stdout().flush();
@@ -261,12 +266,13 @@ fn free(asked: Option<SocketAddr>, port: u16) -> SocketAddr {
 struct Addresses {
     http: SocketAddr,
     https: SocketAddr,
+    dns: SocketAddr,
     admin: SocketAddr,
     control: SocketAddr,
 }
 
 /// What is printed at the start: where everything is, what to try, how to break it.
-fn greeting(world: &World, program: &str, Addresses { http, https, admin, control }: &Addresses) -> String {
+fn greeting(world: &World, program: &str, Addresses { http, https, dns, admin, control }: &Addresses) -> String {
     let topology = world.topology();
     let authority = world.ca_path();
     let authority = authority.display();
@@ -278,7 +284,7 @@ fn greeting(world: &World, program: &str, Addresses { http, https, admin, contro
     let with_admin = if admin.port() == 9_900 { String::new() } else { format!(" --admin {admin}") };
     let with_control = if *control == CONTROL { String::new() } else { format!(" --control {control}") };
     let mut told = format!(
-        "\nA world of {} regions and the router in front of it\n\n  HTTP     {http}\n  HTTPS    {https}\n  admin    http://{admin}\n  control  http://{control}\n  file     {}\n\n",
+        "\nA world of {} regions and the router in front of it\n\n  HTTP     {http}\n  HTTPS    {https}\n  DNS      {dns}\n  admin    http://{admin}\n  control  http://{control}\n  file     {}\n\n",
         topology.regions.len(),
         file.display(),
     );
@@ -303,6 +309,10 @@ fn greeting(world: &World, program: &str, Addresses { http, https, admin, contro
         let question = r#"{"stream":true,"messages":[{"role":"user","content":"hello"}]}"#;
         let url = format!("https://{global}/v1/chat/completions -H content-type:application/json -d '{question}'");
         line("a completion, token by token", &format!("{} -N", CLIENTS[1].1), &url);
+    }
+    if let Some(global) = written.first().copied().or(regional) {
+        let (ip, port) = (dns.ip(), dns.port());
+        let _ = writeln!(told, "  # DNS, for a client in Sydney\n  dig @{ip} -p {port} {global} +subnet=127.61.0.0/24");
     }
     let _ = writeln!(
         told,
@@ -386,13 +396,14 @@ mod tests {
         let told = greeting(
             &world,
             "./anyfront",
-            &Addresses { http: at(8_080), https: at(1_443), admin: at(9_900), control: at(7) },
+            &Addresses { http: at(8_080), https: at(1_443), dns: at(5_300), admin: at(9_900), control: at(7) },
         );
         assert!(told.contains(
             "curl --interface 127.61.0.1 --connect-to ::127.0.0.1:8080 http://gateway.truefoundry.ai/whoami\n"
         ));
         assert!(told.contains("--connect-to ::127.0.0.1:1443 https://eu.gateway.truefoundry.ai/whoami\n"));
         assert!(told.contains("https://orf.gateway.truefoundry.ai/whoami\n"));
+        assert!(told.contains("dig @127.0.0.1 -p 5300 gateway.truefoundry.ai +subnet=127.61.0.0/24\n"));
         assert!(told.contains("  ./anyfront lab break orf refuse --control 127.0.0.1:7\n"));
         assert!(told.contains("  ./anyfront status\n"));
     }

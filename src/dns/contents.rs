@@ -151,8 +151,10 @@ pub struct Makings<'a> {
     pub steered: &'a HashMap<By, Arc<Steered>>,
     /// Whether names that steering answers say that HTTPS is spoken there (RFC 9460).
     pub has_https: bool,
-    /// DNSKEY, CDS and CDNSKEY of the apex, with how long they are believed, seconds; all empty: unsigned.
+    /// DNSKEY, CDS and CDNSKEY of the apex, with how long they are believed, seconds.
     pub keys: &'a [(u32, Vec<RData>)],
+    /// Whether somebody signs.
+    pub is_signed: bool,
     /// Proofs for certificate authorities.
     pub challenges: &'a [(Name, Vec<String>)],
 }
@@ -185,7 +187,7 @@ impl Contents {
         contents.put_empty_names();
         contents.put_aliases(zone);
         contents.put_empty_names();
-        if !makings.keys.is_empty() {
+        if makings.is_signed {
             contents.sign(zone.negative_ttl, sign);
         }
         contents

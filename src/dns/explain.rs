@@ -150,7 +150,7 @@ impl Counting {
     fn address(self, resolver: IpAddr) -> IpAddr {
         match self {
             Self::Client(client) => client,
-            Self::Nobodys(..) | Self::Resolver => resolver,
+            Self::Nobodys(_) | Self::Resolver => resolver,
         }
     }
 }
@@ -230,7 +230,7 @@ fn network_of(address: IpAddr) -> IpNet {
 fn message(name: &Name, kind: RecordType, subnet: Option<IpNet>) -> Vec<u8> {
     let mut message = vec![0; HEADER_BYTES];
     (message[5], message[HEADER_BYTES - 1]) = (1, 1);
-    for label in name.iter() {
+    for label in name {
         message.push(u8::try_from(label.len()).expect("a label is below 64 octets"));
         message.extend_from_slice(label);
     }

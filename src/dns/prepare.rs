@@ -132,10 +132,11 @@ impl Preparer {
             steered: &steered,
             has_https: true,
             keys: &keys,
+            is_signed: duty.as_ref().is_some_and(|duty| !duty.signs_zone.is_empty()),
             challenges: &made_of.challenges,
         };
         let contents = match &duty {
-            Some(duty) if !duty.signs_zone.is_empty() => {
+            Some(duty) if makings.is_signed => {
                 self.signatures.signing(&zone.apex, duty, wall, |sign| Contents::new(&makings, sign))
             }
             _ => Contents::new(&makings, &mut |_, _, _, _| Vec::new()),

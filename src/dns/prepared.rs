@@ -31,8 +31,8 @@ pub type Signer = Box<dyn Fn(&Name, u32, &[RData]) -> Vec<RData> + Send + Sync>;
 pub enum Counting {
     /// The client's, by its subnet.
     Client(IpAddr),
-    /// The resolver's, because the client subnet, of so many bits, is nobody's on the Internet.
-    Nobodys(IpAddr, u8),
+    /// The resolver's, because the client subnet is nobody's on the Internet.
+    Nobodys(IpAddr),
     /// The resolver's: nothing that counts was said of the client.
     Resolver,
 }
@@ -89,10 +89,11 @@ impl Prepared {
         }
         match self.counting(question, resolver) {
             Counting::Client(client) => steered.find(client),
-            // Nobody else may be given what the resolver's place has to do for.
-            Counting::Nobodys(client, source) => {
+            // Nobody else may be given what the resolver's place has to do for. Not even if few bits are said, so that others
+            // have the same ones: 0.0.0.0/1 is half the world.
+            Counting::Nobodys(client) => {
                 let grain = if client.is_ipv4() { GRAIN_V4 } else { GRAIN_V6 };
-                (steered.find(resolver).0, source.min(grain))
+                (steered.find(resolver).0, grain)
             }
             Counting::Resolver => (steered.find(resolver).0, 0),
         }
@@ -116,7 +117,7 @@ impl Prepared {
                 if self.is_somewhere(client) {
                     Counting::Client(client)
                 } else {
-                    Counting::Nobodys(client, source)
+                    Counting::Nobodys(client)
                 }
             }
             // Somebody who wants nothing of its client said (RFC 7871 §7.1.2), or says nothing.
@@ -167,13 +168,16 @@ pub(super) struct Sections {
     pub(super) signed: Section,
 }
 
+/// Answers by type.
+pub(super) type ByKind = Vec<(u16, Sections)>;
+
 /// One name.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     /// Answers by type.
-    pub(super) fixed: Vec<(u16, Sections)>,
+    pub(super) fixed: ByKind,
     /// Which of `contents.steered` chooses, and for each of its variants the answers by type.
-    pub(super) steered: Option<(usize, Vec<Vec<(u16, Sections)>>)>,
+    pub(super) steered: Option<(usize, Vec<ByKind>)>,
     /// That there is nothing: by variant, the last for what does not depend on who asks. Without signatures all the same.
     pub(super) nothing: Vec<Sections>,
     /// What stands for the names below it that do not exist.
@@ -303,7 +307,7 @@ fn wire_data(data: &RData) -> Vec<u8> {
 #[must_use]
 pub(super) fn wire_name(name: &Name) -> Vec<u8> {
     let mut octets = Vec::with_capacity(NAME_BYTES_MAX);
-    for label in name.iter() {
+    for label in name {
         octets.push(u8::try_from(label.len()).expect("a label is below 64 octets"));
         octets.extend(label.iter().map(u8::to_ascii_lowercase));
     }

@@ -37,6 +37,7 @@ pub mod flushed;
 pub mod events;
 pub mod stream;
 pub mod connection;
+pub mod live;
 pub mod crowd;
 pub mod journey;
 pub mod attempt;
@@ -56,6 +57,7 @@ use arc_swap::ArcSwap;
 use budget::Budgets;
 use fast::rooms::Rooms;
 use http::HeaderValue;
+use live::Live;
 use recall::Recall;
 use services::Services;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -81,6 +83,8 @@ pub struct Front {
     pub upstream: Upstream,
     /// What this node itself serves.
     pub services: Arc<ArcSwap<Services>>,
+    /// And what it answers anew each time, at this worker.
+    pub live: Vec<Live>,
     /// What this worker counts.
     pub counters: Arc<WorkerCounters>,
     /// What the fleet's nodes know, for what they seal.

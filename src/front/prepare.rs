@@ -6,6 +6,7 @@ use super::connection::Connection;
 use super::framing::Violation;
 use super::grpc;
 use super::headers;
+use super::live;
 use super::mcp;
 use super::replay::Source;
 use super::reply::Complaint;
@@ -93,18 +94,24 @@ pub fn prepare(
 /// The answer to a request that is not carried; where it is for nobody we know, what the node itself serves there.
 pub async fn refusal(
     connection: &Connection,
+    snapshot: &Snapshot,
     refused: Refused,
-    parts: &Parts,
-    body: Incoming,
+    (parts, body): (&Parts, Incoming),
     request_id: &HeaderValue,
 ) -> Response<Reply> {
     let front = &connection.front;
     let Refused { complaint, dialect, is_understood, is_call } = refused;
     if !is_understood
         && complaint.status == StatusCode::MISDIRECTED_REQUEST
-        && let Some(own) = of_our_own(connection, parts, request_id)
+        && let Some((authority, hostname)) = our_own(connection, parts)
     {
-        return own;
+        let is_secured = connection.arrival.tls.is_some();
+        if let Some(live) = live::find(front, snapshot, &hostname, parts.uri.path()).filter(|_| is_secured) {
+            return live.serve(connection, snapshot, (parts, body), request_id).await;
+        }
+        if let Some(page) = front.services.load().answer(authority, parts, request_id, front.roll()) {
+            return page;
+        }
     }
     let call_id = if is_call { call_id_of(body, front).await } else { None };
     DoorCounters::count(&front.counters.door.refusals);
@@ -112,16 +119,13 @@ pub async fn refusal(
     complaint.to_call(call_id).answer(dialect, request_id, happened, front.roll())
 }
 
-/// What the node itself serves under a name that no region has.
-fn of_our_own(connection: &Connection, parts: &Parts, request_id: &HeaderValue) -> Option<Response<Reply>> {
+/// The name under which the node itself may be meant, which no region has.
+fn our_own<'a>(connection: &Connection, parts: &'a Parts) -> Option<(&'a str, Hostname)> {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let authority = parts.uri.authority().map(http::uri::Authority::as_str).or(host)?;
     let hostname = Hostname::from_authority(authority).ok()?;
-    if is_too_large(parts) || !connection.arrival.may_ask(&hostname, None) {
-        return None;
-    }
-    let front = &connection.front;
-    front.services.load().answer(authority, parts, request_id, front.roll())
+    let may_ask = !is_too_large(parts) && connection.arrival.may_ask(&hostname, None);
+    may_ask.then_some((authority, hostname))
 }
 
 /// Where a request of `connection` for `hostname` is.

@@ -101,7 +101,7 @@ impl<'a> Exchange<'a> {
         let Prepared { route, hostname, mut terms, bond } = match prepare(connection, &snapshot, violation, &mut parts)
         {
             Ok(prepared) => prepared,
-            Err(refused) => return refusal(connection, refused, &parts, body, &request_id).await,
+            Err(refused) => return refusal(connection, &snapshot, refused, (&parts, body), &request_id).await,
         };
         let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
         let key = front.recall.key(Who::of(asker.address, &parts, &hostname));

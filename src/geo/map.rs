@@ -7,9 +7,10 @@
 //! this map, so by the first address of its /24, unless an override names the IPv6 network. Teredo and NAT64 hide what
 //! they carry beyond the /56 and are one place each.
 //!
-//! [`GeoMap::compile`] belongs into a task in the background: it takes about 70 ms for the database in the box and less
-//! than a second for a million networks. A map takes 8 octets for each range of IPv4, 12 for each of IPv6, and half a
-//! MiB; an [`AnswerMap`] 6 and 10, and half a MiB.
+//! [`GeoMap::compile`] belongs into a task in the background: it takes 0.3 s for the database in the box and 2 s for a million
+//! networks; [`GeoMap::merge`] takes 5 ms and 60 ms (`cargo bench --bench machines`). A map takes 8 octets for each range of
+//! IPv4, 12 for each of IPv6, and half a MiB; an [`AnswerMap`] 6 and 10, and half a MiB, and spells out 6to4. With the box that
+//! is 5.2 MiB, and at most 6.2 MiB for every set of answers.
 
 mod compile;
 mod ranges;

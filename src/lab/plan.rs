@@ -255,6 +255,7 @@ fn merge(into: &mut Table, extra: Table) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     #[test]
     fn endpoints_have_letters() {
@@ -303,7 +304,7 @@ mod tests {
         let sites = node.sites.iter().flat_map(|site| &site.addresses);
         let all = node.regions.iter().flat_map(|region| &region.addresses).chain(sites);
         let glue = zone.nameservers.iter().flat_map(|server| &server.glue);
-        assert!(all.chain(glue).all(|address| address.is_loopback()));
+        assert!(all.chain(glue).all(IpAddr::is_loopback));
         assert_eq!([site_address(0), site_address(255)], [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 1, 0)]);
     }
 

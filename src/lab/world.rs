@@ -341,7 +341,7 @@ impl World {
             site: Some(self.site.clone()),
             http: vec![any.into()],
             https: vec![any.into()],
-            dns: Vec::new(),
+            dns: vec![any],
             dot: Vec::new(),
             admin: vec![any],
             state_dir: self.folder.path.join("state"),

@@ -1,7 +1,7 @@
 //! One thread of the data plane, from its start to its last answer.
 
 use super::sockets::{Bound, WorkerSockets};
-use super::{Common, Failed, StartError};
+use super::{Common, Failed, StartError, doh, site};
 use crate::counters::WorkerCounters;
 use crate::dns::crowd::Crowd;
 use crate::dns::prepare::Answers;
@@ -89,14 +89,17 @@ impl Shared<'_> {
     fn worker(&self, number: usize, sockets: WorkerSockets) -> Worker {
         let common = self.common;
         let (farewell, is_farewell) = watch::channel(false);
+        let counters = common.counters.worker(number);
+        let responder = Responder::new(&common.answers, common.clock, Arc::clone(&counters));
         let front = Arc::new(Front {
             clock: common.clock,
             published: common.published.clone(),
             events: common.events.clone(),
             upstream: Upstream::new(common.clock),
-            counters: common.counters.worker(number),
+            counters: Arc::clone(&counters),
             secret: Arc::clone(&common.secret),
             services: Arc::clone(&common.services),
+            live: vec![doh::service(responder.clone()), site::service(common.ready.clone())],
             budgets: Arc::clone(&self.budgets),
             recall: Arc::clone(&self.recall),
             replay_bytes_max: self.share(REPLAY_PROCESS_BYTES_MAX),
@@ -107,16 +110,14 @@ impl Shared<'_> {
             dice: Mutex::new(Dice::seeded(mix(common.seed ^ number as u64))),
         });
         let reception = |speech| self.identity.map(|identity| Reception::new(identity, speech));
-        let counters = common.counters.worker(number);
-        let responder = Responder::new(&common.answers, common.clock, Arc::clone(&counters));
         let streams = |crowd: &Arc<Crowd<_>>, tls| Streams {
             clock: common.clock,
             responder: responder.clone(),
             crowd: Arc::clone(crowd),
             tls,
-            counters: common.counters.worker(number),
+            counters: Arc::clone(&counters),
         };
-        let answers = Arc::clone(&common.answers);
+        let (answers, counters) = (Arc::clone(&common.answers), Arc::clone(&counters));
         let datagrams = Asked { responder: responder.clone(), clock: common.clock, counters, answers };
         Worker {
             front,

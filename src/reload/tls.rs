@@ -96,6 +96,7 @@ impl Papers {
         if !sources.are_none() {
             known.certificates = Arc::new(Certificates::read(&sources, clock.wall())?);
             known.remarks.extend(known.certificates.all.iter().flat_map(|one| one.remarks.clone()));
+            known.problems.extend(none_yet(&known.certificates));
             let first = Identity::new(&known.certificates, &secret, topology, clock);
             identity = Some(Arc::new(ArcSwap::from_pointee(first)));
         }
@@ -133,6 +134,7 @@ impl Papers {
         if self.identity.is_some() {
             let (certificates, problems) = self.known.certificates.read_again(&self.sources, wall);
             known.problems.extend(problems.iter().map(ToString::to_string));
+            known.problems.extend(none_yet(&certificates));
             if !certificates.are_same_as(&self.known.certificates) {
                 known.certificates = Arc::new(certificates);
             }
@@ -187,6 +189,12 @@ impl Papers {
         let files: Vec<&Path> = pairs.chain(self.secret_file.as_deref()).collect();
         watch.follow(&files, &self.sources.folders);
     }
+}
+
+/// What there is to say while there is no certificate: only ordering may begin without one.
+fn none_yet(certificates: &Certificates) -> Option<String> {
+    let none = certificates.all.is_empty();
+    none.then(|| "no certificate yet: TLS clients are turned away until the one that [acme] orders is there".to_owned())
 }
 
 /// A secret and what is known of its file.

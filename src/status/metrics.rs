@@ -4,6 +4,7 @@
 //! Labels are names from the file and nothing else: no client, path or hostname, so their number is bounded by the file.
 //! The text is valid in the plain format (version 0.0.4) and, where asked for, in OpenMetrics 1.0.
 
+use super::sites::SiteView;
 use super::totals::WebsocketTotals;
 use super::view::{EndpointView, Overview, ProbeView, RegionView};
 use std::fmt::{Display, Write};
@@ -43,6 +44,7 @@ pub fn render(node: &Overview, is_ready: bool, format: Format) -> String {
     page.node(node, is_ready);
     page.certificates(node);
     page.doors(node);
+    page.sites(&node.sites);
     page.regions(&node.regions);
     page.endpoints(&node.regions);
     page.probes(&node.regions);
@@ -182,6 +184,20 @@ impl Page {
             ("going_away", totals.going_away),
         ] {
             self.sample(&format!("{name}_total"), &[("reason", reason)], count);
+        }
+    }
+
+    fn sites(&mut self, sites: &[SiteView]) {
+        let judged = || sites.iter().filter(|site| site.is_judged());
+        let name = "anyfront_site_up";
+        self.head(name, "gauge", "1 if the other site answers; absent where nobody is asked.");
+        for site in judged().filter(|site| site.standing != "unknown") {
+            self.sample(name, &[("site", &site.name)], u8::from(site.standing == "up"));
+        }
+        let name = "anyfront_site_left_out";
+        self.head(name, "gauge", "1 while DNS leaves the site out of its answers.");
+        for site in judged() {
+            self.sample(name, &[("site", &site.name)], u8::from(site.left_out));
         }
     }
 

@@ -7,6 +7,7 @@
 
 pub mod totals;
 pub mod dns;
+pub mod sites;
 pub mod view;
 pub mod metrics;
 pub mod guard;

@@ -16,13 +16,28 @@ pub struct Sources {
     pub pairs: Vec<(PathBuf, PathBuf)>,
     /// Folders of pairs: `NAME.pem` or `NAME.crt` beside `NAME.key`.
     pub folders: Vec<PathBuf>,
+    /// Key and chain in one file, which may not be there yet: what we order ourselves. The last of all, so that whatever an
+    /// operator gives for the same name is shown instead.
+    pub ordered: Option<PathBuf>,
 }
 
 impl Sources {
     /// Whether there are none.
     #[must_use]
     pub fn are_none(&self) -> bool {
+        self.are_only_ordered() && self.ordered.is_none()
+    }
+
+    /// Whether an operator gave none.
+    #[must_use]
+    pub fn are_only_ordered(&self) -> bool {
         self.pairs.is_empty() && self.folders.is_empty()
+    }
+
+    /// What we ordered, if it is there.
+    fn ordered(&self) -> Option<(PathBuf, PathBuf)> {
+        let path = self.ordered.as_ref().filter(|path| path.exists())?;
+        Some((path.clone(), path.clone()))
     }
 
     /// Every pair there is now.
@@ -35,6 +50,7 @@ impl Sources {
             }
             all.extend(found);
         }
+        all.extend(self.ordered());
         Ok(all)
     }
 }
@@ -82,6 +98,7 @@ impl Certificates {
                 }
             }
         }
+        pairs.extend(sources.ordered());
         let mut all = Vec::with_capacity(pairs.len());
         for (certificate, key) in pairs {
             let before = self.all.iter().find(|before| before.path == certificate);
@@ -115,17 +132,14 @@ impl Certificates {
         self.all.iter().map(|certificate| &*certificate.path).filter(move |path| path.parent() == Some(folder))
     }
 
-    /// The certificate for a client that names this name (lower case), or none.
-    ///
-    /// # Panics
-    /// Without certificates: there is always one.
+    /// The certificate for a client that names this name (lower case), or none. `None`: there are no certificates yet.
     #[must_use]
-    pub fn choose(&self, name: Option<&str>) -> &Arc<Certificate> {
+    pub fn choose(&self, name: Option<&str>) -> Option<&Arc<Certificate>> {
         let by_name = name.and_then(|name| {
             let by_parent = || name.split_once('.').and_then(|(_, parent)| self.wildcard.get(parent));
             self.exact.get(name).or_else(by_parent)
         });
-        &self.all[by_name.copied().unwrap_or(0)]
+        self.all.get(by_name.copied().unwrap_or(0))
     }
 
     /// Whether these are those.

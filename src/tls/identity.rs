@@ -96,7 +96,7 @@ impl Identity {
         Self { certificates: Arc::clone(certificates), open, guarded, dns }
     }
 
-    /// How a client is spoken to that names this name. `None`: not at all.
+    /// How a client is spoken to that names this name. `None`: not at all, for nobody could be proven there, or we could not.
     #[must_use]
     pub fn choose(&self, speech: Speech, name: Option<&str>) -> Option<Chosen> {
         let server_name = name.and_then(|name| Hostname::parse(name).ok());
@@ -106,7 +106,7 @@ impl Identity {
             (Speech::Http, Some((asked, config))) => (config.as_ref()?, Some(Arc::clone(asked))),
             (Speech::Http, None) => (&self.open, None),
         };
-        let certificate = self.certificates.choose(server_name.as_ref().map(Hostname::as_str));
+        let certificate = self.certificates.choose(server_name.as_ref().map(Hostname::as_str))?;
         Some(Chosen { config: Arc::clone(config), certificate: Arc::clone(certificate), server_name, client_auth })
     }
 
@@ -131,6 +131,6 @@ struct Shown(Arc<Certificates>);
 impl ResolvesServerCert for Shown {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().and_then(|name| Hostname::parse(name).ok());
-        Some(Arc::clone(&self.0.choose(name.as_ref().map(Hostname::as_str)).key))
+        Some(Arc::clone(&self.0.choose(name.as_ref().map(Hostname::as_str))?.key))
     }
 }

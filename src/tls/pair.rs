@@ -118,6 +118,15 @@ impl fmt::Debug for Certificate {
 }
 
 impl Certificate {
+    /// What clients are shown first: the certificate itself, without those that prove it.
+    ///
+    /// # Panics
+    /// Never: there is one, or it would not have been read.
+    #[must_use]
+    pub fn leaf(&self) -> &CertificateDer<'static> {
+        self.key.cert.first().expect("a certificate that was read")
+    }
+
     /// Reads a pair, `wall` after the Unix epoch. The same as `before`, if nothing differs.
     ///
     /// # Errors

@@ -23,6 +23,21 @@ impl Trust {
     pub fn new(besides: &[CertificateDer<'static>]) -> Self {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         roots.add_parsable_certificates(besides.iter().cloned());
+        Self::in_roots(roots)
+    }
+
+    /// `authorities` and nobody else.
+    ///
+    /// # Panics
+    /// As [`Trust::new`].
+    #[must_use]
+    pub fn only(authorities: &[CertificateDer<'static>]) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(authorities.iter().cloned());
+        Self::in_roots(roots)
+    }
+
+    fn in_roots(roots: RootCertStore) -> Self {
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("the provider speaks TLS 1.2 and 1.3")

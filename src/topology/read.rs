@@ -409,15 +409,12 @@ fn edits(a: &str, b: &str) -> usize {
 }
 
 /// How a key is written whose field has this name: `r#type` is `type`.
-///
-/// # Panics
-/// Never: what is left of a text after two ASCII characters is text.
 #[must_use]
 pub const fn key(field: &str) -> &str {
     match field.as_bytes() {
         [b'r', b'#', rest @ ..] => match std::str::from_utf8(rest) {
             Ok(name) => name,
-            Err(_) => panic!("cut at a character"),
+            Err(_) => field, // never: two whole characters were taken away
         },
         _ => field,
     }

@@ -103,7 +103,7 @@ pub enum Answer {
 }
 
 /// Certificates by ACME (RFC 8555), proven by DNS-01 in the zone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acme {
     /// The URL of the authority's directory; `https`.
     pub directory: Arc<str>,
@@ -120,7 +120,7 @@ pub struct Acme {
 }
 
 /// An account that an ACME authority knows already (RFC 8555 §7.3.4).
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ExternalAccount {
     /// Its id, as the authority gave it.
     pub id: Arc<str>,
@@ -131,6 +131,19 @@ pub struct ExternalAccount {
 impl std::fmt::Debug for ExternalAccount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ExternalAccount").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl super::Topology {
+    /// By which name sites ask each other whether they answer: the zone's apex, or the first of its name servers if regions
+    /// have that. `None`: DNS answers nothing, so nobody has to know.
+    #[must_use]
+    pub fn site_hostname(&self) -> Option<Hostname> {
+        let zone = self.dns.as_ref()?;
+        let is_free = |name: &Hostname| !self.route_by_hostname.contains_key(name);
+        let servers = zone.nameservers.iter().filter(|server| zone.apex.zone_of(&server.name));
+        let servers = servers.filter_map(|server| Hostname::parse(server.name.to_ascii().trim_end_matches('.')).ok());
+        std::iter::once(self.zone.clone()).chain(servers).find(is_free)
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 pub mod invariants;
 pub mod virtual_time;
 pub mod worlds;
-pub mod zone;
+pub mod answers;
 
 /// The repository's own file.
 pub fn real_fleet() -> String {

@@ -1,152 +1,66 @@
-//! A zone with everything in it, and what is answered from it, without a node.
+//! A node that is an authority: a zone, a hostname, a site with an address, and a certificate for all of it.
 
-use super::{first_snapshot, topology};
-use anyfront::dns::prepare::{Challenges, Inputs, Preparer};
-use anyfront::dns::prepared::Prepared;
-use anyfront::moment::Moment;
-use anyfront::secret::Secret;
-use anyfront::snapshot::Snapshot;
-use arc_swap::ArcSwap;
-use std::path::Path;
-use std::sync::Arc;
+#![allow(dead_code, reason = "each test uses its part")]
+
+use crate::tls::{self, Authority, hostname, put_pair};
+use anyfront::node::Options;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
+use tempfile::TempDir;
 
-/// Sites and regions on three continents, hostnames of both kinds, and records of every shape. `{keys}` is where the zone's
-/// keys are said, if there are any.
-pub const FILE: &str = r#"
-[fleet]
-name = "test"
-zone = "gw.example"
-[[site]]
-name = "lon-1"
-country = "GB"
-latitude = 51.5
-longitude = -0.1
-addresses = ["192.0.2.10", "2001:db8::10"]
-[[site]]
-name = "syd-1"
-country = "AU"
-latitude = -33.9
-longitude = 151.2
-addresses = ["192.0.2.20", "2001:db8::20"]
-[[site]]
-name = "nyc-1"
-country = "US"
-latitude = 40.7
-longitude = -74.0
-addresses = ["192.0.2.30"]
-[[region]]
-name = "orf"
-provider = "aws"
-country = "US"
-latitude = 38.95
-longitude = -77.45
-addresses = ["198.51.100.1", "2001:db8:1::1"]
-[[region.endpoint]]
-url = "http://orf.gw.example:81"
-connect = ["127.0.0.1:9"]
-[[region]]
-name = "lhr"
-provider = "gcp"
-country = "GB"
-latitude = 51.47
-longitude = -0.46
-addresses = ["198.51.100.3", "198.51.100.4", "2001:db8:3::1"]
-[[region.endpoint]]
-url = "http://lhr.gw.example:81"
-connect = ["127.0.0.1:9"]
-[[region]]
-name = "syd"
-provider = "aws"
-country = "AU"
-latitude = -33.9
-longitude = 151.2
-addresses = ["198.51.100.2"]
-[[region.endpoint]]
-url = "http://syd.gw.example:81"
-connect = ["127.0.0.1:9"]
-[[hostname]]
-name = "gw.example"
-regions = ["*"]
-[[hostname]]
-name = "direct.gw.example"
-regions = ["*"]
-answer = "region"
-[[hostname]]
-name = "deep.below.gw.example"
-regions = ["orf", "syd"]
-answer = "region"
-ttl = { min = "5s", max = "30s" }
-[zone]
-nameservers = ["ns1.gw.example", "ns2.gw.example", "ns.elsewhere.example"]
-hostmaster = "host.master@gw.example"
-version = "anyfront"
-{keys}
-[[zone.record]]
-name = "@"
-type = "TXT"
-value = "v=spf1 -all"
-[[zone.record]]
-name = "@"
-type = "MX"
-value = "10 mx.elsewhere.example."
-[[zone.record]]
-name = "@"
-type = "CAA"
-value = '0 issue "ca.example"'
-[[zone.record]]
-name = "direct"
-type = "TXT"
-value = "beside what steering says"
-[[zone.record]]
-name = "static"
-type = "A"
-value = "203.0.113.7"
-[[zone.record]]
-name = "*.wild"
-type = "TXT"
-value = "a wildcard"
-[[zone.record]]
-name = "*.wild"
-type = "A"
-value = "203.0.113.8"
-[[zone.record]]
-name = "is.here.wild"
-type = "A"
-value = "203.0.113.9"
-[[zone.record]]
-name = "alias"
-type = "CNAME"
-value = "direct.gw.example."
-[[zone.record]]
-name = "*.alias"
-type = "CNAME"
-value = "direct.gw.example."
-[[zone.record]]
-name = "away"
-type = "CNAME"
-value = "www.elsewhere.example."
-[[zone.record]]
-name = "service.tcp"
-type = "SRV"
-value = "0 5 443 gw.example."
-[[zone.record]]
-name = "long"
-type = "TXT"
-value = "LONG"
-"#;
+/// What a file with a zone has besides.
+pub const ZONE: &str = "[zone]\nnameservers = [\"ns1.gw.test\"]\nhostmaster = \"dns@gw.test\"\n";
 
-/// A snapshot of [`FILE`].
-pub fn snapshot(keys: &str) -> Snapshot {
-    let text = FILE.replace("{keys}", keys).replace("LONG", &"long ".repeat(300));
-    first_snapshot(topology(&text))
+/// Any free port of loopback.
+pub fn any() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
 
-/// What is answered from `snapshot`, with the keys below `state_dir`.
-pub fn prepared(snapshot: &Snapshot, state_dir: &Path, wall: Duration) -> Prepared {
-    let secret = Arc::new(ArcSwap::from_pointee(Secret::random()));
-    let challenges = Challenges::default();
-    let mut preparer = Preparer::new(Inputs { state_dir: state_dir.to_owned(), secret, challenges });
-    let prepared = preparer.prepare(&Arc::new(snapshot.clone()), Moment::ZERO, wall).expect("the keys can be used");
-    prepared.expect("it is the first").expect("there is a zone")
+/// How to start a node whose file has these tables, in `folder`: HTTP, and DNS in the clear and by TLS.
+pub fn options(folder: &TempDir, tables: &str) -> Options {
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir_all(path("tls")).expect("made");
+    let names = ["ns1.gw.test", "gw.test", "app.gw.test", "other.gw.test"];
+    put_pair(&path("tls"), "all", &Authority::new("us").sign(&names));
+    std::fs::write(path("regions.toml"), file(tables)).expect("written");
+    Options {
+        config: path("regions.toml"),
+        site: None,
+        http: vec![any().into()],
+        https: Vec::new(),
+        dns: vec![any()],
+        dot: vec![any()],
+        admin: Vec::new(),
+        state_dir: path("state"),
+        workers: 1,
+        certificates: Vec::new(),
+        certificate_folders: vec![path("tls")],
+        admin_token_file: None,
+        secret_file: None,
+        drain_time: Duration::ZERO,
+        grace: Duration::from_secs(2),
+    }
+}
+
+/// `regions.toml` of one site, `app.gw.test` with a region that is not there, and these tables.
+pub fn file(tables: &str) -> String {
+    file_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 9)), tables)
+}
+
+/// The same with a region at `origin`.
+pub fn file_at(origin: SocketAddr, tables: &str) -> String {
+    let text = tls::file(origin, &hostname("app.gw.test", ""));
+    text.replace("name = \"here\"\n", "name = \"here\"\naddresses = [\"192.0.2.1\"]\n") + tables
+}
+
+/// A question about a name, in small letters, that was asked for addresses of IPv4.
+pub fn question(id: u16, name: &str) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.split('.') {
+        message.push(u8::try_from(label.len()).expect("a label is short"));
+        message.extend_from_slice(label.as_bytes());
+    }
+    message.extend_from_slice(b"\0\0\x01\0\x01");
+    message
 }

@@ -6,6 +6,7 @@ use super::figures::{
     Column, age, column, fitting, fitting_at, milliseconds, number, rate, round_trip, shortened, sparkline,
 };
 use super::model::{Flow, Model};
+use super::sites;
 use super::view::{Panel, View};
 use crate::moment::Moment;
 use crate::status::view::{DecisionView, EndpointView, Overview, RegionView};
@@ -166,6 +167,11 @@ impl Canvas<'_> {
             let text = " SUSPECTS ITSELF ".to_owned();
             let why = " nearly everything fails at once: probably this node's own network".to_owned();
             self.line(&[(text, self.banner(Color::Yellow)), (why, Style::new())]);
+        }
+        if let Some(said) = sites::said(&node.sites) {
+            let is_well = node.sites.iter().all(|site| !site.is_judged() || site.standing == "up");
+            let style = if is_well { self.dim() } else { self.style(Color::Yellow) };
+            self.line(&[(format!(" {said}"), style)]);
         }
         if let Some(problem) = &node.problem {
             let text = format!(" CONFIG REFUSED {} ago ", age(problem.since_s));

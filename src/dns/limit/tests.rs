@@ -1,4 +1,4 @@
-//! The limits under floods, honest sources among them.
+//! The limits as attackers and honest resolvers meet them.
 
 use super::*;
 use crate::moment::Dice;

@@ -1,8 +1,9 @@
 //! What the file puts into the zone besides steering: records, and names that have what other names have.
 
-use super::zone::{STEERED_TYPES, quoted_name};
+use super::zone::{STEERED_TYPES, quoted_name, steered};
 use super::{At, Proof};
 use crate::limits::{DNS_DATAGRAM_BYTES_MAX, ZONE_RECORDS_MAX};
+use crate::topology::Topology;
 use crate::topology::file::dns;
 use crate::topology::mistake::Mistake;
 use crate::topology::read::{Wrong, quoted};
@@ -73,21 +74,22 @@ impl Proof<'_> {
         &mut self,
         zone: &dns::Zone,
         apex: &Name,
-        steered: &HashSet<Name>,
         nameservers: &[At<Name>],
+        topology: &Topology,
     ) -> Content {
+        let steered = steered(topology);
         let list = zone.record.as_ref().map_or(&[][..], |records| &records.value);
         self.bound("zone.record", list, ZONE_RECORDS_MAX);
         let list = &list[..list.len().min(ZONE_RECORDS_MAX)];
         let mut written: Vec<Written<'_>> = list.iter().filter_map(|record| self.record(&record.value, apex)).collect();
-        self.unlike_steering(&mut written, steered);
+        self.unlike_steering(&mut written, &steered);
         self.sets(&mut written, apex, zone.dnssec.is_some());
         self.cnames_stand_alone(&mut written, apex, nameservers);
         let servers = nameservers.iter().map(|name| &name.value).filter(|name| apex.zone_of(name));
-        let full = written.iter().map(|written| &written.record.owner).chain(steered).chain(servers);
+        let full = written.iter().map(|written| &written.record.owner).chain(steered.keys()).chain(servers);
         let names = Names::new(apex, full.cloned().collect(), &written);
         self.odd_targets(&written, &names);
-        self.content(written, &names)
+        self.content(written, &names, &steered)
     }
 
     /// One record, each part for itself.
@@ -156,10 +158,10 @@ impl Proof<'_> {
     }
 
     /// Takes out what steering answers itself.
-    fn unlike_steering(&mut self, written: &mut Vec<Written<'_>>, steered: &HashSet<Name>) {
+    fn unlike_steering(&mut self, written: &mut Vec<Written<'_>>, steered: &HashMap<Name, bool>) {
         written.retain(|Written { record, name, .. }| {
             let kind = record.data.record_type();
-            let is_taken = STEERED_TYPES.contains(&kind) && steered.contains(&record.owner);
+            let is_taken = STEERED_TYPES.contains(&kind) && steered.contains_key(&record.owner);
             if is_taken {
                 let title =
                     format!("a record of type {kind} at {}, which steering answers", quoted_name(&record.owner));
@@ -302,8 +304,15 @@ impl Proof<'_> {
         }
     }
 
+    /// Warns of a name that leads to the front door, which does not know it.
+    fn unserved(&mut self, owner: &Name, span: &Range<usize>) {
+        let title = format!("{} is led to the front door, which serves nobody of that name", quoted_name(owner));
+        let help = "make it a [[hostname]] instead: it is in the zone by itself then";
+        self.mistakes.push(Mistake::warning(span.clone(), title, "not served there", help));
+    }
+
     /// Records, and aliases with the names they lead to in the end.
-    fn content(&mut self, written: Vec<Written<'_>>, names: &Names<'_>) -> Content {
+    fn content(&mut self, written: Vec<Written<'_>>, names: &Names<'_>, steered: &HashMap<Name, bool>) -> Content {
         let (mut content, mut told) = (Content::default(), HashSet::<Name>::new());
         for Written { record, value, .. } in written {
             let RData::CNAME(CNAME(target)) = &record.data else {
@@ -313,6 +322,9 @@ impl Proof<'_> {
             let owner = record.owner.clone();
             match names.end(target) {
                 End::Inside(target, ttl) => {
+                    if steered.get(&target) == Some(&true) {
+                        self.unserved(&owner, value);
+                    }
                     content.aliases.push(Alias { owner, target, ttl: ttl.min(record.ttl) });
                 }
                 End::Outside(target, ttl) => {

@@ -11,7 +11,7 @@ use crate::topology::zone::words::Seconds;
 use crate::topology::zone::{Answer, Believed, NameServer, Record, Zone, name_of};
 use crate::topology::{Endpoint, Host, Route, Topology};
 use hickory_proto::rr::{Name, RData, RecordType};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::time::Duration;
@@ -175,9 +175,8 @@ impl Proof<'_> {
         let apex = name_of(&topology.zone);
         let ttl = self.believed(written.ttl.as_ref());
         let names = self.nameservers(written, topology);
-        let steered = steered(topology);
-        let mut content = self.records(written, &apex, &steered, &names);
-        let nameservers = self.glue(names, &apex, topology, &mut content.records);
+        let mut content = self.records(written, &apex, &names, topology);
+        let nameservers = self.glue(&names, &apex, topology, &mut content.records);
         let negative_ttl = written.negative_ttl.as_ref().map_or(NEGATIVE_TTL, |ttl| ttl.value.0);
         if let Some(At { span, .. }) =
             written.negative_ttl.as_ref().filter(|ttl| ttl.value.duration() > NEGATIVE_TTL_MAX)
@@ -249,7 +248,7 @@ impl Proof<'_> {
     /// Gives every name server in the zone its addresses: those of `records`, which it loses, or else the sites'.
     fn glue(
         &mut self,
-        names: Vec<At<Name>>,
+        names: &[At<Name>],
         apex: &Name,
         topology: &Topology,
         records: &mut Vec<Record>,
@@ -299,7 +298,7 @@ impl Proof<'_> {
                 NameServer { name: name.clone(), glue }
             })
             .collect();
-        self.one_fate_of_nameservers(&names, &servers, apex);
+        self.one_fate_of_nameservers(names, &servers, apex);
         servers
     }
 
@@ -330,10 +329,12 @@ fn hand(addresses: &[IpAddr], at: usize, servers: usize) -> Vec<IpAddr> {
     if own.is_empty() { vec![addresses[at % addresses.len()]] } else { own }
 }
 
-/// The names that steering answers, and the names of the document of NAT addresses, as far as they are in the zone.
-fn steered(topology: &Topology) -> HashSet<Name> {
-    let hostnames = topology.routes.iter().map(|route| &route.hostname).chain(&topology.nat_hostname);
-    hostnames.filter(|hostname| hostname.is_within(&topology.zone)).map(name_of).collect()
+/// The names of the zone that steering answers, the document of NAT addresses among them, and whether by the front door.
+pub(super) fn steered(topology: &Topology) -> HashMap<Name, bool> {
+    let routes = topology.routes.iter().map(|route| (&route.hostname, route.answer == Answer::Front));
+    let all = routes.chain(topology.nat_hostname.iter().map(|hostname| (hostname, true)));
+    let inside = all.filter(|(hostname, _)| hostname.is_within(&topology.zone));
+    inside.map(|(hostname, is_front)| (name_of(hostname), is_front)).collect()
 }
 
 /// The first few of `names`, and how many more there are.

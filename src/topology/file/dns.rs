@@ -36,7 +36,7 @@ table! {
 }
 
 table! {
-    /// How long answers made by steering may be believed.
+    /// How long answers made by steering may be believed. What a hostname leaves out of its own is as in `[zone]`.
     Ttl "ttl" {
         /// While something is changing. Short enough to leave a region that dies, long enough for resolvers to remember.
         min: May<Seconds> = "20s",

@@ -73,17 +73,15 @@ pub fn name(text: &str, apex: &Name) -> Result<Name, Wrong> {
         if label.len() > LABEL_BYTES_MAX {
             return Err(Wrong::new(format!("has a label of more than {LABEL_BYTES_MAX} octets"), "shorten it"));
         }
-        if label != "*" {
-            if let Some(bad) = label.chars().find(|c| !(c.is_ascii_alphanumeric() || *c == '-' || *c == '_')) {
-                let help = if bad.is_ascii() { help } else { "write it in the form of IDNA: \"xn--…\"" };
-                return Err(Wrong::new(format!("has the character {bad:?}, which a name cannot have"), help));
-            }
+        let is_good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if let Some(bad) = label.chars().find(|c| label != "*" && !is_good(*c)) {
+            let help = if bad.is_ascii() { help } else { "write it in the form of IDNA: \"xn--…\"" };
+            return Err(Wrong::new(format!("has the character {bad:?}, which a name cannot have"), help));
         }
     }
-    let labels = relative.split('.').map(|label| label.to_ascii_lowercase());
-    let labels: Vec<Vec<u8>> = labels.map(String::into_bytes).collect();
-    let above = apex.iter().map(<[u8]>::to_vec).filter(|_| !is_whole);
-    Name::from_labels(labels.iter().cloned().chain(above).collect::<Vec<_>>().iter().map(Vec::as_slice))
+    let lower = relative.to_ascii_lowercase();
+    let above = apex.iter().filter(|_| !is_whole);
+    Name::from_labels(lower.split('.').map(str::as_bytes).chain(above))
         .map_err(|_| Wrong::new("is longer than 255 octets with the zone's name", "shorten it"))
 }
 
@@ -99,8 +97,7 @@ pub fn owner(text: &str, apex: &Name) -> Result<Name, Wrong> {
             "a dot at the end makes it a whole name: leave it out, or name something inside the zone",
         ));
     }
-    let own = usize::from(owner.num_labels_of(apex));
-    if owner.iter().skip(1).take(own.saturating_sub(1)).any(|label| label == b"*") {
+    if owner.iter().skip(1).any(|label| label == b"*") {
         return Err(Wrong::new("has a \"*\" after its first label", "a wildcard is \"*\", or \"*.\" and a name"));
     }
     let zone = shown(apex);
@@ -122,18 +119,6 @@ pub fn owner(text: &str, apex: &Name) -> Result<Name, Wrong> {
 pub fn shown(name: &Name) -> String {
     let text = name.to_ascii();
     if text == "." { text } else { text.trim_end_matches('.').to_owned() }
-}
-
-/// Labels that a name has before those of its zone.
-trait Below {
-    fn num_labels_of(&self, apex: &Name) -> u8;
-}
-
-impl Below for Name {
-    fn num_labels_of(&self, apex: &Name) -> u8 {
-        let all = |name: &Name| u8::try_from(name.iter().count()).unwrap_or(u8::MAX);
-        all(self).saturating_sub(all(apex))
-    }
 }
 
 /// What `text` says of type `kind` in the zone at `apex`; not for TXT, whose text is its value.

@@ -28,7 +28,7 @@ const NAMES: [(&str, u16); 8] = [
 pub(super) fn parameters(fields: &mut Fields<'_>, priority: u16) -> Result<Vec<Parameter>, Wrong> {
     let mut parameters: Vec<Parameter> = Vec::new();
     while let Some(field) = fields.rest.pop_front() {
-        let (name, parameter) = parameter(fields, field)?;
+        let (name, parameter) = parameter(fields, &field)?;
         if parameters.iter().any(|(key, _)| *key == parameter.0) {
             return Err(fields.wrong(format!("has {name} twice")));
         }
@@ -42,10 +42,10 @@ pub(super) fn parameters(fields: &mut Fields<'_>, priority: u16) -> Result<Vec<P
     if has(SvcParamKey::NoDefaultAlpn) && !has(SvcParamKey::Alpn) {
         return Err(fields.wrong("has no-default-alpn without alpn"));
     }
-    if let Some((_, SvcParamValue::Mandatory(Mandatory(keys)))) = parameters.first() {
-        if let Some(absent) = keys.iter().find(|key| !has(**key)) {
-            return Err(fields.wrong(format!("has {absent} in mandatory and nowhere else")));
-        }
+    if let Some((_, SvcParamValue::Mandatory(Mandatory(keys)))) = parameters.first()
+        && let Some(absent) = keys.iter().find(|key| !has(**key))
+    {
+        return Err(fields.wrong(format!("has {absent} in mandatory and nowhere else")));
     }
     Ok(parameters)
 }
@@ -63,7 +63,7 @@ fn key(name: &str) -> Option<SvcParamKey> {
     Some(SvcParamKey::from(number))
 }
 
-fn parameter(fields: &Fields<'_>, field: Field) -> Result<(String, Parameter), Wrong> {
+fn parameter(fields: &Fields<'_>, field: &Field) -> Result<(String, Parameter), Wrong> {
     let mut halves = field.octets.splitn(2, |octet| *octet == b'=');
     let name = String::from_utf8_lossy(halves.next().unwrap_or_default()).into_owned();
     let value = halves.next();

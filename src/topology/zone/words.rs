@@ -5,7 +5,7 @@ use super::master::{FORMS, MADE_BY_US};
 use crate::limits::DURATION_MAX;
 use crate::names::Hostname;
 use crate::topology::mistake::Mistake;
-use crate::topology::read::{At, Word, Written, Wrong, quoted, wrong_type};
+use crate::topology::read::{At, Word, Written, Wrong, wrong_type};
 use crate::topology::words::words;
 use hickory_proto::rr::{Name, RecordType};
 use serde_json::{Value as Json, json};
@@ -293,14 +293,5 @@ pub fn strings(value: &Value) -> Result<Vec<&[u8]>, &At<String>> {
             Some(long) => Err(long),
             None => Ok(texts.iter().map(|text| text.value.as_bytes()).collect()),
         },
-    }
-}
-
-/// `text` in quotes, as part of a title.
-#[must_use]
-pub fn shown(value: &Value) -> String {
-    match value {
-        Value::One(text) => quoted(text),
-        Value::Several(texts) => texts.iter().map(|text| quoted(&text.value)).collect::<Vec<_>>().join(" "),
     }
 }

@@ -1,12 +1,12 @@
 //! From measurements to a table: medians of paired rounds, and how far they can be trusted.
 
-use super::workloads::{Measured, WORKLOADS, Workload};
+use super::measured::{Measured, Title};
 
 /// A measurement during which others used more of a core is made again.
 pub const OTHERS_SHARE_MAX: f64 = 0.2;
 
-/// The table of a run.
-pub fn render(measured: &[Measured]) -> String {
+/// The table of a run of workloads with these titles.
+pub fn render(measured: &[Measured], workloads: &[Title]) -> String {
     let mut doors: Vec<(bool, &str)> = measured.iter().map(|one| (!one.is_peer, one.door.as_str())).collect();
     doors.sort_unstable();
     doors.dedup();
@@ -16,7 +16,7 @@ pub fn render(measured: &[Measured]) -> String {
     );
     text +=
         &row("", doors.iter().map(|door| (*door).to_owned()), "anyfront over the better peer: median (least to most)");
-    for workload in WORKLOADS {
+    for workload in workloads {
         let of = |door: &str| -> Vec<&Measured> {
             measured.iter().filter(|one| one.door == door && one.workload == workload.name).collect()
         };
@@ -28,7 +28,7 @@ pub fn render(measured: &[Measured]) -> String {
     }
     text += "\nHow it went\n\n";
     text += &row("", doors.iter().map(|door| (*door).to_owned()), "others at most");
-    for workload in WORKLOADS {
+    for workload in workloads {
         let all: Vec<&Measured> = measured.iter().filter(|one| one.workload == workload.name).collect();
         if all.is_empty() {
             continue;
@@ -41,12 +41,15 @@ pub fn render(measured: &[Measured]) -> String {
         text += &row(workload.name, doors.iter().map(of), &percent(others));
     }
     text += "\n";
-    for workload in WORKLOADS.iter().filter(|workload| measured.iter().any(|one| one.workload == workload.name)) {
-        text += &format!("{:<13} {}\n", workload.name, workload.what);
+    for workload in workloads.iter().filter(|workload| measured.iter().any(|one| one.workload == workload.name)) {
+        text += &format!("{:<16} {}\n", workload.name, workload.what);
     }
     text += "Differences of less than a fifth are noise unless every round agrees on them. Per cent: share of its core \
-             that\nthe proxy used, and of that in the kernel; +-: spread of its cost over the rounds. Latency is from \
-             an event's\nstamp to its arrival.\n";
+             that\nthe server used, and of that in the kernel; +-: spread of its cost over the rounds.";
+    if measured.iter().any(|one| one.p50_us.is_some()) {
+        text += " Latency is from an event's\nstamp to its arrival.";
+    }
+    text += "\n";
     text
 }
 
@@ -57,18 +60,22 @@ pub fn percent(share: Option<f64>) -> String {
 
 fn row(title: &str, cells: impl Iterator<Item = String>, last: &str) -> String {
     let cells: String = cells.map(|cell| format!("{cell:<30}")).collect();
-    format!("{title:<24}{cells}{last}\n")
+    format!("{title:<26}{cells}{last}\n")
 }
 
 fn cost(these: &[&Measured]) -> String {
     let costs: Vec<f64> = these.iter().map(|one| one.cost).collect();
     match median(&costs) {
-        Some(middle) => format!("{middle:.1} ({:.1})", costs.iter().copied().fold(f64::INFINITY, f64::min)),
+        Some(middle) => {
+            let best = costs.iter().copied().fold(f64::INFINITY, f64::min);
+            let places = if middle < 10.0 { 2 } else { 1 };
+            format!("{middle:.places$} ({best:.places$})")
+        }
         None => "-".to_owned(),
     }
 }
 
-fn notes(these: &[&Measured], workload: &Workload) -> String {
+fn notes(these: &[&Measured], workload: &Title) -> String {
     let of = |what: fn(&Measured) -> f64| median(&these.iter().map(|one| what(one)).collect::<Vec<_>>());
     let Some(core) = of(|one| one.core_share) else { return "-".to_owned() };
     if workload.is_memory() {
@@ -87,7 +94,7 @@ fn notes(these: &[&Measured], workload: &Workload) -> String {
 }
 
 /// What each build of anyfront costs over the peer that is the better one over all rounds, round by round.
-fn ratios(measured: &[Measured], workload: &Workload) -> String {
+fn ratios(measured: &[Measured], workload: &Title) -> String {
     let these: Vec<&Measured> = measured.iter().filter(|one| one.workload == workload.name).collect();
     let middle =
         |door: &str| median(&these.iter().filter(|one| one.door == door).map(|one| one.cost).collect::<Vec<_>>());

@@ -1,0 +1,101 @@
+//! What a node itself answers anew for each request, where no region has the hostname: the function is handed in by `node`,
+//! and nobody here knows whose it is.
+
+use super::Front;
+use super::connection::Connection;
+use super::headers::REQUEST_ID;
+use super::reply::Complaint;
+use super::stream::Reply;
+use crate::limits::SERVICE_BODY_TIMEOUT;
+use crate::names::Hostname;
+use crate::snapshot::Snapshot;
+use crate::topology::Dialect;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body, Incoming};
+use std::fmt;
+use std::net::IpAddr;
+
+/// One path, at some hostnames, and who answers there. Only on connections that TLS secures.
+pub struct Live {
+    /// Where.
+    pub path: &'static str,
+    /// At which hostnames, as things are.
+    pub is_at: fn(&Snapshot, &Hostname) -> bool,
+    /// Longest body of a request, octets.
+    pub body_bytes_max: usize,
+    /// The methods that are answered, as `Allow` says it.
+    pub methods: &'static str,
+    /// Answers the client at an address.
+    pub answer: Answer,
+}
+
+/// Answers the client at an address, whose request has this head and this body.
+pub type Answer = Box<dyn Fn(&Snapshot, IpAddr, &Parts, &[u8]) -> Result<Response<Bytes>, Complaint> + Send + Sync>;
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Who answers a request for `hostname`, if anybody does.
+#[must_use]
+pub fn find<'a>(front: &'a Front, snapshot: &Snapshot, hostname: &Hostname, path: &str) -> Option<&'a Live> {
+    front.live.iter().find(|live| live.path == path && (live.is_at)(snapshot, hostname))
+}
+
+impl Live {
+    /// The answer to a request.
+    pub async fn serve(
+        &self,
+        connection: &Connection,
+        snapshot: &Snapshot,
+        (parts, body): (&Parts, Incoming),
+        request_id: &HeaderValue,
+    ) -> Response<Reply> {
+        let read = Box::pin(self.read(body)).await;
+        match read.and_then(|body| (self.answer)(snapshot, connection.arrival.peer, parts, &body)) {
+            Ok(answer) => {
+                let mut answer = answer.map(Reply::own);
+                answer.headers_mut().insert(REQUEST_ID, request_id.clone());
+                answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+                answer
+            }
+            Err(complaint) => {
+                let mut answer = complaint.answer(Dialect::Plain, request_id, None, connection.front.roll());
+                if complaint.status == StatusCode::METHOD_NOT_ALLOWED {
+                    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(self.methods));
+                }
+                answer
+            }
+        }
+    }
+
+    /// The whole body, unless it is too long or too slow.
+    async fn read(&self, body: Incoming) -> Result<Bytes, Complaint> {
+        let too_large = || {
+            let message = format!("the request's body is longer than {} octets", self.body_bytes_max);
+            Complaint::closing(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+        };
+        if body.size_hint().lower() > self.body_bytes_max as u64 {
+            return Err(too_large());
+        }
+        let read = Limited::new(body, self.body_bytes_max).collect();
+        match tokio::time::timeout(SERVICE_BODY_TIMEOUT, read).await {
+            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+            Ok(Err(_)) => {
+                let message = "the request's body ended early";
+                Err(Complaint::closing(StatusCode::BAD_REQUEST, "body_incomplete", message))
+            }
+            Err(_) => {
+                let message = "the request's body came too slowly";
+                Err(Complaint::closing(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message))
+            }
+        }
+    }
+}

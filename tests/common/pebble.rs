@@ -1,0 +1,180 @@
+//! Pebble, a real ACME directory that believes nobody: with an authority of its own for its HTTPS port, and DNS where we say.
+
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::panic, reason = "this is how a test fails")]
+
+use super::tls::{Authority, BOUND, Pair};
+use anyfront::tls::provider;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+/// How a directory is to behave.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// How long its certificates are good, seconds; 0 is its default of five years.
+    pub lives_seconds: u64,
+    /// Accounts must be bound to this one: id and key in base64url.
+    pub bound: Option<(&'static str, &'static str)>,
+    /// How many of a hundred nonces it refuses.
+    pub bad_nonces_percent: u8,
+}
+
+/// A directory that runs.
+pub struct Pebble {
+    /// Where its directory is.
+    pub address: SocketAddr,
+    management: SocketAddr,
+    /// Who signs its own certificate.
+    pub authority: Authority,
+    child: Child,
+    said: Arc<Mutex<String>>,
+    folder: TempDir,
+}
+
+/// Whether it is installed; or a note that its tests were skipped, so that nobody takes silence for proof.
+pub fn is_there() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| folder.join("pebble").is_file()) {
+        return true;
+    }
+    let note = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-skipped");
+    let before = std::fs::read_to_string(&note).unwrap_or_default();
+    std::fs::write(&note, format!("{before}tests that need pebble\n")).expect("noted");
+    println!("SKIPPED: pebble is not there");
+    false
+}
+
+/// Two ports that are free now.
+fn free() -> [SocketAddr; 2] {
+    let listeners = [0; 2].map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"));
+    listeners.map(|listener| listener.local_addr().expect("an address"))
+}
+
+impl Pebble {
+    /// A new one that asks `dns`.
+    pub fn start(dns: SocketAddr, wish: &Wish) -> Self {
+        Self::of(Authority::new("pebble's own"), dns, wish)
+    }
+
+    /// The same, whose own certificate this authority signs.
+    pub fn of(authority: Authority, dns: SocketAddr, wish: &Wish) -> Self {
+        let pair = authority.sign(&["localhost"]);
+        Self::at(free(), dns, wish, authority, &pair)
+    }
+
+    /// Another one in its place, that remembers nothing.
+    pub fn again(mut self, dns: SocketAddr, wish: &Wish) -> Self {
+        self.kill();
+        let pair = self.authority.sign(&["localhost"]);
+        let authority = std::mem::replace(&mut self.authority, Authority::new("nobody"));
+        Self::at([self.address, self.management], dns, wish, authority, &pair)
+    }
+
+    fn at(at: [SocketAddr; 2], dns: SocketAddr, wish: &Wish, authority: Authority, pair: &Pair) -> Self {
+        let [address, management] = at;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("cert.pem"), &pair.pem).expect("written");
+        std::fs::write(path("key.pem"), &pair.key_pem).expect("written");
+        let mut config = serde_json::json!({
+            "listenAddress": address, "managementListenAddress": management,
+            "certificate": path("cert.pem"), "privateKey": path("key.pem"),
+            "httpPort": 5002, "tlsPort": 5001, "ocspResponderURL": "",
+            "externalAccountBindingRequired": wish.bound.is_some(),
+        });
+        if let Some((id, key)) = wish.bound {
+            config["externalAccountMACKeys"] = serde_json::json!({ id: key });
+        }
+        if wish.lives_seconds > 0 {
+            config["certificateValidityPeriod"] = wish.lives_seconds.into();
+        }
+        std::fs::write(path("config.json"), serde_json::json!({ "pebble": config }).to_string()).expect("written");
+        let mut child = Command::new("pebble")
+            .args(["-dnsserver", &dns.to_string(), "-config"])
+            .arg(path("config.json"))
+            .envs([("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_AUTHZREUSE", "0")])
+            .env("PEBBLE_WFE_NONCEREJECT", wish.bad_nonces_percent.to_string())
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it is installed");
+        let said = Arc::<Mutex<String>>::default();
+        let (mut out, hears) = (child.stdout.take().expect("piped"), Arc::clone(&said));
+        std::thread::spawn(move || {
+            let mut piece = [0; 4_096];
+            while let Ok(length @ 1..) = out.read(&mut piece) {
+                hears.lock().expect("no panic").push_str(&String::from_utf8_lossy(&piece[..length]));
+            }
+        });
+        super::tls::until("pebble listens", || {
+            TcpStream::connect(address).is_ok() && TcpStream::connect(management).is_ok()
+        });
+        Self { address, management, authority, child, said, folder }
+    }
+
+    /// The URL of its directory.
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}/dir", self.address.port())
+    }
+
+    /// Everything that it wrote.
+    pub fn said(&self) -> String {
+        self.said.lock().expect("no panic").clone()
+    }
+
+    /// How many certificates it has signed.
+    pub fn issued(&self) -> usize {
+        self.said().matches("Issued certificate serial").count()
+    }
+
+    /// Who signs its certificates.
+    pub fn root(&self) -> CertificateDer<'static> {
+        let text = get(&self.authority, self.management, "/roots/0");
+        CertificateDer::from_pem_slice(text.as_bytes()).expect("a certificate")
+    }
+
+    /// Ends it in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Pebble {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The body of an answer over HTTPS, at `localhost`.
+fn get(authority: &Authority, address: SocketAddr, path: &str) -> String {
+    let root = CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("a certificate");
+    let config = Arc::new(trusting(root));
+    let name = ServerName::try_from("localhost").expect("a name");
+    let stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(BOUND)).expect("a bound");
+    let mut stream = StreamOwned::new(ClientConnection::new(config, name).expect("a connection"), stream);
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    text.split_once("\r\n\r\n").expect("a body").1.to_owned()
+}
+
+/// A client that believes this authority and nobody else.
+pub fn trusting(root: CertificateDer<'static>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(root).expect("an authority");
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
