@@ -221,7 +221,7 @@ fn a_name_and_its_wildcard_are_proven_at_the_same_time_and_come_in_one_certifica
         return;
     }
     let stand = Stand::new();
-    let pebble = Pebble::start(stand.dns.address, &Wish { bad_nonces_percent: 20, ..Wish::default() });
+    let pebble = Pebble::start(stand.dns.address, &Wish { bad_nonces_percent: 5, ..Wish::default() });
     let terms = terms(&pebble.url(), &pebble.authority);
     let kept = stand.order(&terms).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(kept.lacks(&names(&terms)), None);

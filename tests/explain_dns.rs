@@ -1,5 +1,7 @@
 //! `anyfront explain --dns`: what DNS answers and why, from a file, and from a node beside what it really answers.
 
+#![allow(clippy::panic, reason = "a test that cannot go on says why")]
+
 mod common;
 mod operator;
 

@@ -59,7 +59,7 @@ enum Origin<'a> {
     /// It is the same for everybody, as the file has it.
     File,
     /// The addresses are steering's.
-    Steered(Steering<'a>),
+    Steered(Box<Steering<'a>>),
 }
 
 /// What steering has to do with it.
@@ -130,7 +130,7 @@ impl Ask {
                 let message = message(&name, RecordType::A, subnet);
                 let question = Question::parse(&message).map_err(|_| "that cannot be asked by DNS".to_owned())?;
                 let (variant, _) = prepared.variant(choice.by, &question, asks);
-                Origin::Steered(Steering::of(prepared, choice, variant, counting.address(asks), now))
+                Origin::Steered(Box::new(Steering::of(prepared, choice, variant, counting.address(asks), now)))
             }
         };
         let is_believed = prepared.believes(asks);

@@ -205,13 +205,13 @@ pub fn sites_from(snapshot: &Snapshot, place: Option<&Place>) -> Vec<(u64, usize
     ranked
 }
 
-/// Those of `ranked` of which a client is told, without those that do not answer; of several with the same addresses one is
+/// Those of `ranked` of which a client is told: not those that do not answer; of several with the same addresses one is
 /// enough.
 fn told(snapshot: &Snapshot, ranked: &[(u64, usize)]) -> Vec<u16> {
     let all = &snapshot.topology.sites;
     let mut chosen: Vec<usize> = Vec::new();
-    let is_offered = |at: &usize| snapshot.sites.get(*at).is_none_or(|state| !state.is_left_out);
-    for at in ranked.iter().map(|(_, at)| *at).filter(is_offered) {
+    let is_offered = |(_, at): &(u64, usize)| snapshot.sites.get(*at).is_none_or(|state| !state.is_left_out);
+    for (_, at) in ranked.iter().copied().filter(is_offered) {
         let adds =
             all[at].addresses.iter().any(|address| !chosen.iter().any(|other| all[*other].addresses.contains(address)));
         if adds {

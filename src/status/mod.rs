@@ -6,8 +6,8 @@
 //! may ask. Nothing here decides where a request goes.
 
 pub mod totals;
-pub mod dns;
 pub mod sites;
+pub mod dns;
 pub mod view;
 pub mod metrics;
 pub mod guard;

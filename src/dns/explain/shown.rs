@@ -101,7 +101,7 @@ impl Explanation<'_> {
             Origin::Outside => "outside",
             Origin::Nowhere => "nowhere",
             Origin::File => "file",
-            Origin::Steered(Steering { by: By::Sites, .. }) => "sites",
+            Origin::Steered(steering) if steering.by == By::Sites => "sites",
             Origin::Steered(_) => "region",
         }
     }
