@@ -20,5 +20,6 @@ pub mod wire;
 pub mod responder;
 pub mod crowd;
 pub mod tcp;
+pub mod tap;
 pub mod udp;
 pub mod doh;
