@@ -10,6 +10,7 @@ mod fleet;
 
 use anyfront::lab::certificates::Authority;
 use anyfront::moment::{Clock, Moment};
+use dns::endpoint::until_settled;
 use dns::message::{AD, DNSSEC_OK, Edns, Question, RD, Reply, kind, option, subnet};
 use dns::servers::{BOUND, Server, all_installed, program};
 use dns::talk::Asker;
@@ -169,7 +170,7 @@ fn clients_of_a_resolver_get_their_own_region_and_leave_one_that_dies() {
         return;
     }
     let mut fleet = Fleet::start("", &[], |_| ());
-    until_all_are_up(&mut Asker::of(fleet.node.address));
+    until_settled(&mut Asker::of(fleet.node.address), WHERE, 2);
     let resolver = Server::unbound(ZONE, fleet.node.address, None);
     let mut asker = Asker::of(resolver.address);
     let clients = |region: usize| (0..8).map(move |number| [REGIONS[region].4[0], REGIONS[region].4[1], number * 31]);
@@ -197,21 +198,6 @@ fn clients_of_a_resolver_get_their_own_region_and_leave_one_that_dies() {
         }
     }
     assert!(last < Duration::from_secs(10), "two seconds to notice and two to forget, not {last:?}");
-}
-
-/// Waits until the node knows that every region works: each client is sent to its own.
-fn until_all_are_up(node: &mut Asker) {
-    let clock = Clock::start();
-    let is_so = |node: &mut Asker| {
-        REGIONS.iter().all(|(.., address, [a, b])| {
-            let option = subnet(1, 24, 0, &[*a, *b, 1]);
-            let reply = node.udp(&Question::new(WHERE, kind::A).option(option::CLIENT_SUBNET, option));
-            reply.is_some_and(|reply| reply.addresses() == [*address])
-        })
-    };
-    while !is_so(node) {
-        assert!(clock.now() < Moment::at(BOUND), "not all regions come up");
-    }
 }
 
 /// Keys for the zone of the node in that folder; what the parent would say of them.
@@ -280,7 +266,7 @@ fn a_resolver_proves_every_answer_and_every_denial() {
         return;
     }
     let (fleet, _folder, anchor) = signed();
-    until_all_are_up(&mut Asker::of(fleet.node.address));
+    until_settled(&mut Asker::of(fleet.node.address), WHERE, 2);
     let resolver = Server::unbound(ZONE, fleet.node.address, Some(&anchor));
     let mut asker = Asker::of(resolver.address);
     for (name, kind, count) in PROVEN {

@@ -140,7 +140,9 @@ fn whatever_is_made_of_good_messages_the_answers_are_well_formed_and_the_node_li
             hear(&mut answers);
         }
     }
-    assert!(Asker::of(node.address).udp(&full()).is_some() && node.is_alive(), "{}", node.log());
+    // What is still waiting in its socket may leave no room for a question at first.
+    let mut asker = Asker::of(node.address);
+    assert!((0..10).any(|_| asker.udp(&full()).is_some()) && node.is_alive(), "{}", node.log());
     hear(&mut answers);
     assert!(answers > 1_000, "only {answers} answers");
 }

@@ -220,7 +220,7 @@ fn a_region_that_is_down_or_drained_is_not_answered_and_its_clients_alone_move()
         message.answers.is_empty() && message.response_code == ResponseCode::NoError,
         "nothing, but the name exists"
     );
-    assert_eq!(message.authorities.first().map(|soa| soa.record_type()), Some(RecordType::SOA));
+    assert_eq!(message.authorities.first().map(hickory_proto::rr::Record::record_type), Some(RecordType::SOA));
 }
 
 /// No answer is believed longer than its reason.

@@ -92,6 +92,7 @@ const MACHINES: &[&str] = &[
     "src/dnssec/canonical.rs",
     "src/dnssec/key.rs",
     "src/dnssec/life.rs",
+    "src/dnssec/outlook.rs",
     "src/dnssec/record.rs",
     "src/dnssec/roles.rs",
     "src/dnssec/steps.rs",

@@ -115,7 +115,7 @@ fn tell(node: &Client, path: &str, body: &DrainBody, json: bool) -> anyhow::Resu
 }
 
 /// Who sits here, for the audit log.
-fn who() -> String {
+pub(super) fn who() -> String {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let owner = || std::fs::metadata("/proc/self").map(|about| format!("uid-{}", about.uid())).ok();
     let user = variable("SUDO_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME")).or_else(owner);

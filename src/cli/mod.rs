@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod check;
+pub mod dnssec;
 pub mod drain;
 pub mod explain;
 pub mod geoip;
@@ -31,6 +32,7 @@ enum Command {
     Undrain(drain::UndrainArgs),
     Status(status::Args),
     Geoip(geoip::Args),
+    Dnssec(dnssec::Args),
     NatIps(nat_ips::Args),
     Lab(lab::Args),
 }
@@ -47,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Undrain(args) => drain::undrain(args),
         Command::Status(args) => status::run(args),
         Command::Geoip(args) => geoip::run(args),
+        Command::Dnssec(args) => dnssec::run(args),
         Command::NatIps(args) => nat_ips::run(args),
         Command::Lab(args) => lab::run(args),
     };

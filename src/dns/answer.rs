@@ -162,7 +162,7 @@ impl<'a> Asked<'a, '_> {
         match self.kind {
             // RFC 8482: one set where it has to be signed (§4.1), and else one that is made up (§4.2).
             RecordType::ANY => first.map(|first| {
-                let is_fixed = node.sets.first().is_some();
+                let is_fixed = !node.sets.is_empty();
                 if self.wants_signatures() && is_fixed { Cow::Borrowed(first) } else { Cow::Owned(hinfo()) }
             }),
             RecordType::RRSIG => node.sets.iter().find(|set| !set.signatures.is_empty()).map(|set| {
@@ -279,7 +279,6 @@ fn write(
     );
     metadata.authoritative = said.is_authoritative;
     metadata.recursion_desired = question.message[2] & 1 != 0;
-    metadata.checking_disabled = question.message[3] & 0x10 != 0;
     let number = said.rcode.number();
     metadata.response_code = ResponseCode::from((number >> 4) as u8, (number & 0xF) as u8);
     let mut message = Message::response(metadata.id, OpCode::Query);

@@ -25,11 +25,11 @@ pub fn write(
     opt: Option<Opt<'_>>,
     out: &mut Vec<u8>,
 ) {
-    let [id_high, id_low, flags, more, ..] = *message else { return };
+    let [id_high, id_low, flags, _, ..] = *message else { return };
     let number = rcode.number();
     let truncated = if is_truncated { TRUNCATED } else { 0 };
-    // The operation and RD are theirs, and CD (RFC 4035 §3.2.2).
-    let (flags, more) = (0x80 | flags & 0x79 | truncated, more & 0x10 | (number & 0xF) as u8);
+    // The operation and RD are theirs. CD is not: it is a resolver's (RFC 4035 §3.1.6).
+    let (flags, more) = (0x80 | flags & 0x79 | truncated, (number & 0xF) as u8);
     let has_question = u8::from(question_end > HEADER_BYTES);
     out.extend_from_slice(&[id_high, id_low, flags, more, 0, has_question, 0, 0, 0, 0, 0, u8::from(opt.is_some())]);
     out.extend_from_slice(&message[HEADER_BYTES..question_end]);

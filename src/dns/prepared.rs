@@ -75,9 +75,10 @@ impl Prepared {
                 if self.is_somewhere(client) {
                     return steered.find(client);
                 }
-                // Nobody's address: the resolver's has to do, and nobody else may be given that.
+                // Nobody's address: the resolver's has to do, and nobody else may be given that. Not even if few bits are
+                // said, so that others have the same ones: 0.0.0.0/1 is half the world.
                 let grain = if client.is_ipv4() { GRAIN_V4 } else { GRAIN_V6 };
-                (steered.find(resolver).0, source.min(grain))
+                (steered.find(resolver).0, grain)
             }
             // Somebody who wants nothing of its client said (RFC 7871 §7.1.2), or says nothing.
             _ => (steered.find(resolver).0, 0),
@@ -127,13 +128,16 @@ pub(super) struct Sections {
     pub(super) signed: Section,
 }
 
+/// Answers by type.
+pub(super) type ByKind = Vec<(u16, Sections)>;
+
 /// One name.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     /// Answers by type.
-    pub(super) fixed: Vec<(u16, Sections)>,
+    pub(super) fixed: ByKind,
     /// Which of `contents.steered` chooses, and for each of its variants the answers by type.
-    pub(super) steered: Option<(usize, Vec<Vec<(u16, Sections)>>)>,
+    pub(super) steered: Option<(usize, Vec<ByKind>)>,
     /// That there is nothing: by variant, the last for what does not depend on who asks. Without signatures all the same.
     pub(super) nothing: Vec<Sections>,
     /// What stands for the names below it that do not exist.
@@ -263,7 +267,7 @@ fn wire_data(data: &RData) -> Vec<u8> {
 #[must_use]
 pub(super) fn wire_name(name: &Name) -> Vec<u8> {
     let mut octets = Vec::with_capacity(NAME_BYTES_MAX);
-    for label in name.iter() {
+    for label in name {
         octets.push(u8::try_from(label.len()).expect("a label is below 64 octets"));
         octets.extend(label.iter().map(u8::to_ascii_lowercase));
     }

@@ -199,7 +199,7 @@ impl<'a> Question<'a> {
         if reader.at != message.len() {
             return refuse(Rcode::FormErr, question_end, false);
         }
-        let edns = match edns.map(Edns::read).transpose() {
+        let edns = match edns.as_ref().map(Edns::read).transpose() {
             Ok(edns) => edns,
             Err(rcode) => return refuse(rcode, question_end, true),
         };
@@ -308,7 +308,7 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Edns<'a> {
-    fn read(opt: Written<'a>) -> Result<Self, Rcode> {
+    fn read(opt: &Written<'a>) -> Result<Self, Rcode> {
         let [_, version, flags, _] = opt.ttl;
         if version != 0 {
             return Err(Rcode::BadVers);

@@ -110,13 +110,13 @@ fn of_entry<'a>(
 #[inline]
 fn write(prepared: &Prepared, question: &Question<'_>, asker: &Asker, found: &Found<'_>, out: &mut Vec<u8>) {
     let (message, section) = (question.message, found.section);
-    let [id_high, id_low, flags, more, ..] = *message else { return };
+    let [id_high, id_low, flags, _, ..] = *message else { return };
     let (answers, authorities) = (section.answers.to_be_bytes(), section.authorities.to_be_bytes());
     out.extend_from_slice(&[
         id_high,
         id_low,
         0x80 | AUTHORITATIVE | flags & 1,
-        more & 0x10 | found.rcode.number() as u8,
+        found.rcode.number() as u8,
         0,
         1,
         answers[0],

@@ -10,6 +10,7 @@ pub mod change;
 pub mod folder;
 pub mod key;
 pub mod life;
+pub mod outlook;
 pub mod record;
 pub mod roles;
 pub mod steps;
@@ -116,6 +117,3 @@ impl Keyring {
 fn one((cds, cdnskey): (CDS, CDNSKEY)) -> (Vec<CDS>, Vec<CDNSKEY>) {
     (vec![cds], vec![cdnskey])
 }
-
-#[cfg(test)]
-mod tests;

@@ -141,6 +141,11 @@ impl Lives {
             let text = "its DS must stay at the parent until another key's is seen there, or the zone goes unsigned";
             return Err(not_now(format!("key {tag} is needed: {text}")));
         }
+        let taken_back = life.withdrawn.max(life.cancelled);
+        if let Some(from) = taken_back.map(|since| since + PROPAGATION).filter(|from| now < *from) {
+            let why = format!("a node that has not heard of it may still ask the parent for the DS of key {tag}");
+            return Err(Refusal::TooEarly { why, from });
+        }
         life.ds_gone = Some(now);
         Ok(())
     }

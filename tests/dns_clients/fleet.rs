@@ -1,14 +1,10 @@
 //! Three regions that can die, on three continents, and a node that is the authority for their zone.
 
+use crate::dns::endpoint::Endpoint;
 use crate::dns::servers::Server;
 use crate::dns::zone::Entry;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::thread::JoinHandle;
 
 /// The zone.
 pub const ZONE: &str = "steer.test";
@@ -42,50 +38,6 @@ pub const RECORDS: &[Entry] = &[
     Entry { owner: "alias", ttl: 300, kind: "CNAME", value: "www" },
     Entry { owner: "away", ttl: 300, kind: "CNAME", value: "www.elsewhere.test." },
 ];
-
-/// A region's endpoint: it says that it is well until it is killed.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// Where.
-    pub address: SocketAddr,
-    is_dead: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Endpoint {
-    fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let address = listener.local_addr().expect("bound");
-        let is_dead = Arc::new(AtomicBool::new(false));
-        let dead = Arc::clone(&is_dead);
-        let thread = std::thread::spawn(move || {
-            for mut connection in listener.incoming().flatten() {
-                if dead.load(SeqCst) {
-                    return;
-                }
-                if connection.read(&mut [0; 4_096]).is_ok() {
-                    let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-                }
-            }
-        });
-        Self { address, is_dead, thread: Some(thread) }
-    }
-
-    /// Refuses every connection from now on.
-    pub fn kill(&mut self) {
-        self.is_dead.store(true, SeqCst);
-        let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("no panic");
-        }
-    }
-}
-
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
 
 /// All of it.
 #[derive(Debug)]

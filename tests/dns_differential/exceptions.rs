@@ -1,7 +1,7 @@
 //! Every difference that is meant to be: which, why, and exactly what is said instead. What is not here is a mistake.
 
 use crate::compare::{Case, Field, set};
-use crate::dns::message::{Record, Reply, TC, kind, rcode};
+use crate::dns::message::{Record, Reply, kind, rcode};
 
 /// A difference that is meant to be.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         name: "any",
         why: "RFC 8482 §4.2: one made-up HINFO record instead of all there is, which only amplifiers want; NSD and Knot \
               give one set of those there are (§4.1)",
-        fields: &[Answer, Authority],
+        fields: &[Answer, Authority, Tc],
         explains: |case, _| {
             let [answer] = case.ours.answers() else { return false };
             let named = answer.owner == lower(&case.asked.question.name);
@@ -94,13 +94,6 @@ pub const EXCEPTIONS: &[Exception] = &[
             let all = case.others().into_iter().chain([&case.ours]);
             all.into_iter().all(|reply| reply.rcode == rcode::BADVERS) && says_only(&case.ours, rcode::BADVERS)
         },
-    },
-    Exception {
-        name: "truncated",
-        why: "with TC a resolver asks again over TCP and uses nothing of what it got (RFC 2181 §9): we put nothing there, NSD \
-              and Knot put what fits",
-        fields: &[Answer, Authority, Additional],
-        explains: |case, _| case.ours.has(TC) && case.ours.sections.iter().all(Vec::is_empty),
     },
     Exception {
         name: "denial-at-an-alias",

@@ -110,14 +110,21 @@ pub const EXCEPTIONS: &[Exception] = &[
         explains: |case| case.ours.scope == case.gdnsd.scope,
     },
     Exception {
-        name: "no-finer-than-24-and-56",
-        why: "clients are told apart by /24 and /56 and no finer: otherwise one client could fill a resolver's cache with \
-              answers for every address",
-        fields: &[Field::Scope, Field::Addresses],
-        explains: |case| {
-            let Some((address, _)) = case.address() else { return false };
-            let finest = if address.is_ipv4() { 24 } else { 56 };
-            case.gdnsd.scope.is_some_and(|scope| scope > finest) && case.ours.scope.is_some_and(|scope| scope <= finest)
+        name: "nobodys-addresses",
+        why: "a prefix whose first address can be no client's (0.0.0.0, ::) says nothing of where its client is: the \
+              resolver stands for it, and the answer is for no more than the finest prefix; gdnsd looks it up like any other",
+        fields: &[Field::Scope],
+        explains: |case| match case.address() {
+            Some((IpAddr::V4(address), 1..)) => address.octets()[0] == 0 && case.ours.scope == Some(24),
+            Some((IpAddr::V6(address), 1..)) => address.segments()[0] < 0x2000 && case.ours.scope == Some(56),
+            _ => false,
         },
+    },
+    Exception {
+        name: "beside-teredo",
+        why: "gdnsd keeps 2001::/32 apart from its neighbours, because it looks up the IPv4 address in it (RFC 4380); that \
+              address is beyond the /56 that resolvers tell, so here it is a network that nobody knows, as its neighbours",
+        fields: &[Field::Scope],
+        explains: |case| matches!(case.address(), Some((IpAddr::V6(address), _)) if address.segments()[0] & 0xFFFE == 0x2000),
     },
 ];

@@ -1,5 +1,6 @@
-//! Three regions, far apart, and networks in countries that are clearly nearest to one of them.
+//! Regions far apart, and networks in countries that are clearly nearest to one of them.
 
+use crate::dns::endpoint::Endpoint;
 use anyfront::moment::Dice;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mmdb_writer::{Value, Writer};
@@ -13,21 +14,24 @@ pub const ZONE: &str = "geo.test";
 /// The name that depends on the client.
 pub const GEO: &str = "where.geo.test";
 
-/// Regions: name, degrees north and east. Region N has the address 192.0.2.N; the site stands beside the first.
-const REGIONS: [(&str, f64, f64); 3] = [("lhr", 51.51, -0.13), ("orf", 38.95, -77.45), ("syd", -33.87, 151.21)];
+/// Regions: name, degrees north and east. Region N has the address 192.0.2.N. The site stands beside the first, which is
+/// for nobody else, so that not to know a client is an answer of its own for everybody.
+const REGIONS: [(&str, f64, f64); 4] =
+    [("ata", -80.0, 0.0), ("lhr", 51.51, -0.13), ("orf", 38.95, -77.45), ("syd", -33.87, 151.21)];
 /// Countries of the database: code, point, and the region that is nearest.
 const COUNTRIES: [(&str, f64, f64, u8); 6] = [
-    ("GB", 51.51, -0.13, 1),
-    ("FR", 48.86, 2.35, 1),
-    ("US", 38.9, -77.0, 2),
-    ("CA", 43.65, -79.38, 2),
-    ("AU", -33.87, 151.21, 3),
-    ("NZ", -36.85, 174.76, 3),
+    ("GB", 51.51, -0.13, 2),
+    ("FR", 48.86, 2.35, 2),
+    ("US", 38.9, -77.0, 3),
+    ("CA", 43.65, -79.38, 3),
+    ("AU", -33.87, 151.21, 4),
+    ("NZ", -36.85, 174.76, 4),
 ];
 
 /// All of it.
 #[derive(Debug)]
 pub struct World {
+    endpoints: Vec<Endpoint>,
     /// Networks, wide ones first, and the number of their country; narrow ones win.
     pub networks: Vec<(IpNet, usize)>,
     /// The database with them.
@@ -36,13 +40,23 @@ pub struct World {
 }
 
 impl World {
-    /// Always the same.
-    pub fn new() -> Self {
+    /// Networks as wide as resolvers tell apart, or wider: /24 and /56 are the finest.
+    pub fn coarse() -> Self {
+        Self::new(24, 56)
+    }
+
+    /// Networks of every size.
+    pub fn fine() -> Self {
+        Self::new(32, 128)
+    }
+
+    /// Always the same for the same finest lengths.
+    fn new(v4: u64, v6: u64) -> Self {
         let mut dice = Dice::seeded(4);
         let mut networks = Vec::new();
         for at in 0..400 {
             let is_v4 = at % 3 != 0;
-            let bits = if is_v4 { 8 + dice.roll() % 20 } else { 20 + dice.roll() % 45 };
+            let bits = if is_v4 { 8 + dice.roll() % (v4 - 7) } else { 20 + dice.roll() % (v6 - 19) };
             // Half of them inside another one.
             let address = match dice.roll() % 2 {
                 0 if !networks.is_empty() => {
@@ -73,7 +87,8 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("geo.mmdb");
         std::fs::write(&database, writer.to_bytes().expect("a database")).expect("written");
-        Self { networks, database, _folder: folder }
+        let endpoints = REGIONS.iter().map(|_| Endpoint::start()).collect();
+        Self { endpoints, networks, database, _folder: folder }
     }
 
     /// The master file, with what stands at the geo name.
@@ -112,18 +127,19 @@ impl World {
     pub fn regions(&self) -> String {
         let mut text = format!(
             "[fleet]\nname = \"geo\"\nzone = \"{ZONE}\"\n\
-             [[site]]\nname = \"here\"\nlatitude = 51.51\nlongitude = -0.13\naddresses = [\"192.0.2.99\"]\n\
+             [[site]]\nname = \"here\"\nlatitude = -80.0\nlongitude = 0.0\naddresses = [\"192.0.2.99\"]\n\
              [geo]\ndatabase = \"{}\"\n\
              [zone]\nnameservers = [\"ns1.{ZONE}\"]\nhostmaster = \"hostmaster@{ZONE}\"\nanswers_per_second = 0\n\
              [[zone.record]]\nname = \"static\"\ntype = \"A\"\nvalue = \"192.0.2.200\"\n\
-             [[hostname]]\nname = \"{GEO}\"\nanswer = \"region\"\nregions = [\"*\"]\n",
+             [[hostname]]\nname = \"{GEO}\"\nanswer = \"region\"\nregions = [\"*\"]\nttl = {{ min = \"1s\", max = \"2s\" }}\n",
             self.database.display()
         );
-        for ((name, latitude, longitude), number) in REGIONS.into_iter().zip(1..) {
+        for (((name, latitude, longitude), endpoint), number) in REGIONS.into_iter().zip(&self.endpoints).zip(1..) {
             _ = write!(
                 text,
                 "[[region]]\nname = \"{name}\"\nprovider = \"p{number}\"\ncountry = \"US\"\nlatitude = {latitude:?}\n\
-                 longitude = {longitude:?}\naddresses = [\"192.0.2.{number}\"]\nendpoints = [\"http://127.0.0.1:9\"]\n"
+                 longitude = {longitude:?}\naddresses = [\"192.0.2.{number}\"]\nendpoints = [\"http://{}\"]\n",
+                endpoint.address
             );
         }
         text

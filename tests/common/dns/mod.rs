@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 #![allow(clippy::panic, reason = "this is how a test fails")]
 
+pub mod endpoint;
 pub mod message;
 pub mod servers;
 pub mod talk;

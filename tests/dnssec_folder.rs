@@ -1,12 +1,12 @@
 //! Folders with keys, as commands leave them and as accidents do.
 
-use super::change::{Change, ChangeError};
-use super::folder::{Folder, KeyError, RECORD_FILE};
-use super::key::Key;
-use super::life::{NewKey, Step};
-use super::record::Record;
-use super::timing::{PARENT_TTL, PROPAGATION, ZONE_TTL_MAX};
-use super::{Duty, Keyring};
+use anyfront::dnssec::change::{Change, ChangeError};
+use anyfront::dnssec::folder::{Folder, KeyError, RECORD_FILE};
+use anyfront::dnssec::key::Key;
+use anyfront::dnssec::life::{NewKey, Step};
+use anyfront::dnssec::record::Record;
+use anyfront::dnssec::timing::{PARENT_TTL, PROPAGATION, ZONE_TTL_MAX};
+use anyfront::dnssec::{Duty, Keyring};
 use hickory_proto::dnssec::Algorithm;
 use hickory_proto::rr::Name;
 use std::fs::{self, Permissions};
