@@ -17,6 +17,7 @@ use crate::acme::store::{Store, StoreError};
 use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::dns::prepare::{self, Answers, Challenges, Inputs, Preparer};
+use crate::dns::tap::{Sink, Tap, tap};
 use crate::dnssec::folder::KeyError;
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
@@ -72,6 +73,8 @@ pub struct Options {
     pub dns: Vec<SocketAddr>,
     /// Where DNS over TLS is answered (RFC 7858).
     pub dot: Vec<SocketAddr>,
+    /// Where questions to DNS and their answers are logged.
+    pub dnstap: Option<Sink>,
     /// Where operators are served.
     pub admin: Vec<SocketAddr>,
     /// Where drains and the audit log are kept.
@@ -211,6 +214,7 @@ impl Node {
         let Sockets { http, https, dns, dot, workers, admin } = Sockets::bind(&options)?;
         let admin_addresses = admin.iter().map(local).collect();
 
+        let (tap, writer) = options.dnstap.clone().map(|sink| tap(sink, here.name.as_str())).unzip();
         let started = clock.now();
         let mut control = Control::new(started, Arc::new(topology), Arc::new(locator), here, drains.overrides());
         control.apply(started, control::Event::Certified { certificates: papers.report() });
@@ -240,6 +244,7 @@ impl Node {
             secret,
             services,
             answers,
+            tap,
         };
         let identity = papers.identity.clone();
 
@@ -250,6 +255,9 @@ impl Node {
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
         let ordered = acme::run(ordering, published.clone(), control_ends.clone());
         common.watch(&runtime, "ordering certificates", Box::pin(ordered), control_ends.clone());
+        if let Some(writer) = writer {
+            common.watch(&runtime, "dnstap", Box::pin(writer.run(control_ends.clone())), control_ends.clone());
+        }
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -415,6 +423,7 @@ struct Common {
     secret: Arc<ArcSwap<Secret>>,
     services: Arc<ArcSwap<Services>>,
     answers: Answers,
+    tap: Option<Tap>,
 }
 
 /// What the admin address gets besides.

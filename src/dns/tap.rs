@@ -22,6 +22,8 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+/// What the node says of itself.
+const VERSION: &str = concat!("anyfront ", env!("CARGO_PKG_VERSION"));
 /// A reader has to answer, and to take what is written, within this.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Before a reader is tried again, at first; twice as long every time, up to [`PAUSE_MAX`].
@@ -62,21 +64,24 @@ pub struct Writer {
     sink: Sink,
     shared: Arc<Shared>,
     frames: mpsc::Receiver<Vec<u8>>,
+    /// Most octets of messages in a file.
+    file_bytes_max: u64,
 }
 
-/// A tap that says it is `identity` with `version`, and what writes to `sink`.
+/// A tap that says it is the node of `site`, and what writes to `sink`.
 #[must_use]
-pub fn tap(sink: Sink, identity: &str, version: &str) -> (Tap, Writer) {
+pub fn tap(sink: Sink, site: &str) -> (Tap, Writer) {
     let (sender, frames) = mpsc::channel(DNSTAP_QUEUE_MAX);
-    let encoder = Encoder::new(identity, version);
+    let encoder = Encoder::new(site, VERSION);
     let shared = Shared { encoder, queued: 0.into(), dropped: 0.into(), written: 0.into() };
     let shared = Arc::new(shared);
-    (Tap { shared: Arc::clone(&shared), frames: sender }, Writer { sink, shared, frames })
+    let tap = Tap { shared: Arc::clone(&shared), frames: sender };
+    (tap, Writer { sink, shared, frames, file_bytes_max: DNSTAP_FILE_BYTES_MAX })
 }
 
 impl Tap {
     /// Logs `message`, which `peer` sent to `local` or `local` to `peer` at `wall`, since the Unix epoch. Never waits: if there
-    /// is no room, it is dropped and counted.
+    /// is no room, it is dropped. Whether there was.
     pub fn try_log(
         &self,
         kind: Kind,
@@ -84,20 +89,22 @@ impl Tap {
         (peer, local): (SocketAddr, SocketAddr),
         wall: Duration,
         message: &[u8],
-    ) {
+    ) -> bool {
         let shared = &self.shared;
         let is_full = self.frames.capacity() == 0 || shared.queued.load(Relaxed) >= DNSTAP_QUEUE_BYTES_MAX;
         if is_full {
             shared.dropped.fetch_add(1, Relaxed);
-            return;
+            return false;
         }
         let frame = shared.encoder.frame(&Logged { kind, transport, peer, local, wall, message });
         let bytes = frame.len();
         shared.queued.fetch_add(bytes, Relaxed);
-        if self.frames.try_send(frame).is_err() {
+        let is_taken = self.frames.try_send(frame).is_ok();
+        if !is_taken {
             shared.queued.fetch_sub(bytes, Relaxed);
             shared.dropped.fetch_add(1, Relaxed);
         }
+        is_taken
     }
 
     /// Messages that were not logged.
@@ -113,54 +120,45 @@ impl Tap {
     }
 }
 
-/// Why a session with a reader ended.
-#[derive(Debug)]
-enum Ended {
-    /// All is written: nobody logs any more, or the node stops.
-    Done,
-    /// The file is as large as it may be.
-    Full,
-    /// The reader went away, stalled, or is no reader.
-    Lost(io::Error),
-}
-
-impl From<io::Error> for Ended {
-    fn from(error: io::Error) -> Self {
-        Self::Lost(error)
-    }
+/// How far a file was filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filled {
+    /// With all there was.
+    ToTheEnd,
+    /// It is as large as it may be.
+    Up,
 }
 
 impl Writer {
-    /// Writes until `shutdown` asks for the end, and then what is queued.
+    /// Writes until `shutdown` asks for the end, and then what is queued. Does not end before, whatever becomes of the sink.
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
         match self.sink.clone() {
             Sink::Socket(path) => self.keep_connected(&path, &mut shutdown).await,
             Sink::File(path) => match self.fill(&path, &mut shutdown).await {
-                Ended::Done => {}
-                Ended::Full => tracing::warn!(path = %path.display(), "dnstap: the file is full, no more is logged"),
-                Ended::Lost(error) => {
-                    tracing::warn!(path = %path.display(), %error, "dnstap: nothing is logged any more")
+                Ok(Filled::ToTheEnd) => {}
+                Ok(Filled::Up) => {
+                    tracing::warn!(path = %path.display(), "dnstap: the file is full, no more is logged");
+                }
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "dnstap: the file fails, no more is logged");
                 }
             },
         }
+        drop(self);
+        requested(&mut shutdown).await;
     }
 
     async fn keep_connected(&mut self, path: &Path, shutdown: &mut watch::Receiver<bool>) {
         let mut pause = PAUSE_MIN;
         loop {
-            let (ended, was_connected) = match self.connected(path, shutdown).await {
+            match self.connected(path, shutdown).await {
                 Ok(stream) => {
                     tracing::info!(path = %path.display(), "dnstap: connected");
-                    (self.feed(stream, shutdown).await, true)
+                    let Err(error) = self.feed(stream, shutdown).await else { return };
+                    tracing::warn!(path = %path.display(), %error, "dnstap: the reader is lost");
+                    pause = PAUSE_MIN;
                 }
-                Err(error) => (Ended::Lost(error), false),
-            };
-            let Ended::Lost(error) = ended else { return };
-            if was_connected {
-                tracing::warn!(path = %path.display(), %error, "dnstap: the reader is lost");
-                pause = PAUSE_MIN;
-            } else {
-                tracing::debug!(path = %path.display(), %error, "dnstap: no reader");
+                Err(error) => tracing::debug!(path = %path.display(), %error, "dnstap: no reader"),
             }
             tokio::select! {
                 () = requested(shutdown) => return,
@@ -184,71 +182,56 @@ impl Writer {
         }
     }
 
-    /// Writes to a reader until one of both wants to end.
-    async fn feed(&mut self, mut stream: UnixStream, shutdown: &mut watch::Receiver<bool>) -> Ended {
+    /// Writes to a reader until the end. An error says that the reader went away, stalls or is none.
+    async fn feed(&mut self, mut stream: UnixStream, shutdown: &mut watch::Receiver<bool>) -> io::Result<()> {
         let (mut from, mut to) = stream.split();
         let mut nothing = [0];
         loop {
-            let is_last = tokio::select! {
+            let taken = tokio::select! {
                 biased;
-                () = requested(shutdown) => true,
+                () = requested(shutdown) => None,
                 // A reader says nothing before the end, unless it ends.
-                _ = from.read(&mut nothing) => return Ended::Lost(io::ErrorKind::ConnectionAborted.into()),
-                taken = self.take() => match taken {
-                    Some(batch) => {
-                        if let Err(error) = self.write(batch, &mut to).await {
-                            return Ended::Lost(error);
-                        }
-                        false
-                    }
-                    None => true,
-                },
+                _ = from.read(&mut nothing) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                taken = self.take() => taken,
             };
-            if is_last {
-                let end = async {
-                    self.write_rest(&mut to).await?;
-                    to.write_all(&Control::Stop.frame()).await?;
-                    expect(Control::Finish, &mut from).await
-                };
-                // Whether the reader agrees does not matter any more.
-                let _ = timeout(FAREWELL, end).await;
-                return Ended::Done;
-            }
+            let Some(batch) = taken else { break };
+            self.write(batch, &mut to).await?;
         }
+        let end = async {
+            self.write_rest(&mut to).await?;
+            to.write_all(&Control::Stop.frame()).await?;
+            expect(Control::Finish, &mut from).await
+        };
+        // Whether the reader agrees does not matter any more.
+        let _ = timeout(FAREWELL, end).await;
+        Ok(())
     }
 
     /// Writes to a file until the end, or until it is full.
-    async fn fill(&mut self, path: &Path, shutdown: &mut watch::Receiver<bool>) -> Ended {
-        match self.try_fill(path, shutdown).await {
-            Ok(ended) => ended,
-            Err(error) => Ended::Lost(error),
-        }
-    }
-
-    async fn try_fill(&mut self, path: &Path, shutdown: &mut watch::Receiver<bool>) -> io::Result<Ended> {
+    async fn fill(&mut self, path: &Path, shutdown: &mut watch::Receiver<bool>) -> io::Result<Filled> {
         let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path).await?;
         file.write_all(&Control::Start.frame()).await?;
-        let mut room = DNSTAP_FILE_BYTES_MAX;
-        let ended = loop {
+        let mut room = self.file_bytes_max;
+        let filled = loop {
             let taken = tokio::select! {
                 biased;
-                () = requested(shutdown) => break Ended::Done,
+                () = requested(shutdown) => None,
                 taken = self.take() => taken,
             };
-            let Some(batch) = taken else { break Ended::Done };
+            let Some(batch) = taken else { break Filled::ToTheEnd };
             let Some(left) = room.checked_sub(batch.octets.len() as u64) else {
                 self.shared.dropped.fetch_add(batch.messages, Relaxed);
-                break Ended::Full;
+                break Filled::Up;
             };
             room = left;
             self.write(batch, &mut file).await?;
         };
-        if matches!(ended, Ended::Done) {
+        if filled == Filled::ToTheEnd {
             self.write_rest(&mut file).await?;
         }
         file.write_all(&Control::Stop.frame()).await?;
         file.flush().await?;
-        Ok(ended)
+        Ok(filled)
     }
 
     /// What is queued, some of it; `None` if nobody logs any more.
@@ -293,4 +276,40 @@ async fn expect(control: Control, from: &mut (impl AsyncRead + Unpin)) -> io::Re
     let mut said = vec![0; bytes.ok_or_else(refused)?];
     from.read_exact(&mut said).await?;
     if control.is_said(&said) { Ok(()) } else { Err(refused()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_is_ended_properly_when_it_is_full() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tap");
+        let (tap, mut writer) = tap(Sink::File(path.clone()), "fra");
+        let log = |message: &[u8]| {
+            let ends = ("192.0.2.1:5353".parse().expect("an address"), "192.0.2.2:53".parse().expect("an address"));
+            tap.try_log(Kind::Query, Transport::Udp, ends, Duration::ZERO, message)
+        };
+        assert!(log(&[7; 100]));
+        writer.file_bytes_max = tap.shared.queued.load(Relaxed) as u64;
+        let (_end, mut ending) = watch::channel(false);
+        let filled = async {
+            let filling = writer.fill(&path, &mut ending);
+            let next = async {
+                while tap.written() == 0 {
+                    tokio::task::yield_now().await;
+                }
+                assert!(log(&[]), "there is room in the queue, but not in the file");
+            };
+            tokio::join!(filling, next).0
+        };
+        let filled = timeout(PATIENCE, filled).await.expect("it does not wait for the end");
+        assert_eq!(filled.expect("written"), Filled::Up);
+        assert_eq!((tap.written(), tap.dropped()), (1, 1));
+        let written = std::fs::read(&path).expect("a file");
+        let (start, stop) = (Control::Start.frame(), Control::Stop.frame());
+        assert_eq!(written.len() as u64, writer.file_bytes_max + (start.len() + stop.len()) as u64);
+        assert!(written.starts_with(&start) && written.ends_with(&stop));
+    }
 }

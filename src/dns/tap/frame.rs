@@ -31,9 +31,9 @@ pub struct Logged<'a> {
     pub kind: Kind,
     /// How it came or went.
     pub transport: Transport,
-    /// The resolver.
+    /// The resolver; port 0 is one that is not known.
     pub peer: SocketAddr,
-    /// This node.
+    /// This node, with an unspecified address where it is not known which of its own was asked.
     pub local: SocketAddr,
     /// When, since the Unix epoch.
     pub wall: Duration,
@@ -105,12 +105,14 @@ impl Logged<'_> {
         };
         number(3, transport, out);
         address(4, peer, out);
-        // A socket of all addresses may not know by which one it was asked.
         if !local.is_unspecified() && local.is_ipv4() == peer.is_ipv4() {
             address(5, local, out);
         }
-        number(6, u64::from(self.peer.port()), out);
-        number(7, u64::from(self.local.port()), out);
+        for (field, port) in [(6, self.peer.port()), (7, self.local.port())] {
+            if port != 0 {
+                number(field, u64::from(port), out);
+            }
+        }
         let (seconds, nanoseconds) = if self.kind == Kind::Query { (8, 9) } else { (12, 13) };
         number(seconds, self.wall.as_secs(), out);
         varint(u64::from(nanoseconds << 3 | FOUR), out);
@@ -213,13 +215,13 @@ mod tests {
     fn a_question_is_written_field_by_field() {
         let frame = Encoder::new("fra", "anyfront").frame(&logged(Kind::Query, b"question"));
         let expected: Vec<u8> = [
-            &[0, 0, 0, 66][..],
+            &[0, 0, 0, 63][..],
             b"\x0A\x03fra\x12\x08anyfront",
-            b"\x72\x2F",
+            b"\x72\x2C",
             b"\x08\x01\x10\x01\x18\x02",
             b"\x22\x04\xC0\x00\x02\x01\x2A\x04\xC6\x33\x64\x35",
             b"\x30\xE9\x29\x38\x35",
-            b"\x40\xFF\x98\x89\xD8\x06\x4D\x07\x00\x00\x00",
+            b"\x40\xFF\xE0\x88\xD8\x06\x4D\x07\x00\x00\x00",
             b"\x52\x08question",
             b"\x78\x01",
         ]
