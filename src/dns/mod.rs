@@ -12,6 +12,7 @@ pub mod contents;
 pub mod sign;
 pub mod cookie;
 pub mod limit;
+mod chain;
 pub mod prepared;
 pub mod prepare;
 pub mod bare;

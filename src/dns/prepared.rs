@@ -2,9 +2,10 @@
 //!
 //! Immutable behind one pointer. [`Contents`] is the truth; the octets are made from it and say the same.
 
+use super::chain::Chain;
 use super::contents::{Contents, Node, Rrset};
 use super::cookie::Cookies;
-use super::question::{NAME_BYTES_MAX, Question, Subnet};
+use super::question::{NAME_BYTES_MAX, Question, Subnet, code};
 use crate::dnssec::Duty;
 use crate::geo::map::GeoMap;
 use crate::snapshot::Snapshot;
@@ -180,6 +181,8 @@ pub(super) struct Entry {
     pub(super) steered: Option<(usize, Vec<ByKind>)>,
     /// That there is nothing: by variant, the last for what does not depend on who asks. Without signatures all the same.
     pub(super) nothing: Vec<Sections>,
+    /// Which record of the chain says that nothing stands for them.
+    pub(super) no_wildcard: Option<usize>,
     /// What stands for the names below it that do not exist.
     pub(super) wildcard: Option<Box<Entry>>,
     /// Whether any type is answered with it.
@@ -193,19 +196,23 @@ pub(super) struct Table {
     /// Octets of the apex's name.
     pub(super) apex_bytes: usize,
     /// That there is no such name.
-    pub(super) nowhere: Section,
+    pub(super) nowhere: Sections,
+    /// The proof of it, if the zone is signed.
+    pub(super) chain: Chain,
     pub(super) is_signed: bool,
 }
 
 impl Table {
     fn new(contents: &Contents) -> Self {
-        let soa = [(Owner::Apex, contents.soa())];
-        let nowhere = Section::new(&[], &soa, false);
+        let nowhere = Sections::nothing(contents, None);
+        let chain = Chain::new(contents);
         let apex_bytes = wire_name(&contents.apex).len();
-        let mut table = Self { entries: HashMap::default(), apex_bytes, nowhere, is_signed: contents.is_signed() };
+        let mut table =
+            Self { entries: HashMap::default(), apex_bytes, nowhere, chain, is_signed: contents.is_signed() };
         for (name, node) in &contents.nodes {
             let mut entry = Entry::new(contents, node);
             let wildcard = name.prepend_label("*").ok().and_then(|name| contents.nodes.get(&name));
+            entry.no_wildcard = table.chain.covering_wildcard(name);
             entry.wildcard = wildcard.map(|node| Box::new(Entry::new(contents, node)));
             table.entries.insert(wire_name(name).into(), entry);
         }
@@ -234,6 +241,7 @@ impl Entry {
                 .as_ref()
                 .map(|choice| (choice.by, choice.variants.iter().map(|sets| of_sets(sets)).collect())),
             nothing,
+            no_wildcard: None,
             wildcard: None,
             is_cname: node.sets.iter().any(|set| set.kind == RecordType::CNAME),
         }
@@ -279,12 +287,7 @@ impl Section {
                         apex_at.push(u16::try_from(octets.len()).expect("a message is below 64 KiB"));
                     }
                     octets.extend_from_slice(&QUESTION_POINTER);
-                    octets.extend_from_slice(&u16::from(data.record_type()).to_be_bytes());
-                    octets.extend_from_slice(&super::question::code::IN.to_be_bytes());
-                    octets.extend_from_slice(&set.ttl.to_be_bytes());
-                    let data = wire_data(data);
-                    octets.extend_from_slice(&u16::try_from(data.len()).expect("data is below 64 KiB").to_be_bytes());
-                    octets.extend_from_slice(&data);
+                    write_record(data, set.ttl, &mut octets);
                     count += 1;
                 }
             }
@@ -293,6 +296,16 @@ impl Section {
         let (answers, authorities) = (put(answers), put(authorities));
         Self { octets: octets.into(), answers, authorities, apex_at: apex_at.into() }
     }
+}
+
+/// Adds a record without its owner.
+pub(super) fn write_record(data: &RData, ttl: u32, octets: &mut Vec<u8>) {
+    octets.extend_from_slice(&u16::from(data.record_type()).to_be_bytes());
+    octets.extend_from_slice(&code::IN.to_be_bytes());
+    octets.extend_from_slice(&ttl.to_be_bytes());
+    let data = wire_data(data);
+    octets.extend_from_slice(&u16::try_from(data.len()).expect("data is below 64 KiB").to_be_bytes());
+    octets.extend_from_slice(&data);
 }
 
 fn wire_data(data: &RData) -> Vec<u8> {

@@ -15,7 +15,6 @@ use crate::moment::Clock;
 use arc_swap::{ArcSwapOption, Cache};
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What became of a question.
@@ -135,18 +134,22 @@ impl Responder {
                 }
             }
         }
-        let rcode = match wire::answer(prepared, &question, &asker, out) {
+        let (budget, clock, counters) = (&self.budget, self.clock, &self.counters.dns);
+        // Asked once for each question, by whichever way needs it first.
+        let mut may = None;
+        let mut may_sign = || {
+            *may.get_or_insert_with(|| {
+                let may = budget.lock().unwrap_or_else(PoisonError::into_inner).take(clock.now());
+                DoorCounters::count(if may { &counters.signatures } else { &counters.unsigned });
+                may
+            })
+        };
+        let rcode = match wire::answer(prepared, &question, &asker, &mut may_sign, out) {
             Some(rcode) => {
-                self.counters.dns.prepared.fetch_add(1, Relaxed);
+                DoorCounters::count(&counters.prepared);
                 rcode
             }
             None => {
-                let (budget, clock, counters) = (&self.budget, self.clock, &self.counters.dns);
-                let mut may_sign = || {
-                    let may = budget.lock().unwrap_or_else(PoisonError::into_inner).take(clock.now());
-                    DoorCounters::count(if may { &counters.signatures } else { &counters.unsigned });
-                    may
-                };
                 let rcode = answer::answer(prepared, &question, &asker, &mut may_sign, &mut self.scratch);
                 if self.scratch.get(2).is_some_and(|flags| flags & bare::TRUNCATED != 0) {
                     DoorCounters::count(&counters.truncated);

@@ -93,7 +93,16 @@ impl Steered {
 /// Whether nothing that `by` depends on is changing at `now`, or has changed for less than `young`.
 #[must_use]
 pub fn is_settled(snapshot: &Snapshot, by: By, young: Duration, now: Moment) -> bool {
-    unsettled(snapshot, by, young, now).next().is_none()
+    match by {
+        By::Sites => sites_are_settled(snapshot, young, now),
+        By::Region(_) => unsettled(snapshot, by, young, now).next().is_none(),
+    }
+}
+
+/// Whether no site is in doubt, or has come or gone within `young`. Those that nobody asks do neither.
+fn sites_are_settled(snapshot: &Snapshot, young: Duration, now: Moment) -> bool {
+    let mut asked = snapshot.sites.iter().filter_map(|state| state.pace.map(|pace| (state, pace)));
+    asked.all(|(state, pace)| now.since(state.since) >= young && pace != Pace::Fast)
 }
 
 /// Why a region's answers are not believed for long.

@@ -3,7 +3,8 @@
 //! It can only agree: whatever it does not recognise it leaves to [`answer`](super::answer).
 
 use super::asker::Asker;
-use super::prepared::{Entry, Prepared, Section, Sections};
+use super::chain::Link;
+use super::prepared::{Entry, Prepared, Section, Sections, Table};
 use super::question::{HEADER_BYTES, NAME_BYTES_MAX, Question, Rcode, code};
 use crate::limits::DNS_UDP_RESPONSE_BYTES_MAX;
 
@@ -20,13 +21,22 @@ const AUTHORITATIVE: u8 = 0x04;
 /// What is answered with, before the asker's options.
 struct Found<'a> {
     section: &'a Section,
+    /// Records of the chain that go behind it.
+    proof: [Option<&'a Link>; 2],
     rcode: Rcode,
     scope: u8,
 }
 
-/// Adds the answer to `question` at the end of `out`, if it is one of those. What is there already stays.
+/// Adds the answer to `question` at the end of `out`, if it is one of those. What is there already stays. What would be
+/// signed if it `may` be is not.
 #[inline]
-pub fn answer(prepared: &Prepared, question: &Question<'_>, asker: &Asker, out: &mut Vec<u8>) -> Option<Rcode> {
+pub fn answer(
+    prepared: &Prepared,
+    question: &Question<'_>,
+    asker: &Asker,
+    may_sign: &mut dyn FnMut() -> bool,
+    out: &mut Vec<u8>,
+) -> Option<Rcode> {
     let is_plain = (1..META_TYPES).contains(&question.kind) || question.kind == CAA;
     if !is_plain
         || question.class != code::IN
@@ -38,7 +48,7 @@ pub fn answer(prepared: &Prepared, question: &Question<'_>, asker: &Asker, out: 
     if asker.transport.is_encrypted() && question.edns.is_some_and(|edns| edns.wants_padding) {
         return None;
     }
-    let found = find(prepared, question, asker)?;
+    let found = find(prepared, question, asker, may_sign)?;
     let base = out.len();
     write(prepared, question, asker, &found, out);
     if out.len() - base > asker.answer_bytes_max(question) {
@@ -49,7 +59,12 @@ pub fn answer(prepared: &Prepared, question: &Question<'_>, asker: &Asker, out: 
 }
 
 #[inline]
-fn find<'a>(prepared: &'a Prepared, question: &Question<'_>, asker: &Asker) -> Option<Found<'a>> {
+fn find<'a>(
+    prepared: &'a Prepared,
+    question: &Question<'_>,
+    asker: &Asker,
+    may_sign: &mut dyn FnMut() -> bool,
+) -> Option<Found<'a>> {
     let table = &prepared.octets;
     let mut name = [0; NAME_BYTES_MAX];
     let name = &mut name[..question.name_bytes];
@@ -65,16 +80,37 @@ fn find<'a>(prepared: &'a Prepared, question: &Question<'_>, asker: &Asker) -> O
     while name.len() - at > table.apex_bytes {
         at += 1 + usize::from(name[at]);
         let Some(entry) = table.get(&name[at..]) else { continue };
-        // Either has to be proven for the very name.
-        if is_signed {
-            return None;
-        }
         return match &entry.wildcard {
-            Some(wildcard) => of_entry(prepared, wildcard, question, asker, false),
-            None => Some(Found { section: &table.nowhere, rcode: Rcode::NxDomain, scope: 0 }),
+            Some(wildcard) => {
+                let mut found = of_entry(prepared, wildcard, question, asker, is_signed)?;
+                if is_signed {
+                    // That nothing is nearer is in the chain; that there is nothing at all is told at length.
+                    let covering = table.chain.covering(name).filter(|_| found.section.answers > 0)?;
+                    found.proof[0] = Some(table.chain.link(covering));
+                }
+                Some(found)
+            }
+            None if is_signed => nowhere(table, entry, name, may_sign),
+            None => Some(Found { section: &table.nowhere.plain, proof: [None; 2], rcode: Rcode::NxDomain, scope: 0 }),
         };
     }
     None
+}
+
+/// That there is no such name, below that of `encloser`, proven by the chain if it cannot be signed.
+fn nowhere<'a>(
+    table: &'a Table,
+    encloser: &Entry,
+    name: &[u8],
+    may_sign: &mut dyn FnMut() -> bool,
+) -> Option<Found<'a>> {
+    if may_sign() {
+        return None;
+    }
+    let (covering, no_wildcard) = (table.chain.covering(name)?, encloser.no_wildcard?);
+    let second = (no_wildcard != covering).then(|| table.chain.link(no_wildcard));
+    let proof = [Some(table.chain.link(covering)), second];
+    Some(Found { section: &table.nowhere.signed, proof, rcode: Rcode::NxDomain, scope: 0 })
 }
 
 #[inline]
@@ -104,14 +140,15 @@ fn of_entry<'a>(
         None => &entry.nothing[variant],
     };
     let section = if is_signed { &sections.signed } else { &sections.plain };
-    Some(Found { section, rcode: Rcode::NoError, scope })
+    Some(Found { section, proof: [None; 2], rcode: Rcode::NoError, scope })
 }
 
 #[inline]
 fn write(prepared: &Prepared, question: &Question<'_>, asker: &Asker, found: &Found<'_>, out: &mut Vec<u8>) {
     let (message, section) = (question.message, found.section);
     let [id_high, id_low, flags, _, ..] = *message else { return };
-    let (answers, authorities) = (section.answers.to_be_bytes(), section.authorities.to_be_bytes());
+    let proven: u16 = found.proof.iter().flatten().map(|link| link.count).sum();
+    let (answers, authorities) = (section.answers.to_be_bytes(), (section.authorities + proven).to_be_bytes());
     out.extend_from_slice(&[
         id_high,
         id_low,
@@ -133,6 +170,9 @@ fn write(prepared: &Prepared, question: &Question<'_>, asker: &Asker, found: &Fo
     for at in &section.apex_at {
         let at = start + usize::from(*at);
         out[at..at + 2].copy_from_slice(&apex);
+    }
+    for link in found.proof.iter().flatten() {
+        out.extend_from_slice(&link.octets);
     }
     write_options(prepared, question, asker, found.scope, out);
 }

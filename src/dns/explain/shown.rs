@@ -211,7 +211,10 @@ impl Explanation<'_> {
         let set = self.answers.iter().filter(|answer| answer.note.is_none()).find_map(|answer| answer.set.as_ref());
         let ttl = set.map_or_else(|| self.prepared.contents.soa().ttl, |set| set.ttl);
         match steering.by {
-            By::Sites => format!("believed for {ttl} s: the front door it leads to fails over by itself"),
+            By::Sites if steering.is_settled => {
+                format!("believed for {ttl} s: the front door it leads to fails over by itself")
+            }
+            By::Sites => format!("believed for {ttl} s, the shortest: a site is in doubt, or came or went just now"),
             By::Region(_) if steering.is_settled => {
                 format!("believed for {ttl} s, the longest: every region has stood for a while as it stands")
             }
