@@ -49,9 +49,17 @@ fn config(directory: Option<&str>) -> String {
         .replace("longitude = 0.0\n[probe]", "longitude = 0.0\naddresses = [\"192.0.2.1\"]\n[probe]")
 }
 
+/// What the nodes of this process log is shown with a test that fails: a wait in vain does not say why by itself.
+fn log() {
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false).with_test_writer();
+    // One for all tests of this process: the first to come sets it.
+    let _ = log.try_init();
+}
+
 impl Stand {
     /// A node that is not started yet.
     fn new(authority: &Authority) -> Self {
+        log();
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("authority.pem"), &authority.pem).expect("written");
         Self { node: None, dns: free(), folder }
@@ -143,7 +151,8 @@ fn a_certificate_comes_by_itself_and_is_renewed_without_a_lost_handshake() {
     }
     let authority = Authority::new("pebble's own");
     let mut stand = Stand::new(&authority);
-    let pebble = Pebble::of(authority, stand.dns, &Wish { lives_seconds: 20, ..Wish::default() });
+    // It is replaced after some 28 seconds; the rest is for a machine on which an order takes long.
+    let pebble = Pebble::of(authority, stand.dns, &Wish { lives_seconds: 45, ..Wish::default() });
     stand.say(Some(&pebble.url()));
     stand.start(Vec::new());
     let believes = Arc::new(trusting(pebble.root()));

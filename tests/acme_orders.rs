@@ -37,7 +37,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 /// Quicker than the default, for tests.
-const PACE: Pace = Pace { first: Duration::from_millis(200), max: Duration::from_secs(1) };
+const PACE: Pace =
+    Pace { first: Duration::from_millis(200), free: Duration::from_millis(200), max: Duration::from_secs(1) };
 
 /// DNS that answers what is published, unless it is to lie.
 struct Dns {
@@ -447,7 +448,7 @@ fn a_certificate_is_renewed_before_it_ends_and_is_whole_at_every_moment() {
         return;
     }
     let stand = Stand::new();
-    let pebble = Pebble::start(stand.dns.address, &Wish { lives_seconds: 20, ..Wish::default() });
+    let pebble = Pebble::start(stand.dns.address, &Wish { lives_seconds: 45, ..Wish::default() });
     let _running = stand.run(&terms(&pebble.url(), &pebble.authority));
     until("the first certificate came", || stand.certificate().is_some());
     let mut lives = Vec::new();

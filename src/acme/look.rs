@@ -11,8 +11,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::UdpSocket;
 
-/// How long the DNS has to answer what was published: it is the same process.
-pub const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+/// How long the DNS has to answer what was published. It is the same process and takes milliseconds; but a machine that has
+/// no time for us may take long, and the order waits for days where it is.
+pub const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// How long one answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// How long between two questions.

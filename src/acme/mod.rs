@@ -28,7 +28,7 @@ use std::time::Duration;
 use store::{Kept, Store};
 use tokio::sync::{Notify, watch};
 
-/// An order that has not come to an end after this never will: longer than both its waits together.
+/// An order that has not come to an end after this never will: longer than all its waits together.
 pub const ORDER_MAX: Duration = Duration::from_secs(480);
 /// The wall clock is looked at again so often at least: it may be set, and a machine may sleep.
 const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
@@ -164,7 +164,7 @@ async fn attempt(
             Some(new)
         }
         Err(error) => {
-            let wait = schedule.failed(error.retry_after(), wall);
+            let wait = schedule.failed(error.is_free(), error.retry_after(), wall);
             match kept.as_ref().filter(|kept| kept.life.not_after > wall) {
                 Some(kept) => {
                     let until = rfc3339(kept.life.not_after);

@@ -36,7 +36,7 @@ pub enum OrderError {
         /// At what: `the account`.
         doing: &'static str,
         /// Why.
-        source: Error,
+        source: Box<Error>,
     },
     /// Nothing can be proven here.
     #[error("this node answers no DNS, so it can prove nothing: --dns ADDR does")]
@@ -80,25 +80,34 @@ impl OrderError {
     /// How long the directory wants to be left alone, if it said so.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Directory { source: Error::Other(error), .. } => match error.downcast_ref()? {
-                ClientError::Refused { retry_after, .. } => *retry_after,
-                _ => None,
-            },
+        match self.client()? {
+            ClientError::Refused { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
 
+    /// Whether it cost nothing at the directory: it was not reached, or not asked yet to look at a challenge. What it counts,
+    /// and locks out for, are challenges that it saw fail.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        matches!(self, Self::Unanswered { .. }) || matches!(self.client(), Some(ClientError::Unreachable { .. }))
+    }
+
+    fn client(&self) -> Option<&ClientError> {
+        let Self::Directory { source, .. } = self else { return None };
+        let Error::Other(error) = &**source else { return None };
+        error.downcast_ref()
+    }
+
     fn problem(&self) -> Option<&Problem> {
-        match self {
-            Self::Directory { source: Error::Api(problem), .. } => Some(problem),
-            _ => None,
-        }
+        let Self::Directory { source, .. } = self else { return None };
+        let Error::Api(problem) = &**source else { return None };
+        Some(problem)
     }
 }
 
 fn at(doing: &'static str) -> impl Fn(Error) -> OrderError {
-    move |source| OrderError::Directory { doing, source }
+    move |source| OrderError::Directory { doing, source: Box::new(source) }
 }
 
 /// Orders a certificate for the names of `terms`, in place of `before` if that is from the same directory, and keeps it.

@@ -10,6 +10,7 @@
 //! | none, or not the one asked for | order at once |
 //! | good | ask for the window when it grows old; order when the chosen time has come |
 //! | an attempt failed | order after a random wait that may be twice as long each time; the certificate stays |
+//! | it failed before the directory looked | the same, from seconds on: nothing was counted there |
 
 use crate::moment::Dice;
 use std::time::Duration;
@@ -63,14 +64,18 @@ pub struct Window {
 pub struct Pace {
     /// The longest wait after the first failure; it doubles with each further one.
     pub first: Duration,
+    /// The same after a failure that cost nothing at the directory.
+    pub free: Duration,
     /// The longest wait of all; also the shortest time between two orders that succeed.
     pub max: Duration,
 }
 
 impl Pace {
     /// Some five attempts in the first hour and two in each later one: the most careful public authority locks out after
-    /// five failures an hour.
-    pub const DEFAULT: Self = Self { first: Duration::from_secs(300), max: Duration::from_secs(3_600) };
+    /// five failures an hour. What costs nothing there is tried again within seconds first, so that a node that comes up on a
+    /// busy machine, or before its network, does not wait minutes for its certificate.
+    pub const DEFAULT: Self =
+        Self { first: Duration::from_secs(300), free: Duration::from_secs(5), max: Duration::from_secs(3_600) };
 }
 
 /// What is remembered over restarts.
@@ -114,6 +119,8 @@ pub struct Schedule {
     ask_at: Duration,
     past: Past,
     wait: Duration,
+    /// Instead of `wait`, if the attempt turns out to have cost nothing.
+    free_wait: Duration,
     told: Option<Alarm>,
 }
 
@@ -122,8 +129,8 @@ impl Schedule {
     #[must_use]
     pub fn new(life: Option<Life>, past: Past, pace: Pace, mut dice: Dice) -> Self {
         let renew_at = life.map_or(Duration::ZERO, |life| usual(life, &mut dice));
-        let (ask_at, wait) = (Duration::ZERO, Duration::ZERO);
-        Self { pace, dice, life, window: None, renew_at, ask_at, past, wait, told: None }
+        let (ask_at, wait, free_wait) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        Self { pace, dice, life, window: None, renew_at, ask_at, past, wait, free_wait, told: None }
     }
 
     /// What is next.
@@ -166,15 +173,18 @@ impl Schedule {
     /// An attempt begins. What to remember of it, unless it succeeds.
     pub fn begin(&mut self, wall: Duration) -> Past {
         let doublings = self.past.failures.min(16);
-        let longest = self.pace.first.saturating_mul(1 << doublings).min(self.pace.max);
-        self.wait = longest.mul_f64(WAIT_SHARE_MIN + (1.0 - WAIT_SHARE_MIN) * self.dice.fraction());
+        let share = WAIT_SHARE_MIN + (1.0 - WAIT_SHARE_MIN) * self.dice.fraction();
+        let wait = |first: Duration| first.saturating_mul(1 << doublings).min(self.pace.max).mul_f64(share);
+        (self.wait, self.free_wait) = (wait(self.pace.first), wait(self.pace.free));
         self.past = Past { failures: self.past.failures.saturating_add(1), retry_at: wall + self.wait };
         self.past
     }
 
-    /// The attempt failed; the directory may have said how long not to come again. How long it will be.
-    pub fn failed(&mut self, retry_after: Option<Duration>, wall: Duration) -> Duration {
-        let wait = self.wait.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX));
+    /// The attempt failed, maybe at no cost to what the directory thinks of us; it may have said how long not to come again.
+    /// How long it will be.
+    pub fn failed(&mut self, is_free: bool, retry_after: Option<Duration>, wall: Duration) -> Duration {
+        let wait = if is_free { self.free_wait } else { self.wait };
+        let wait = wait.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX));
         self.past.retry_at = wall + wait;
         wait
     }

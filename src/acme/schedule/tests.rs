@@ -98,7 +98,7 @@ fn a_window_after_the_end_leaves_room_for_failures() {
 
 #[test]
 fn failures_are_waited_out_ever_longer_with_chance_and_within_bounds() {
-    let Pace { first, max } = Pace::DEFAULT;
+    let Pace { first, max, .. } = Pace::DEFAULT;
     let mut waits = Vec::new();
     for seed in 0..200 {
         let mut schedule = schedule(None, seed);
@@ -106,7 +106,7 @@ fn failures_are_waited_out_ever_longer_with_chance_and_within_bounds() {
         for failure in 0..40 {
             assert_eq!(schedule.due(wall), Step::Order);
             schedule.begin(wall);
-            let wait = schedule.failed(None, wall);
+            let wait = schedule.failed(false, None, wall);
             let longest = first.saturating_mul(1 << failure.min(16)).min(max);
             assert!((longest / 10..=longest).contains(&wait), "{wait:?} after failure {failure}");
             assert_eq!(schedule.due(wall), Step::Wait(wait));
@@ -125,7 +125,7 @@ fn within_an_hour_no_more_attempts_fail_than_a_careful_authority_forgives() {
         while wall < NOW + HOUR {
             schedule.begin(wall);
             attempts += 1;
-            wall += schedule.failed(None, wall);
+            wall += schedule.failed(false, None, wall);
         }
         attempts
     };
@@ -136,11 +136,31 @@ fn within_an_hour_no_more_attempts_fail_than_a_careful_authority_forgives() {
 }
 
 #[test]
+fn what_cost_nothing_at_the_directory_is_tried_again_within_seconds_and_not_without_end() {
+    for seed in 0..200 {
+        let mut schedule = schedule(None, seed);
+        let (mut wall, mut attempts) = (NOW, 0);
+        while wall < NOW + HOUR {
+            schedule.begin(wall);
+            attempts += 1;
+            let wait = schedule.failed(true, None, wall);
+            assert!(attempts > 1 || wait <= Pace::DEFAULT.free, "{wait:?} after the first");
+            wall += wait;
+        }
+        // Far below the 300 orders in three hours that public authorities allow.
+        assert!((7..=16).contains(&attempts), "{attempts} attempts in an hour");
+        // And one that counts is waited out as long as after so many others.
+        schedule.begin(wall);
+        assert!(schedule.failed(false, None, wall) >= Pace::DEFAULT.max / 10);
+    }
+}
+
+#[test]
 fn what_the_directory_asks_for_is_obeyed_up_to_a_day() {
     for (said, obeyed) in [(6 * HOUR, 6 * HOUR), (30 * DAY, DAY)] {
         let mut schedule = schedule(None, 1);
         schedule.begin(NOW);
-        assert_eq!(schedule.failed(Some(said), NOW), obeyed);
+        assert_eq!(schedule.failed(false, Some(said), NOW), obeyed);
         assert_eq!(schedule.due(NOW + obeyed - HOUR / 60), Step::Wait(HOUR / 60));
         assert_eq!(schedule.due(NOW + obeyed), Step::Order);
     }
@@ -169,7 +189,7 @@ fn success_forgets_the_failures() {
     let mut schedule = schedule(None, 1);
     for _ in 0..5 {
         schedule.begin(NOW);
-        schedule.failed(None, NOW);
+        schedule.failed(false, None, NOW);
     }
     schedule.begin(NOW);
     schedule.obtained(QUARTER, NOW);
