@@ -295,10 +295,19 @@ fn without_a_folder_the_configuration_says_where() {
     std::fs::write(&config, FLEET).expect("written");
     let (config, keys) = (config.to_str().expect("a path"), folder.path().join("keys"));
     let told = complaint(&anyfront(&["dnssec", "status", "--config", config]));
-    assert!(told.contains("names no folder for keys ([zone] keys): say --keys DIR"), "{told}");
+    assert!(told.contains("has no [zone.dnssec]") && told.contains("say --keys DIR"), "{told}");
     let keys = keys.to_str().expect("a path");
     let told = complaint(&anyfront(&["dnssec", "status", "--config", config, "--keys", keys]));
     assert!(told.contains(keys), "{told}");
     let told = output(&anyfront(&["dnssec", "generate", "--config", config, "--keys", keys, "--algorithm", "15"]));
     assert!(told.contains("gateway.example.") && told.contains("ED25519"), "{told}");
+
+    let zone =
+        "[zone]\nnameservers = [\"ns1.elsewhere.example\"]\nhostmaster = \"h@elsewhere.example\"\n[zone.dnssec]\n";
+    let fleet = FLEET.replacen("longitude = -0.12\n", "longitude = -0.12\naddresses = [\"8.8.8.8\"]\n", 1);
+    std::fs::write(config, format!("{fleet}\n{zone}")).expect("written");
+    let state = folder.path().join("state");
+    let state_dir = state.to_str().expect("a path");
+    output(&anyfront(&["dnssec", "generate", "--config", config, "--state-dir", state_dir]));
+    assert!(state.join("dnssec").join(RECORD_FILE).is_file(), "it is not where the configuration says");
 }

@@ -52,7 +52,7 @@ fn the_sites_of_an_answer_are_told_in_their_order() {
         "known from: the geo database, by the client subnet",
         "60 s  192.0.2.20",
         "1  syd-1             3 km  told",
-        "sites stay where they are",
+        "the front door it leads to fails over by itself",
         "not signed",
     ] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
@@ -154,6 +154,7 @@ impl World {
             https: Vec::new(),
             dns: vec![any],
             dot: Vec::new(),
+            dnstap: None,
             admin: vec![any],
             state_dir: folder.path().join("state"),
             workers: 1,

@@ -68,7 +68,7 @@ enum Command {
 
 #[derive(Debug, ClapArgs)]
 struct Place {
-    /// The folder with the keys; without it what [zone] of the configuration names
+    /// The folder with the keys; without it what [zone.dnssec] of the configuration names
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
     /// The zone; without it that of the configuration
@@ -77,7 +77,7 @@ struct Place {
     /// The configuration, if it is needed
     #[arg(long, value_name = "FILE", default_value = "regions.toml")]
     config: PathBuf,
-    /// The node's state directory, to which [zone] keys is relative
+    /// The node's state directory, to which the configuration's folder is relative
     #[arg(long, value_name = "DIR", default_value = ".anyfront")]
     state_dir: PathBuf,
 }
@@ -225,7 +225,7 @@ impl Place {
         let keys = match &self.keys {
             Some(keys) => keys.clone(),
             None => self.state_dir.join(named().with_context(|| {
-                format!("{} names no folder for keys ([zone] keys): say --keys DIR", self.config.display())
+                format!("{} has no [zone.dnssec], which names the folder: say --keys DIR", self.config.display())
             })?),
         };
         Ok((keys, name_of(zone)))

@@ -31,7 +31,7 @@ pub type Signer = Box<dyn Fn(&Name, u32, &[RData]) -> Vec<RData> + Send + Sync>;
 pub enum Counting {
     /// The client's, by its subnet.
     Client(IpAddr),
-    /// The resolver's, because the client subnet, of so many bits, is nobody's on the Internet.
+    /// The resolver's, because the client subnet is nobody's on the Internet.
     Nobodys(IpAddr),
     /// The resolver's: nothing that counts was said of the client.
     Resolver,

@@ -211,7 +211,7 @@ impl Explanation<'_> {
         let set = self.answers.iter().filter(|answer| answer.note.is_none()).find_map(|answer| answer.set.as_ref());
         let ttl = set.map_or_else(|| self.prepared.contents.soa().ttl, |set| set.ttl);
         match steering.by {
-            By::Sites => format!("believed for {ttl} s: sites stay where they are, and fail over by themselves"),
+            By::Sites => format!("believed for {ttl} s: the front door it leads to fails over by itself"),
             By::Region(_) if steering.is_settled => {
                 format!("believed for {ttl} s, the longest: every region has stood for a while as it stands")
             }
@@ -254,9 +254,15 @@ impl Explanation<'_> {
                 "distance_km": distance_m / 1_000,
                 "addresses": site.addresses,
                 "told": steering.tells(site.name.as_str()),
+                "left_out": self.is_left_out(*at),
             })
         });
         Value::Array(sites.collect())
+    }
+
+    /// Whether a site is left out because it does not answer.
+    fn is_left_out(&self, site: usize) -> bool {
+        self.prepared.snapshot.sites.get(site).is_some_and(|state| state.is_left_out)
     }
 
     /// Who was chosen, among whom.
@@ -267,12 +273,17 @@ impl Explanation<'_> {
             return;
         }
         let _ = writeln!(text, "  {:>2}  {:<12} {:>9}  {:<6} addresses", "", "site", "from you", "");
-        for (at, (distance_m, site)) in steering.sites.iter().enumerate() {
-            let site = &self.prepared.snapshot.topology.sites[*site];
-            let told = if steering.tells(site.name.as_str()) { "told" } else { "" };
+        for (place, (distance_m, at)) in steering.sites.iter().enumerate() {
+            let site = &self.prepared.snapshot.topology.sites[*at];
+            let told = match self.is_left_out(*at) {
+                true => "down",
+                false if steering.tells(site.name.as_str()) => "told",
+                false => "",
+            };
             let addresses: Vec<String> = site.addresses.iter().map(ToString::to_string).collect();
             let km = distance_m / 1_000;
-            let _ = writeln!(text, "  {:>2}  {:<12} {km:>6} km  {told:<6} {}", at + 1, site.name, addresses.join(", "));
+            let _ =
+                writeln!(text, "  {:>2}  {:<12} {km:>6} km  {told:<6} {}", place + 1, site.name, addresses.join(", "));
         }
     }
 }
