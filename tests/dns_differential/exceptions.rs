@@ -54,7 +54,9 @@ pub const EXCEPTIONS: &[Exception] = &[
               for NXNAME (RFC 9824 §3.4). TKEY (RFC 2930) is not implemented. NSD and Knot answer as if they were data, Knot \
               0 with NOTIMP",
         fields: &[Rcode, Aa, Answer, Authority],
-        explains: |case, _| match case.asked.question.kind {
+        explains: |case, field| match case.asked.question.kind {
+            // Of another class it is the class that is refused, by NSD too.
+            0 if case.asked.question.class != 1 => says_only(&case.ours, rcode::REFUSED) && case.is_like_one(field),
             0 | kind::OPT | 250 | 128 => says_only(&case.ours, rcode::FORMERR),
             249 => says_only(&case.ours, rcode::NOTIMP),
             _ => false,
