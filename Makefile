@@ -3,10 +3,14 @@
 SHELL = /bin/sh
 CARGO ?= cargo
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS = regions_toml hostname authority target steer geo_file geo_list proxy_header http2_frames websocket
+FUZZ_TARGETS = regions_toml hostname authority target steer geo_file geo_list proxy_header http2_frames websocket dns_message
 
 # What tests run besides Rust: programs, and Debian's packages that bring them.
-TEST_PROGRAMS = curl:curl script:bsdutils python3:python3-venv node:nodejs npm:npm chromium:chromium
+TEST_PROGRAMS = curl:curl script:bsdutils python3:python3-venv node:nodejs npm:npm chromium:chromium \
+	dig:bind9-dnsutils kdig:knot-dnsutils drill:ldnsutils dnssec-verify:bind9-utils unbound:unbound nsd:nsd \
+	knotd:knot,knot-module-geoip gdnsd:gdnsd pebble:pebble
+# Where Debian has servers.
+export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL = help
 .PHONY: help run lab test test-needs test-clients bench load bench-machines fuzz geoip
@@ -36,14 +40,16 @@ test: test-needs test-clients ## formatting, lints with warnings as errors, all 
 		echo "== nothing was skipped"; \
 	fi
 
-# Installs what is missing where that is possible; notes what stays missing, so that nobody takes silence for proof.
+# Installs what is missing where that is possible, servers without starting them as services; notes what stays missing, so that nobody takes silence for proof.
 test-needs:
 	@mkdir -p target && : > target/test-skipped
 	@missing=; packages=; for need in $(TEST_PROGRAMS); do command -v $${need%:*} >/dev/null 2>&1 || { \
-		missing="$$missing $${need%:*}"; packages="$$packages $${need#*:}"; }; done; \
+		missing="$$missing $${need%:*}"; packages="$$packages $$(echo $${need#*:} | tr , ' ')"; }; done; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 			echo "== installing$$missing"; \
+			policy=/usr/sbin/policy-rc.d; [ -e $$policy ] || { printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; \
+				trap "rm -f $$policy" EXIT; }; \
 			(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$packages) >/dev/null || true; \
 		fi; \
 		for program in $$missing; do \

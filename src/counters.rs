@@ -157,6 +157,8 @@ pub struct DnsCounters {
     pub slipped: AtomicU64,
     /// The same, and not told anything.
     pub dropped: AtomicU64,
+    /// Messages that dnstap had no room for.
+    pub untapped: AtomicU64,
     /// Datagrams from where no resolver asks.
     pub implausible: AtomicU64,
     /// Signatures made for names that do not exist.
@@ -238,6 +240,11 @@ impl Counters {
     #[must_use]
     pub fn total(&self, which: impl Fn(&DoorCounters) -> &AtomicU64) -> u64 {
         self.0.iter().map(|worker| which(&worker.door).load(Relaxed)).sum()
+    }
+
+    /// What each worker counts.
+    pub fn workers(&self) -> impl Iterator<Item = &WorkerCounters> {
+        self.0.iter().map(|worker| &**worker)
     }
 
     /// Client connections open now.

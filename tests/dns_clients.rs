@@ -314,8 +314,11 @@ fn delv_and_drill_prove_answers_by_themselves() {
         let text = delv(name, kind);
         assert!(text.contains("negative response, fully validated"), "{name} {kind}: {text}");
     }
+    // drill wants the key itself.
     let key = folder.path().join("key");
-    std::fs::write(&key, &ds).expect("written");
+    let dnskey = output("drill", &["-o", "rd", "-p", &port, ZONE, &at, "DNSKEY"]);
+    let dnskey: String = dnskey.lines().filter(|line| line.contains("\tDNSKEY\t")).collect();
+    std::fs::write(&key, dnskey + "\n").expect("written");
     let key = key.display().to_string();
     let text = output("drill", &["-o", "rd", "-D", "-k", &key, "-p", &port, "www.steer.test", &at, "A"]);
     assert!(text.contains("RRSIG"), "{text}");

@@ -48,11 +48,14 @@ pub fn render(node: &Overview, is_ready: bool, format: Format) -> String {
     page.regions(&node.regions);
     page.endpoints(&node.regions);
     page.probes(&node.regions);
+    page.dns(node);
     if format == Format::OpenMetrics {
         page.text.push_str("# EOF\n");
     }
     page.text
 }
+
+mod dns;
 
 struct Page {
     text: String,
@@ -318,6 +321,7 @@ fn escaped(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::dns::{ZoneKeyView, ZoneView};
 
     #[test]
     fn every_sample_belongs_to_a_head_in_both_formats() {
@@ -328,18 +332,24 @@ mod tests {
             endpoints: vec![EndpointView { name: "orf/a\"b".to_owned(), ..EndpointView::default() }],
             ..RegionView::default()
         };
-        let node = Overview { regions: vec![region], ..Overview::default() };
+        let zone = ZoneView { keys: vec![ZoneKeyView::default()], keys_change_in_s: Some(1.0), ..ZoneView::default() };
+        let mut node = Overview { regions: vec![region], zone: Some(zone), ..Overview::default() };
+        node.counters.dns.elapsed = vec![(Some(0.000_005), 1), (None, 3)];
+        node.counters.dns.elapsed_ns = 1_500_000;
         for format in [Format::Plain, Format::OpenMetrics] {
             let text = render(&node, true, format);
-            let mut known = String::new();
+            let (mut known, mut is_histogram) = (String::new(), false);
             for line in text.lines() {
                 if let Some(rest) = line.strip_prefix("# TYPE ") {
                     let (name, kind) = rest.split_once(' ').expect("name and kind");
                     let suffix = if kind == "counter" && format == Format::OpenMetrics { "_total" } else { "" };
                     known = format!("{name}{suffix}");
+                    is_histogram = kind == "histogram";
                 } else if !line.starts_with('#') {
                     let end = line.find(['{', ' ']).expect("a value");
-                    assert_eq!(&line[..end], known, "{line}");
+                    let name = ["_bucket", "_sum", "_count"].into_iter().filter(|_| is_histogram);
+                    let name = name.fold(&line[..end], |name, part| name.strip_suffix(part).unwrap_or(name));
+                    assert_eq!(name, known, "{line}");
                     assert!(line.rsplit(' ').next().is_some_and(|value| value.parse::<f64>().is_ok()), "{line}");
                 }
             }
@@ -349,6 +359,9 @@ mod tests {
             );
             assert!(text.contains("anyfront_region_round_trip_seconds{region=\"orf\"} 0.07625\n"), "{text}");
             assert!(text.contains("endpoint=\"orf/a\\\"b\""), "{text}");
+            let histogram = "_bucket{le=\"0.000005\"} 1\nanyfront_dns_elapsed_seconds_bucket{le=\"+Inf\"} 3\n\
+                             anyfront_dns_elapsed_seconds_sum 0.0015\nanyfront_dns_elapsed_seconds_count 3\n";
+            assert!(text.contains(histogram), "{text}");
             assert_eq!(text.ends_with("# EOF\n"), format == Format::OpenMetrics);
         }
     }

@@ -136,7 +136,18 @@ impl Canvas<'_> {
             (format!("  {} refused/s", rate(model.refusals)), quiet),
             (format!("  {} cut", node.counters.cut), quiet),
         ];
+        let dns = node.zone.as_ref().map(|zone| {
+            let is_late = zone.signatures_left_s.is_some_and(|left| left < 86_400.0);
+            [
+                (format!(" {} DNS/s ", rate(model.questions)), bold()),
+                (format!("  {:.0}% NXDOMAIN", model.nowhere_percent), quiet),
+                (format!("  {} limited/s", rate(model.limited)), when(model.limited > 0.0, Color::Yellow)),
+                (format!("  {} names", zone.names), quiet),
+                (if zone.signed { "  signed" } else { "  not signed" }.to_owned(), when(is_late, Color::Red)),
+            ]
+        });
         self.line(&cells);
+        dns.iter().for_each(|cells| self.line(cells));
     }
 
     fn banner(&self, color: Color) -> Style {

@@ -2,16 +2,24 @@
 
 use crate::status::sites::SiteView;
 
+/// Sites that are named at most; the others are counted.
+const NAMED_MAX: usize = 3;
+
 /// What to say of `sites`, if there are others to speak of.
 #[must_use]
 pub fn said(sites: &[SiteView]) -> Option<String> {
     let judged: Vec<&SiteView> = sites.iter().filter(|site| site.is_judged()).collect();
     let others: Vec<String> = judged.iter().filter(|site| site.standing != "up").map(|site| named(site)).collect();
     let up = judged.len() - others.len();
+    let more = others.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
     match (judged.len(), others.is_empty()) {
         (0, _) => None,
         (all, true) => Some(format!("{all} of {all} other sites answer")),
-        (all, false) => Some(format!("{up} of {all} other sites answer; {}", others.join("; "))),
+        (all, false) => {
+            let named = others[..others.len().min(NAMED_MAX)].join("; ");
+            Some(format!("{up} of {all} other sites answer; {named}{more}"))
+        }
     }
 }
 
@@ -39,5 +47,7 @@ mod tests {
         let told = said(&[here, site("nyc-1", "up"), down, site("sin-1", "unknown")]);
         let expected = "1 of 3 other sites answer; syd-1 is down (refused), left out of DNS; sin-1 is unknown";
         assert_eq!(told.as_deref(), Some(expected));
+        let many = ["a", "b", "c", "d", "e"].map(|name| site(name, "down"));
+        assert!(said(&many).expect("something").ends_with("; c is down; and 2 more"));
     }
 }

@@ -1,0 +1,65 @@
+//! Joins DNS to the admin address, which knows nothing of it.
+
+use crate::dns::explain::Ask;
+use crate::dns::prepare::Answers;
+use crate::dns::prepared::Prepared;
+use crate::dnssec::Duty;
+use crate::moment::Clock;
+use crate::status::dns::{Asked, Dns, NO_ZONE, Told, ZoneKeyView, ZoneView};
+use crate::topology::zone::master::shown;
+use hickory_proto::dnssec::PublicKey;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the admin address may ask about the answers in `answers`.
+pub(super) fn desk(answers: &Answers, clock: Clock) -> Dns {
+    let (explained, zone) = (Arc::clone(answers), Arc::clone(answers));
+    let explain = move |asked: &Asked| {
+        let prepared = explained.load_full().ok_or_else(|| (404, NO_ZONE.to_owned()))?;
+        let Asked { name, client, resolver } = asked.clone();
+        let explanation = Ask { name, client, resolver }.answer(&prepared, clock.now()).map_err(|text| (400, text))?;
+        Ok(Told { json: explanation.to_json(), text: explanation.to_text() })
+    };
+    Dns::new(explain, move |wall| zone.load_full().map(|prepared| view(&prepared, wall)))
+}
+
+fn view(prepared: &Prepared, wall: Duration) -> ZoneView {
+    let duty = prepared.duty.as_ref();
+    let left = |until: Duration| until.as_secs_f64() - wall.as_secs_f64();
+    ZoneView {
+        apex: shown(&prepared.zone.apex),
+        generation: prepared.snapshot.generation,
+        names: prepared.contents.nodes.len(),
+        signed: prepared.contents.is_signed(),
+        signatures_left_s: prepared.signed_until().map(|until| until_serial(until, wall)),
+        keys: duty.map(keys).unwrap_or_default(),
+        keys_change_in_s: duty.and_then(|duty| duty.until).map(left),
+    }
+}
+
+/// Seconds from `wall` until a time of RRSIG, which wraps (RFC 4034 §3.1.5).
+fn until_serial(until: u32, wall: Duration) -> f64 {
+    let now = u32::try_from(wall.as_secs() & u64::from(u32::MAX)).expect("masked");
+    f64::from(until.wrapping_sub(now).cast_signed())
+}
+
+/// Every key that is published or signs.
+fn keys(duty: &Duty) -> Vec<ZoneKeyView> {
+    let published =
+        duty.dnskeys.iter().filter_map(|key| Some((key.calculate_key_tag().ok()?, key.public_key().algorithm())));
+    let signing = duty.signs_keys.iter().chain(&duty.signs_zone).map(|key| (key.tag, key.algorithm));
+    let mut all: Vec<ZoneKeyView> = Vec::new();
+    for (tag, algorithm) in published.clone().chain(signing) {
+        if all.iter().any(|key| key.tag == tag) {
+            continue;
+        }
+        all.push(ZoneKeyView {
+            tag,
+            algorithm: algorithm.to_string(),
+            published: published.clone().any(|(other, _)| other == tag),
+            signs_keys: duty.signs_keys.iter().any(|key| key.tag == tag),
+            signs_zone: duty.signs_zone.iter().any(|key| key.tag == tag),
+        });
+    }
+    all
+}
