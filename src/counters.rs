@@ -157,6 +157,8 @@ pub struct DnsCounters {
     pub slipped: AtomicU64,
     /// The same, and not told anything.
     pub dropped: AtomicU64,
+    /// Messages that dnstap had no room for.
+    pub untapped: AtomicU64,
     /// Datagrams from where no resolver asks.
     pub implausible: AtomicU64,
     /// Signatures made for names that do not exist.

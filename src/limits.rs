@@ -170,6 +170,14 @@ pub const DNS_ADDRESSES_MAX: usize = 8;
 /// Signatures a second that one worker makes for names that do not exist, 40 µs each: a tenth of a core. Beyond it the
 /// denial is one that was signed before.
 pub const DNS_SIGNATURES_PER_SECOND: u32 = 2_000;
+/// Messages that wait to be logged by dnstap; more are dropped and counted. A tenth of a second at 40 000 questions a second.
+pub const DNSTAP_QUEUE_MAX: usize = 8_192;
+/// Octets of messages that wait to be logged, all together; what comes then is dropped, after the one that went past it.
+pub const DNSTAP_QUEUE_BYTES_MAX: usize = 4 << 20;
+/// Messages that are written by one call of the system.
+pub const DNSTAP_BATCH_MAX: usize = 256;
+/// Longest file of dnstap, octets: logging into a file is for a closer look, and must not fill a disk.
+pub const DNSTAP_FILE_BYTES_MAX: u64 = 1 << 30;
 /// Signatures of so long a time at once: what comes in one batch of datagrams is answered alike.
 pub const DNS_SIGNATURES_BURST: Duration = Duration::from_millis(100);
 /// Answers of so long a time at once, for each source and kind: caches empty together.

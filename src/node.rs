@@ -18,6 +18,7 @@ use crate::acme::store::{Store, StoreError};
 use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::dns::prepare::{self, Answers, Challenges, Inputs, Preparer};
+use crate::dns::tap::{Sink, Tap, tap};
 use crate::dnssec::folder::KeyError;
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
@@ -73,6 +74,8 @@ pub struct Options {
     pub dns: Vec<SocketAddr>,
     /// Where DNS over TLS is answered (RFC 7858).
     pub dot: Vec<SocketAddr>,
+    /// Where questions to DNS and their answers are logged.
+    pub dnstap: Option<Sink>,
     /// Where operators are served.
     pub admin: Vec<SocketAddr>,
     /// Where drains and the audit log are kept.
@@ -208,6 +211,7 @@ impl Node {
         let papers = papers(&options, &topology, clock)?;
         let Sockets { http, https, dns, dot, workers, admin } = Sockets::bind(&options)?;
         let admin_addresses = admin.iter().map(local).collect();
+        let (tap, writer) = options.dnstap.clone().map(|sink| tap(sink, here.name.as_str())).unzip();
         let started = clock.now();
         let mut control = Control::new(started, Arc::new(topology), Arc::new(locator), here, drains.overrides());
         control.apply(started, control::Event::Certified { certificates: papers.report() });
@@ -238,6 +242,7 @@ impl Node {
             answers,
             ready: is_ready.clone(),
             reread: Arc::default(),
+            tap,
         };
         let identity = papers.identity.clone();
         let desk = (drains, token, is_ready, reload.clone(), started);
@@ -245,6 +250,9 @@ impl Node {
         let following = (options.config, asked, papers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
         common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
+        if let Some(writer) = writer {
+            common.watch(&runtime, "dnstap", Box::pin(writer.run(control_ends.clone())), control_ends.clone());
+        }
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -411,6 +419,7 @@ struct Common {
     ready: watch::Receiver<bool>,
     /// Has certificates and the secret read again.
     reread: Arc<Notify>,
+    tap: Option<Tap>,
 }
 
 /// What the admin address gets besides.

@@ -74,6 +74,7 @@ impl Stand {
             https: vec![any.into()],
             dns: vec![self.dns],
             dot: vec![any],
+            dnstap: None,
             admin: vec![any],
             state_dir: self.path("state"),
             workers: 2,

@@ -76,6 +76,7 @@ impl Fleet {
             https: vec![SocketAddr::from((address(at), self.ports[at])).into()],
             dns: vec![any],
             dot: Vec::new(),
+            dnstap: None,
             admin: vec![zone::any()],
             state_dir: path(NAMES[at]),
             workers: 1,

@@ -196,6 +196,7 @@ impl World {
             https: Vec::new(),
             dns: vec![any],
             dot: Vec::new(),
+            dnstap: None,
             admin: vec![any],
             state_dir: folder.path().join("state"),
             workers: 1,

@@ -70,6 +70,7 @@ impl Fleet {
             https: Vec::new(),
             dns: Vec::new(),
             dot: Vec::new(),
+            dnstap: None,
             admin: any,
             state_dir: self.folder.path().join("state"),
             workers: 1,

@@ -1,5 +1,6 @@
 //! Runs a node until it is told to stop.
 
+use crate::dns::tap::Sink;
 use crate::names::Label;
 use crate::node::listen::Listen;
 use crate::node::{Node, Options};
@@ -43,6 +44,12 @@ pub struct Args {
     /// Answer DNS over TLS here (RFC 7858, port 853); repeatable
     #[arg(long, value_name = "ADDR")]
     dot: Vec<SocketAddr>,
+    /// Log questions to DNS and their answers by dnstap to a reader that listens at this Unix socket
+    #[arg(long, value_name = "SOCKET")]
+    dnstap: Option<PathBuf>,
+    /// Log them into this file, at most 1 GiB, only its owner may read it; what was in it is lost
+    #[arg(long, value_name = "FILE", conflicts_with = "dnstap")]
+    dnstap_file: Option<PathBuf>,
     /// Serve operators here; repeatable. Loopback only, unless --admin-token-file is given
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
     admin: Vec<SocketAddr>,
@@ -133,6 +140,7 @@ fn options(args: Args) -> anyhow::Result<Options> {
         https: args.https,
         dns: args.dns,
         dot: args.dot,
+        dnstap: args.dnstap.map(Sink::Socket).or(args.dnstap_file.map(Sink::File)),
         admin: args.admin,
         state_dir: args.state_dir,
         workers: args.workers.map_or(cores, usize::from),

@@ -21,5 +21,6 @@ pub mod explain;
 pub mod responder;
 pub mod crowd;
 pub mod tcp;
+pub mod tap;
 pub mod udp;
 pub mod doh;

@@ -7,6 +7,8 @@ use super::limit::SigningBudget;
 use super::prepare::Answers;
 use super::prepared::Prepared;
 use super::question::{HEADER_BYTES, Question, Rcode, Unanswerable};
+use super::tap::Tap;
+use super::tap::frame::Kind;
 use super::{answer, wire};
 use crate::counters::{DoorCounters, WorkerCounters};
 use crate::moment::Clock;
@@ -41,6 +43,8 @@ pub struct Responder {
     /// Of one worker. Locked for names that do not exist in a signed zone alone, and by nobody else at that time.
     budget: Arc<Mutex<SigningBudget>>,
     scratch: Vec<u8>,
+    /// Where questions and answers are logged.
+    tap: Option<Tap>,
 }
 
 impl fmt::Debug for Responder {
@@ -53,18 +57,46 @@ impl Responder {
     /// One that answers by what is prepared at the moment.
     #[must_use]
     pub fn new(answers: &Answers, clock: Clock, counters: Arc<WorkerCounters>) -> Self {
-        Self { answers: Cache::new(Arc::clone(answers)), clock, counters, budget: Arc::default(), scratch: Vec::new() }
+        Self {
+            answers: Cache::new(Arc::clone(answers)),
+            clock,
+            counters,
+            budget: Arc::default(),
+            scratch: Vec::new(),
+            tap: None,
+        }
+    }
+
+    /// The same, which logs by `tap` what it answers.
+    #[must_use]
+    pub fn tapped(self, tap: Option<Tap>) -> Self {
+        Self { tap, ..self }
+    }
+
+    /// Logs a message between `ends`, the other one first, where messages are logged.
+    #[inline]
+    pub fn log(&self, kind: Kind, transport: Transport, ends: (SocketAddr, SocketAddr), message: &[u8]) {
+        let Some(tap) = &self.tap else { return };
+        if !tap.try_log(kind, transport, ends, self.clock.wall(), message) {
+            DoorCounters::count(&self.counters.dns.untapped);
+        }
     }
 
     /// Answers `question`, which `peer` sent to `local`. The answer is added at the end of `out`; what is there already stays as it is.
     pub fn answer(
         &mut self,
         transport: Transport,
-        (peer, _local): (SocketAddr, SocketAddr),
+        (peer, local): (SocketAddr, SocketAddr),
         question: &[u8],
         out: &mut Vec<u8>,
     ) -> Outcome {
+        let start = out.len();
+        self.log(Kind::Query, transport, (peer, local), question);
         let outcome = self.outcome(transport, peer, question, out);
+        // Of a datagram it is not known yet whether it goes out, and as what.
+        if transport != Transport::Udp && out.len() > start {
+            self.log(Kind::Response, transport, (peer, local), &out[start..]);
+        }
         let which = match outcome {
             Outcome::Answer { rcode, .. } => rcode as usize,
             Outcome::Silence => Rcode::BadCookie as usize + 1,

@@ -8,6 +8,7 @@ use super::limit::{Kind, Limiter, Verdict};
 use super::prepare::Answers;
 use super::question::{HEADER_BYTES, Rcode};
 use super::responder::{Outcome, Responder};
+use super::tap::frame;
 use crate::counters::{DoorCounters, WorkerCounters};
 use crate::limits::{DNS_UDP_BATCH_MAX, DNS_UDP_QUESTION_BYTES_MAX, DNS_UDP_RESPONSE_BYTES_MAX};
 use crate::moment::Clock;
@@ -118,9 +119,21 @@ impl Datagrams {
         let question = &question[..*bytes];
         let outcome = self.responder.answer(Transport::Udp, (peer, local), question, answer);
         let Outcome::Answer { rcode, question_end, is_proven } = outcome else { return };
-        if is_proven {
-            return;
+        if !is_proven {
+            self.limit(peer, (question, question_end, rcode), answer);
         }
+        if !answer.is_empty() {
+            self.responder.log(frame::Kind::Response, Transport::Udp, (peer, local), answer);
+        }
+    }
+
+    /// Cuts the answer short, or takes it away, where its source may be a lie and gets too much.
+    fn limit(
+        &mut self,
+        peer: SocketAddr,
+        (question, question_end, rcode): (&[u8], usize, Rcode),
+        answer: &mut Vec<u8>,
+    ) {
         let kind = match rcode {
             Rcode::NoError if answer[6..8] != [0, 0] => Kind::Positive,
             Rcode::NoError | Rcode::NxDomain => Kind::Negative,

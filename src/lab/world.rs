@@ -343,6 +343,7 @@ impl World {
             https: vec![any.into()],
             dns: vec![any],
             dot: Vec::new(),
+            dnstap: None,
             admin: vec![any],
             state_dir: self.folder.path.join("state"),
             workers: 2,

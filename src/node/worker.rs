@@ -90,7 +90,7 @@ impl Shared<'_> {
         let common = self.common;
         let (farewell, is_farewell) = watch::channel(false);
         let counters = common.counters.worker(number);
-        let responder = Responder::new(&common.answers, common.clock, Arc::clone(&counters));
+        let responder = Responder::new(&common.answers, common.clock, Arc::clone(&counters)).tapped(common.tap.clone());
         let front = Arc::new(Front {
             clock: common.clock,
             published: common.published.clone(),

@@ -433,6 +433,7 @@ impl Door {
             https: vec![any.into()],
             dns: Vec::new(),
             dot: Vec::new(),
+            dnstap: None,
             admin: Vec::new(),
             state_dir: path("state"),
             workers: 1,

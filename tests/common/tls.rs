@@ -144,6 +144,7 @@ impl Stand {
             https: vec![any.into()],
             dns: Vec::new(),
             dot: Vec::new(),
+            dnstap: None,
             admin: vec![any],
             state_dir: path("state"),
             workers: plan.workers,

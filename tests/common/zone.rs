@@ -30,6 +30,7 @@ pub fn options(folder: &TempDir, tables: &str) -> Options {
         https: Vec::new(),
         dns: vec![any()],
         dot: vec![any()],
+        dnstap: None,
         admin: Vec::new(),
         state_dir: path("state"),
         workers: 1,
