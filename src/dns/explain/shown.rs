@@ -1,6 +1,7 @@
 //! An explanation as JSON and as text.
 
 use super::{Answer, Explanation, Origin, Steering};
+use crate::dns::answer::is_steered;
 use crate::dns::contents::Rrset;
 use crate::dns::prepared::Counting;
 use crate::dns::steered::{By, Unsettled};
@@ -208,8 +209,11 @@ impl Explanation<'_> {
 
     /// For how long the addresses are believed, and why.
     fn believed(&self, steering: &Steering<'_>) -> String {
-        let set = self.answers.iter().filter(|answer| answer.note.is_none()).find_map(|answer| answer.set.as_ref());
-        let ttl = set.map_or_else(|| self.prepared.contents.soa().ttl, |set| set.ttl);
+        let chosen = self.answers.iter().filter(|answer| is_steered(answer.kind));
+        let Some(ttl) = chosen.filter_map(|answer| answer.set.as_ref()).map(|set| set.ttl).next() else {
+            let ttl = self.prepared.contents.soa().ttl;
+            return format!("believed for {ttl} s, as everything that is not there");
+        };
         match steering.by {
             By::Sites if steering.is_settled => {
                 format!("believed for {ttl} s: the front door it leads to fails over by itself")
