@@ -3,7 +3,7 @@
 SHELL = /bin/sh
 CARGO ?= cargo
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS = regions_toml hostname authority target steer geo_file geo_list proxy_header http2_frames websocket
+FUZZ_TARGETS = regions_toml hostname authority target steer geo_file geo_list proxy_header http2_frames websocket dns_message
 
 # What tests run besides Rust: programs, and Debian's packages that bring them.
 TEST_PROGRAMS = curl:curl script:bsdutils python3:python3-venv node:nodejs npm:npm chromium:chromium

@@ -9,12 +9,14 @@ mod rates;
 use crate::geo::database::Locator;
 use crate::health::endpoint::EndpointHealth;
 use crate::health::opinion::{Flowed, Opinion};
+use crate::health::sites::Sites;
 use crate::health::suspicion::{self, SUSPICION_LINGERS, Witness};
 use crate::health::verdict::Needed;
 use crate::health::{Fault, Reason};
 use crate::limits::EVENT_BATCH_MAX;
 use crate::load::Load;
 use crate::moment::{Clock, Moment};
+use crate::names::Label;
 use crate::shutdown::requested;
 use crate::snapshot::{
     CertificateReport, Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot,
@@ -66,6 +68,13 @@ pub enum Event {
         /// To what; never empty.
         addresses: Arc<[SocketAddr]>,
     },
+    /// Another site was asked whether it answers.
+    SiteAsked {
+        /// Which.
+        site: Label,
+        /// What came of it.
+        result: Result<(), Fault>,
+    },
     /// The file changed and was proven.
     Reloaded {
         /// What it says.
@@ -108,6 +117,7 @@ pub struct Control {
     locator: Arc<Locator>,
     here: Site,
     known: Vec<Known>,
+    sites: Sites,
     overrides: Arc<[Override]>,
     problem: Option<Arc<Problem>>,
     certificates: Arc<CertificateReport>,
@@ -134,6 +144,7 @@ impl Control {
             locator: Arc::clone(&locator),
             here,
             known: Vec::new(),
+            sites: Sites::default(),
             overrides,
             problem: None,
             certificates: Arc::default(),
@@ -174,6 +185,7 @@ impl Control {
                     known.addresses = addresses;
                 }
             }
+            Event::SiteAsked { site, result } => self.sites.asked(now, &site, result),
             Event::Reloaded { topology, locator } => {
                 self.problem = None;
                 self.reload(now, topology, locator);
@@ -207,10 +219,12 @@ impl Control {
         let regions: Vec<RegionState> = (0..self.topology.regions.len())
             .map(|at| self.region_state(now, RegionIndex::of(at), &endpoints))
             .collect();
+        let sites = self.sites.states(self.suspected.map(|(since, _)| since));
         let changes = self.changes(&endpoints, &regions);
         let is_same = !self.is_dirty
             && self.last.as_ref().is_some_and(|last| {
                 last.is_suspect == is_suspect
+                    && last.sites == sites
                     && last.endpoints.iter().zip(&endpoints).all(|(a, b)| a.is_as_good_as(b))
                     && last.regions.iter().zip(&regions).all(|(a, b)| a.drained == b.drained)
             });
@@ -231,6 +245,7 @@ impl Control {
             here: self.here.clone(),
             endpoints,
             regions,
+            sites,
             is_suspect,
             overrides: Arc::clone(&self.overrides),
             problem: self.problem.clone(),
@@ -271,6 +286,7 @@ impl Control {
         if let Some(site) = self.topology.sites.iter().find(|site| site.name == self.here.name) {
             self.here = site.clone();
         }
+        self.sites.reload(now, &self.topology, &self.here);
         self.rate_ejections.clear();
         self.is_dirty = true;
     }
@@ -475,6 +491,7 @@ pub async fn run(
             control.apply(now, event);
         }
         if let Some((snapshot, changes)) = control.advance(now, clock.wall()) {
+            change::log_sites(&published.load(), &snapshot);
             published.store(snapshot);
             changes.iter().for_each(Change::log);
         }

@@ -242,6 +242,11 @@ impl Counters {
         self.0.iter().map(|worker| which(&worker.door).load(Relaxed)).sum()
     }
 
+    /// What each worker counts.
+    pub fn workers(&self) -> impl Iterator<Item = &WorkerCounters> {
+        self.0.iter().map(|worker| &**worker)
+    }
+
     /// Client connections open now.
     #[must_use]
     pub fn open(&self) -> u32 {

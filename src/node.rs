@@ -4,20 +4,21 @@
 //! that a request never changes core. The control plane is one small runtime of its own. They meet in the snapshot
 //! pointer, in counters and in bounded channels only.
 
+mod dns;
 pub mod listen;
 mod doh;
 mod nat;
+mod ordering;
 mod ready;
+mod site;
 mod sockets;
 mod worker;
 
-use crate::acme;
-use crate::acme::schedule::Pace;
 use crate::acme::store::{Store, StoreError};
 use crate::control::{self, Control};
 use crate::counters::Counters;
-use crate::dns::prepare::{self, Answers, Challenges, Inputs, Preparer};
-use crate::dns::tap::{Sink, Tap, tap};
+use crate::dns::prepare::{self, Answers, Preparer};
+use crate::dns::tap::{Sink, Tap, Writer, tap};
 use crate::dnssec::folder::KeyError;
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
@@ -186,6 +187,7 @@ pub struct Node {
     pub counters: Counters,
     runtime: Runtime,
     workers: Vec<JoinHandle<()>>,
+    tap: Option<Tap>,
     reload: mpsc::Sender<()>,
     failed: mpsc::Receiver<Failed>,
     ready: watch::Sender<bool>,
@@ -205,15 +207,11 @@ impl Node {
         let here = site(&topology, options.site.as_ref())?;
         let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())?;
         let drains = Drains::open(&options.state_dir, clock.wall())?;
-        let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
-        if let Some(open) = options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
-            return Err(StartError::OpenAdmin(*open));
-        }
-        answers_for_something(&options, &topology)?;
+        let token = token(&options)?;
+        dns::answers_for_something(&options, &topology)?;
         let papers = papers(&options, &topology, clock)?;
         let Sockets { http, https, dns, dot, workers, admin } = Sockets::bind(&options)?;
         let admin_addresses = admin.iter().map(local).collect();
-
         let (tap, writer) = options.dnstap.clone().map(|sink| tap(sink, here.name.as_str())).unzip();
         let started = clock.now();
         let mut control = Control::new(started, Arc::new(topology), Arc::new(locator), here, drains.overrides());
@@ -227,37 +225,31 @@ impl Node {
         let (ready, is_ready) = watch::channel(false);
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
-        let seed = u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked");
         let services = Arc::new(ArcSwap::from_pointee(Services::default()));
         let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
         nat.follow(&published.load_full(), clock);
         let secret = Arc::clone(&papers.secret);
-        let challenges = Challenges::default();
-        let (preparer, answers) = first_answers(&options, (&secret, &challenges), &published, clock)?;
+        let (preparer, answers, challenges) = dns::first_answers(&options, &secret, &published, clock)?;
         let common = Common {
             clock,
             published: published.clone(),
             events,
             counters: counters.clone(),
             failures,
-            seed,
+            seed: u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked"),
             secret,
             services,
             answers,
-            tap,
+            tap: tap.clone(),
+            ready: is_ready.clone(),
+            reread: Arc::default(),
         };
         let identity = papers.identity.clone();
-
-        let ordering = ordering(&options.state_dir, dns.first(), &common, &challenges);
         let desk = (drains, token, is_ready, reload.clone(), started);
-        let followers = (nat, preparer);
+        let followers = (nat, preparer, writer);
         let following = (options.config, asked, papers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
-        let ordered = acme::run(ordering, published.clone(), control_ends.clone());
-        common.watch(&runtime, "ordering certificates", Box::pin(ordered), control_ends.clone());
-        if let Some(writer) = writer {
-            common.watch(&runtime, "dnstap", Box::pin(writer.run(control_ends.clone())), control_ends.clone());
-        }
+        common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -270,6 +262,7 @@ impl Node {
             counters,
             runtime,
             workers,
+            tap,
             reload,
             failed,
             ready,
@@ -322,24 +315,11 @@ impl Node {
             let _ = worker.join();
         }
         self.end_control.send_replace(true);
+        if let Some(tap) = self.tap {
+            let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, tap.closed()).await });
+        }
         self.runtime.shutdown_timeout(LAST_WORDS);
     }
-}
-
-/// What DNS answers at first, and who prepares what it answers next.
-fn first_answers(
-    options: &Options,
-    (secret, challenges): (&Arc<ArcSwap<Secret>>, &Challenges),
-    published: &Published,
-    clock: Clock,
-) -> Result<(Preparer, Answers), StartError> {
-    let (answers, challenges) = (Answers::default(), Arc::clone(challenges));
-    let inputs = Inputs { state_dir: options.state_dir.clone(), secret: Arc::clone(secret), challenges };
-    let mut preparer = Preparer::new(inputs);
-    if let Some(prepared) = preparer.prepare(&published.load(), clock.now(), clock.wall())? {
-        answers.store(prepared.map(Arc::new));
-    }
-    Ok((preparer, answers))
 }
 
 fn read_topology(path: &Path) -> Result<Topology, StartError> {
@@ -362,21 +342,13 @@ fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError>
     }
 }
 
-/// Whoever listens for questions has a zone, and whoever has one is told if nobody listens.
-fn answers_for_something(options: &Options, topology: &Topology) -> Result<(), StartError> {
-    let dns = options.dns.iter().map(|address| ("--dns", *address));
-    let dot = options.dot.iter().map(|address| ("--dot", *address));
-    match (dns.chain(dot).next(), &topology.dns) {
-        (Some((flag, address)), None) => return Err(StartError::NoZone { flag, address }),
-        (None, Some(zone)) => {
-            tracing::warn!(
-                "the configuration has a [zone], {}, and this node answers no DNS: --dns ADDR does",
-                zone.apex
-            );
-        }
-        _ => {}
+/// What admin requests must carry; they must carry something if others could make them.
+fn token(options: &Options) -> Result<Option<Token>, StartError> {
+    let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
+    match options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
+        Some(open) => Err(StartError::OpenAdmin(*open)),
+        None => Ok(token),
     }
-    Ok(())
 }
 
 /// Certificates, keys and the fleet's secret.
@@ -400,18 +372,6 @@ fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers
     Ok(Papers::read(sources, options.secret_file.clone(), topology, clock)?)
 }
 
-/// What ordering certificates needs.
-fn ordering(state_dir: &Path, dns: Option<&SocketAddr>, common: &Common, challenges: &acme::Challenges) -> acme::Parts {
-    acme::Parts {
-        store: Store::in_state(state_dir),
-        challenges: Arc::clone(challenges),
-        dns: dns.copied(),
-        pace: Pace::DEFAULT,
-        clock: common.clock,
-        seed: mix(common.seed),
-    }
-}
-
 /// What every part of the node gets.
 struct Common {
     clock: Clock,
@@ -424,6 +384,9 @@ struct Common {
     services: Arc<ArcSwap<Services>>,
     answers: Answers,
     tap: Option<Tap>,
+    ready: watch::Receiver<bool>,
+    /// Has certificates and the secret read again.
+    reread: Arc<Notify>,
 }
 
 /// What the admin address gets besides.
@@ -434,7 +397,7 @@ impl Common {
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
         (drains, token, ready, reload, started): Desk,
-        (admin, (nat, preparer)): (Vec<TcpListener>, (nat::Keeper, Preparer)),
+        (admin, (nat, preparer, writer)): (Vec<TcpListener>, (nat::Keeper, Preparer, Option<Writer>)),
         (config, asked, papers): (PathBuf, mpsc::Receiver<()>, Papers),
         ending: &watch::Receiver<bool>,
     ) -> Result<Runtime, StartError> {
@@ -461,20 +424,26 @@ impl Common {
             reload,
             started,
             nat_ips: nat.document(),
+            dns: dns::desk(&self.answers, clock),
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());
         spawn("control", Box::pin(control::run(control, facts, published.clone(), clock, ends())));
         let dice = Dice::seeded(self.seed);
         spawn("probing", Box::pin(probe::run(published.clone(), events.clone(), clock, dice, ends())));
+        let dice = Dice::seeded(mix(self.seed));
+        spawn("asking sites", Box::pin(probe::sites::run(published.clone(), events.clone(), clock, dice, ends())));
         spawn("the resolver", Box::pin(resolve::run(published.clone(), events.clone(), clock, ends())));
         let answers = Arc::clone(&self.answers);
         spawn("DNS", Box::pin(prepare::run(preparer, published.clone(), answers, clock, ends())));
+        if let Some(writer) = writer {
+            spawn("dnstap", Box::pin(writer.run(ends())));
+        }
         spawn("the NAT addresses", Box::pin(nat.run(published.clone(), clock, ends())));
-        let others = Arc::<Notify>::default();
-        let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&others), ends());
+        let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&self.reread), ends());
         spawn("reload", Box::pin(following));
-        let following = reload::tls::run(papers, published.clone(), events.clone(), clock, others, ends());
+        let following =
+            reload::tls::run(papers, published.clone(), events.clone(), clock, Arc::clone(&self.reread), ends());
         spawn("certificates", Box::pin(following));
         spawn("the admin address", Box::pin(admin::run(admin, listeners, ends())));
         Ok(runtime)

@@ -5,6 +5,7 @@
 
 use crate::geo::database::Locator;
 use crate::health::opinion::Shown;
+use crate::health::sites::SiteState;
 use crate::health::{Reason, Standing};
 use crate::load::Load;
 use crate::moment::{Moment, mix};
@@ -18,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// Topology, geography, health and overrides at one generation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Counts up by one with every change.
     pub generation: u64,
@@ -32,6 +33,8 @@ pub struct Snapshot {
     pub endpoints: Vec<EndpointState>,
     /// The state of every region, by [`RegionIndex`].
     pub regions: Vec<RegionState>,
+    /// The state of every site, in the order of the topology.
+    pub sites: Vec<SiteState>,
     /// Whether the node suspects itself.
     pub is_suspect: bool,
     /// Every drain in force.

@@ -115,6 +115,7 @@ impl Stand {
             store: self.store(),
             challenges: self.dns.challenges.clone(),
             dns: Some(self.dns.address),
+            changed: Arc::default(),
             pace: PACE,
             clock: self.clock,
             seed: 7,
@@ -123,12 +124,12 @@ impl Stand {
 
     /// One order.
     fn order(&self, terms: &Acme) -> Result<Kept, OrderError> {
-        self.order_with(self.parts(), terms)
+        self.order_with(&self.parts(), terms)
     }
 
-    fn order_with(&self, parts: Parts, terms: &Acme) -> Result<Kept, OrderError> {
+    fn order_with(&self, parts: &Parts, terms: &Acme) -> Result<Kept, OrderError> {
         let before = parts.store.kept(self.clock.wall());
-        self.runtime.block_on(order(&parts, terms, before.as_ref(), &mut Dice::seeded(1)))
+        self.runtime.block_on(order(parts, terms, before.as_ref(), &mut Dice::seeded(1)))
     }
 
     /// Orders until the result is dropped.
@@ -220,7 +221,7 @@ fn a_name_and_its_wildcard_are_proven_at_the_same_time_and_come_in_one_certifica
         return;
     }
     let stand = Stand::new();
-    let pebble = Pebble::start(stand.dns.address, &Wish { bad_nonces_percent: 20, ..Wish::default() });
+    let pebble = Pebble::start(stand.dns.address, &Wish { bad_nonces_percent: 5, ..Wish::default() });
     let terms = terms(&pebble.url(), &pebble.authority);
     let kept = stand.order(&terms).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(kept.lacks(&names(&terms)), None);
@@ -289,14 +290,14 @@ fn a_challenge_that_our_own_dns_does_not_answer_is_never_shown_to_the_directory(
     assert!(!pebble.said().contains("Pulled a task from the Tasks queue"), "{}", pebble.said());
     // If it lies to the directory alone, the directory's own words are told.
     let honest = Dns::answering(&stand.dns.challenges);
-    let error = stand.order_with(Parts { dns: Some(honest.address), ..stand.parts() }, &terms).expect_err("it lies");
+    let error = stand.order_with(&Parts { dns: Some(honest.address), ..stand.parts() }, &terms).expect_err("it lies");
     assert!(matches!(&error, OrderError::Unproven { .. }), "{error}");
     let told = error.to_string();
     assert!(told.contains("gw.test") && told.contains("Correct value not found"), "{told}");
     assert!(stand.dns.challenges.load().is_empty());
     assert!(stand.certificate().is_none());
     // And a node without DNS does not even ask.
-    let error = stand.order_with(Parts { dns: None, ..stand.parts() }, &terms).expect_err("no DNS").to_string();
+    let error = stand.order_with(&Parts { dns: None, ..stand.parts() }, &terms).expect_err("no DNS").to_string();
     assert!(error.contains("--dns"), "{error}");
 }
 
@@ -381,12 +382,17 @@ fn a_directory_that_wants_to_be_left_alone_is_left_alone() {
     let retry_at = || serde_json::from_str::<serde_json::Value>(&past()).ok()?["retry_at_s"].as_u64();
     until("the wait is written down", || retry_at().is_some_and(|at| at >= before + 110));
     assert_eq!(*asked.lock().expect("no panic"), 2);
+    // Whoever edits the file wants to see at once whether it helped.
+    let edited = Acme { contact: Vec::new(), ..terms.clone() };
+    running.wants(&edited);
+    until("it is tried again", || *asked.lock().expect("no panic") == 3);
+    until("the wait is written down again", || retry_at().is_some_and(|at| at >= before + 110));
     drop(running);
     // A restart does not forget it.
     let never = watch::Sender::new(false);
-    let again = acme::run(stand.parts(), Published::new(believing(&terms, 1)), never.subscribe());
+    let again = acme::run(stand.parts(), Published::new(believing(&edited, 1)), never.subscribe());
     let _ = stand.runtime.block_on(async { tokio::time::timeout(PACE.max, again).await });
-    assert_eq!(*asked.lock().expect("no panic"), 2, "it came again at once");
+    assert_eq!(*asked.lock().expect("no panic"), 3, "it came again at once");
 }
 
 #[test]

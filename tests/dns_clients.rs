@@ -16,8 +16,7 @@ use dns::servers::{BOUND, Server, all_installed, program};
 use dns::talk::Asker;
 use fleet::{Fleet, REGIONS, WHERE, ZONE};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -116,13 +115,13 @@ fn dig_gets_on_with_every_extension() {
     contains(&["steer.test", "AXFR"], "Transfer failed");
     contains(&["-c", "CH", "version.bind", "TXT"], "status: REFUSED");
     contains(&["+opcode=NOTIFY", "steer.test", "SOA"], "status: NOTIMP");
-    contains(&["+tcp", "+keepalive", "www.steer.test", "A"], "TCP-KEEPALIVE");
+    contains(&["+tcp", "+keepalive", "www.steer.test", "A"], "TCP KEEPALIVE: 10.0 secs");
 }
 
-/// A certificate for `ns.test`, who signed it, and the folder they are in.
+/// A certificate for `ns1.steer.test`, who signed it, and the folder they are in.
 fn papers() -> (TempDir, PathBuf, Vec<String>) {
     let authority = Authority::new().expect("an authority");
-    let pair = authority.sign(vec!["ns.test".to_owned()]).expect("a pair");
+    let pair = authority.sign(vec!["ns1.steer.test".to_owned()]).expect("a pair");
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| {
         let file = folder.path().join(name);
@@ -147,10 +146,11 @@ fn kdig_asks_over_tls_and_https() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let fleet = Fleet::start("", &arguments, |_| ());
     let ca = format!("+tls-ca={}", ca.display());
-    for (port, how) in ports.iter().zip(["+tls", "+https=ns.test/dns-query", "+https-get"]) {
+    for (port, how) in ports.iter().zip(["+tls", "+https=ns1.steer.test/dns-query", "+https-get"]) {
         let server = SocketAddr::from(([127, 0, 0, 1], *port));
-        let more = if how == "+https-get" { "+https=ns.test/dns-query" } else { how };
-        let text = dig("kdig", server, &[&ca, "+tls-hostname=ns.test", more, how, "+padding", "www.steer.test", "A"]);
+        let more = if how == "+https-get" { "+https=ns1.steer.test/dns-query" } else { how };
+        let text =
+            dig("kdig", server, &[&ca, "+tls-hostname=ns1.steer.test", more, how, "+padding", "www.steer.test", "A"]);
         assert!(text.contains("192.0.2.80") && text.contains("status: NOERROR"), "{how}: {text}");
     }
     drop(fleet);
@@ -200,24 +200,13 @@ fn clients_of_a_resolver_get_their_own_region_and_leave_one_that_dies() {
     assert!(last < Duration::from_secs(10), "two seconds to notice and two to forget, not {last:?}");
 }
 
-/// Keys for the zone of the node in that folder; what the parent would say of them.
-fn keys(dir: &Path) -> String {
-    let anyfront = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_anyfront"));
-        command.args(arguments).arg("--config").arg(dir.join("regions.toml")).arg("--state-dir").arg(dir.join("state"));
-        let output = command.output().expect("it starts");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    anyfront(&["dnssec", "generate"]);
-    anyfront(&["dnssec", "ds"])
-}
-
 /// A signed fleet, and a file with its DS records.
 fn signed() -> (Fleet, TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("ds");
-    let fleet = Fleet::start("[zone.dnssec]", &[], |dir| std::fs::write(&file, keys(dir)).expect("written"));
+    let fleet = Fleet::start("[zone.dnssec]", &[], |dir| {
+        std::fs::write(&file, dns::keys::make(&dir.join("state"), ZONE)).expect("written");
+    });
     (fleet, folder, file)
 }
 
@@ -325,8 +314,11 @@ fn delv_and_drill_prove_answers_by_themselves() {
         let text = delv(name, kind);
         assert!(text.contains("negative response, fully validated"), "{name} {kind}: {text}");
     }
+    // drill wants the key itself.
     let key = folder.path().join("key");
-    std::fs::write(&key, &ds).expect("written");
+    let dnskey = output("drill", &["-o", "rd", "-p", &port, ZONE, &at, "DNSKEY"]);
+    let dnskey: String = dnskey.lines().filter(|line| line.contains("\tDNSKEY\t")).collect();
+    std::fs::write(&key, dnskey + "\n").expect("written");
     let key = key.display().to_string();
     let text = output("drill", &["-o", "rd", "-D", "-k", &key, "-p", &port, "www.steer.test", &at, "A"]);
     assert!(text.contains("RRSIG"), "{text}");

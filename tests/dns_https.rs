@@ -166,6 +166,23 @@ fn a_question_is_asked_with_get_and_with_post_and_a_connection_goes_on() {
 }
 
 #[test]
+fn an_answer_is_kept_as_long_as_it_may_be_believed_and_by_nobody_else() {
+    let stand = Stand::start();
+    let told = |name: &str| {
+        let told = stand.get(&question(1, name));
+        let kept = told.head.lines().find_map(|line| line.strip_prefix("cache-control: ")).map(str::to_owned);
+        (told.body[3] & 0xF, u16::from_be_bytes([told.body[6], told.body[7]]), kept.expect("it is said"))
+    };
+    // Until answers are prepared nothing is known.
+    until("there are answers", || told("app.gw.test").1 == 1);
+    let (code, _, kept) = told("app.gw.test");
+    let age: u32 = kept.strip_prefix("private, max-age=").and_then(|age| age.parse().ok()).expect(&kept);
+    assert!(code == 0 && (20..=60).contains(&age), "a minute at most: {kept}");
+    assert_eq!(told("nothing.gw.test"), (3, 0, "private, max-age=60".to_owned()), "as SOA says");
+    assert_eq!(told("other.test"), (5, 0, "no-store".to_owned()));
+}
+
+#[test]
 fn whatever_is_no_question_is_refused_with_its_own_status() {
     let stand = Stand::start();
     let get = |query: &str| stand.ask(NS, &format!("GET /dns-query{query}"), "", b"");

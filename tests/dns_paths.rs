@@ -1,5 +1,7 @@
 //! The fast path says what the whole path says: over the whole space of questions, signed and unsigned.
 
+#![allow(clippy::panic, reason = "a test that cannot go on says why")]
+
 mod common;
 
 use anyfront::dns::asker::{Asker, Transport};

@@ -123,7 +123,7 @@ impl Above {
         let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = tcp.local_addr().expect("bound");
         let udp = UdpSocket::bind(address).expect("the same port");
-        let has = Arc::new(Mutex::new((3_600, Vec::new())));
+        let has = Arc::new(Mutex::new((3_600, Vec::<DS>::new())));
         let answered = Arc::clone(&has);
         let answer = move |query: &[u8], is_whole: bool| {
             let mut message = Message::from_vec(query).expect("a question").into_response();

@@ -93,7 +93,10 @@ fn chain(sets: &mut Sets) {
     }
 }
 
-fn signed(duty: &Duty) -> BTreeMap<(Name, RecordType), (u32, Vec<RData>, Vec<RRSIG>)> {
+/// Record sets with their TTL and signatures.
+type SignedSets = BTreeMap<(Name, RecordType), (u32, Vec<RData>, Vec<RRSIG>)>;
+
+fn signed(duty: &Duty) -> SignedSets {
     let window = window_at(Clock::start().wall());
     let sign = |((owner, kind), (ttl, data)): ((Name, RecordType), (u32, Vec<RData>))| {
         let keys = match kind {
@@ -236,16 +239,16 @@ fn what_is_held_from_two_stages_in_a_row_validates_together() {
         let held = |at: usize| (www.0.clone(), stages[at][&www].clone());
         // The parent has what CDS asks for, as long as it asks for a key; before the first, nothing is validated.
         let mut trust: Vec<DS> = Vec::new();
-        for at in 0..duties.len() - 1 {
-            let asked = duties[at].cds.first().filter(|cds| !cds.is_delete()).map(|cds| {
+        for (at, duty) in duties.iter().enumerate().take(duties.len() - 1) {
+            let asked = duty.cds.first().filter(|cds| !cds.is_delete()).map(|cds| {
                 let of = |dnskey: &&DNSKEY| dnskey.calculate_key_tag().is_ok_and(|tag| tag == cds.key_tag());
-                ds(duties[at].dnskeys.iter().find(of).expect("a key that is published"), &zone(), DigestType::SHA256)
+                ds(duty.dnskeys.iter().find(of).expect("a key that is published"), &zone(), DigestType::SHA256)
             });
             let before = std::mem::replace(&mut trust, asked.into_iter().collect());
             for ds in before.iter().chain(&trust) {
                 for (dnskey, set) in [(at, at), (at, at + 1), (at + 1, at), (at + 1, at + 1)] {
                     let told = format!("{roll:?}: DS before {at}, DNSKEY of {dnskey}, the rest of {set}");
-                    assert!(is_secure(&[ds.clone()], keys(dnskey), &held(set)), "{told}");
+                    assert!(is_secure(std::slice::from_ref(ds), keys(dnskey), &held(set)), "{told}");
                 }
             }
         }

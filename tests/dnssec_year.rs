@@ -169,10 +169,10 @@ impl World {
             // Nothing new is held: what is was looked at before.
             return;
         }
-        match self.held.validate() {
-            Ok(combinations) => self.combinations += combinations,
-            Err(why) => panic!("{} s after the start: {why}\n{:#?}", (self.now - START).as_secs(), self.lives),
-        }
+        let validated = self.held.validate();
+        let after = (self.now - START).as_secs();
+        assert!(validated.is_ok(), "{after} s after the start: {validated:?}\n{:#?}", self.lives);
+        self.combinations += validated.unwrap_or_default();
     }
 
     /// Resolvers get what is served now. Whether any of it is new to them.

@@ -3,9 +3,14 @@
 use super::shared::machine;
 use super::shared::process::{Core, Running, command, wait_until};
 use super::world::{self, Database, GEO, STATIC, STATIC_ADDRESS, ZONE};
+use anyfront::dnssec::change::Change;
+use anyfront::dnssec::life::Step;
+use anyfront::dnssec::timing::PARENT_TTL;
+use anyfront::moment::Clock;
 use anyhow::{Context, bail, ensure};
+use hickory_proto::dnssec::Algorithm;
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::RData;
+use hickory_proto::rr::{Name, RData};
 use ipnet::IpNet;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
@@ -270,9 +275,19 @@ impl Configured<'_> {
     }
 
     fn anyfront(&self, program: PathBuf) -> anyhow::Result<Command> {
-        let file = self.write("regions.toml", &world::regions())?;
+        let (signed, state) = (self.setting == Setting::Signed, self.dir.join("state"));
+        if signed {
+            // Two days old, so that it signs; its folder is named in the file.
+            let (zone, now) = (Name::from_ascii(format!("{ZONE}."))?, Clock::start().wall());
+            fs::create_dir_all(&state)?;
+            let mut change = Change::begin(&state.join("dnssec"), &zone, true)?;
+            let long_ago = now - Duration::from_secs(2 * 86_400);
+            change.make(Step::Generate, Algorithm::ECDSAP256SHA256, PARENT_TTL, long_ago, "benchmark")?;
+        }
+        let text = world::regions().replace("@SIGNED@", if signed { "[zone.dnssec]" } else { "" });
+        let file = self.write("regions.toml", &text)?;
         let mut command = command(Core::Door, "KILL", program);
-        command.arg("serve").arg("--config").arg(file).arg("--state-dir").arg(self.dir.join("state"));
+        command.arg("serve").arg("--config").arg(file).arg("--state-dir").arg(state);
         command.args(["--dns", &format!("127.0.0.1:{}", self.port), "--admin", "127.0.0.1:0", "--workers", "1"]);
         Ok(command)
     }

@@ -6,6 +6,9 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 
+use anyfront::dns::asker::Transport;
+use anyfront::dns::prepare::Answers;
+use anyfront::dns::responder::{Outcome, Responder};
 use anyfront::front::frames::Frames;
 use anyfront::front::proxy;
 use anyfront::front::websocket;
@@ -13,24 +16,27 @@ use anyfront::geo::build::{List, build};
 use anyfront::geo::database::Locator;
 use anyfront::geo::place::{Coordinates, Place};
 use anyfront::limits::PROXY_HEADER_BYTES_MAX;
-use anyfront::moment::Moment;
+use anyfront::moment::{Clock, Moment};
 use anyfront::names::{HOSTNAME_BYTES_MAX, Hostname, LABEL_BYTES_MAX, Label};
 use anyfront::snapshot::Target;
 use anyfront::steering::{Client, PlacedBy, Query, steer};
 use anyfront::topology::RouteIndex;
 use anyfront::topology::check::check;
 use anyfront::topology::link::PrivateLink;
-use common::invariants;
+use arc_swap::ArcSwapOption;
 use common::worlds::Bytes;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use common::{answers, invariants};
+use hickory_proto::dnssec::Algorithm;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// A target: its name, which is that of its seeds' folder, and what it does with some bytes.
 pub type NamedTarget = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [NamedTarget; 10] = [
+pub const TARGETS: [NamedTarget; 11] = [
     ("regions_toml", regions_toml),
     ("hostname", hostname),
     ("authority", authority),
@@ -41,6 +47,7 @@ pub const TARGETS: [NamedTarget; 10] = [
     ("proxy_header", proxy_header),
     ("http2_frames", http2_frames),
     ("websocket", websocket),
+    ("dns_message", dns_message),
 ];
 
 /// A configuration: told what is wrong with it, at places that exist; or a topology that steering can use.
@@ -244,5 +251,33 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         drop(std::fs::remove_file(&self.0));
+    }
+}
+
+/// A DNS message, behind an octet that says how it came: from octets to octets. Nobody answers an answer, and an answer has
+/// the question in it and fits where it goes.
+pub fn dns_message(data: &[u8]) {
+    static ANSWERS: LazyLock<Answers> = LazyLock::new(|| {
+        let state = tempfile::tempdir().expect("the temporary folder is writable");
+        let wall = Duration::from_secs(1_800_000_000);
+        answers::make_key(state.path(), Algorithm::ED25519, wall);
+        let prepared = answers::prepared(&answers::snapshot(answers::SIGNED), state.path(), wall);
+        Answers::new(ArcSwapOption::from_pointee(prepared))
+    });
+    let Some((how, message)) = data.split_first() else { return };
+    let transport = Transport::ALL[usize::from(*how) % Transport::ALL.len()];
+    let mut responder = Responder::new(&ANSWERS, Clock::start(), Arc::default());
+    let ends = (SocketAddr::from(([192, 0, 2, 1], 5_353)), SocketAddr::from(([192, 0, 2, 53], 53)));
+    let mut out = b"before".to_vec();
+    let outcome = responder.answer(transport, ends, message, &mut out);
+    let answer = out.strip_prefix(b"before").expect("what was there stays");
+    match outcome {
+        Outcome::Silence => assert!(answer.is_empty()),
+        Outcome::Answer { question_end, .. } => {
+            assert!(message.len() >= 12 && message[2] & 0x80 == 0, "an answer is answered");
+            assert!(answer.len() >= 12 && answer[2] & 0x80 != 0 && answer[..2] == message[..2]);
+            assert_eq!(answer[12..question_end], message[12..question_end], "the question goes back as it came");
+            assert!(answer.len() <= if transport == Transport::Udp { 1_232 } else { usize::from(u16::MAX) });
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Certificates for names in our own zone, ordered by ACME (RFC 8555) and proven by DNS-01: no port, no file, no person.
 //!
 //! [`schedule`] says when, [`order`] does it, [`store`] keeps what comes; [`client`] is HTTP to the directory and [`look`] a
-//! question to our own DNS. What is kept is a file that TLS reads again when it changes, so a new certificate is shown to the
+//! question to our own DNS. What is kept is a file that TLS reads again when it is told, so a new certificate is shown to the
 //! next handshake and nobody notices. Nothing here is needed to start or to serve: the certificate that is there stays until
 //! its end, whatever happens to the directory.
 //!
@@ -20,13 +20,13 @@ use crate::topology::zone::Acme;
 use arc_swap::ArcSwap;
 use hickory_proto::rr::Name;
 use order::OrderError;
-use schedule::{Alarm, Pace, Schedule, Step};
+use schedule::{Alarm, Pace, Past, Schedule, Step};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Kept, Store};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// An order that has not come to an end after this never will: longer than both its waits together.
 pub const ORDER_MAX: Duration = Duration::from_secs(480);
@@ -46,6 +46,8 @@ pub struct Parts {
     /// One of our own DNS addresses, to see the challenges answered before the directory looks; `None`: this node answers
     /// none, so it can prove nothing.
     pub dns: Option<SocketAddr>,
+    /// Rung when another certificate is there.
+    pub changed: Arc<Notify>,
     /// How patient to be.
     pub pace: Pace,
     /// Time.
@@ -58,11 +60,12 @@ pub struct Parts {
 pub async fn run(parts: Parts, published: Published, mut shutdown: watch::Receiver<bool>) {
     let mut dice = Dice::seeded(parts.seed);
     let mut bell = published.subscribe();
+    let mut is_edited = false;
     loop {
         let terms = published.load().topology.acme.clone();
         let follow = async {
             match &terms {
-                Some(terms) => follow(&parts, terms, &mut dice).await,
+                Some(terms) => follow(&parts, terms, is_edited, &mut dice).await,
                 None => std::future::pending().await,
             }
         };
@@ -76,20 +79,21 @@ pub async fn run(parts: Parts, published: Published, mut shutdown: watch::Receiv
         // An order that is under way under other terms is left: what it published goes with it.
         tokio::select! {
             () = requested(&mut shutdown) => return,
-            () = changed => {}
+            () = changed => is_edited = true,
             never = follow => match never {},
         }
     }
 }
 
-async fn follow(parts: &Parts, terms: &Acme, dice: &mut Dice) -> Infallible {
+async fn follow(parts: &Parts, terms: &Acme, is_edited: bool, dice: &mut Dice) -> Infallible {
     while let Err(error) = parts.store.make_ready(parts.clock.wall()) {
         tracing::error!("{error}: no certificate is ordered");
         tokio::time::sleep(parts.pace.max).await;
     }
     let mut kept = parts.store.kept(parts.clock.wall());
     let wanted = kept.as_ref().filter(|kept| is_wanted(kept, terms));
-    let past = parts.store.past(&terms.directory);
+    // Whoever edits the file wants to see at once whether it helped.
+    let past = if is_edited { Past::default() } else { parts.store.past(&terms.directory) };
     let mut schedule = Schedule::new(wanted.map(|kept| kept.life), past, parts.pace, Dice::seeded(dice.roll()));
     if let Step::Wait(time) = schedule.due(parts.clock.wall())
         && past.failures > 0
@@ -153,6 +157,7 @@ async fn attempt(
     let wall = parts.clock.wall();
     let next = match ordered {
         Ok(new) => {
+            parts.changed.notify_one();
             schedule.obtained(new.life, wall);
             let (until, renewed) = (rfc3339(new.life.not_after), rfc3339(schedule.renew_at()));
             tracing::info!(until, renewed, "a certificate came for {}", names(terms).join(", "));

@@ -50,7 +50,7 @@ pub enum OrderError {
         /// Which of our addresses.
         server: SocketAddr,
         /// Where the challenge should be.
-        owner: Name,
+        owner: String,
         /// What it does instead.
         source: Unseen,
     },
@@ -122,7 +122,7 @@ async fn try_to_order(parts: &Parts, terms: &Acme, before: Option<&Kept>, dice: 
     let published = prove(&mut order, &parts.challenges).await?;
     for (owner, values) in published.all() {
         let seen = look::until_answered(server, owner, values, parts.clock, dice).await;
-        seen.map_err(|source| OrderError::Unanswered { server, owner: owner.clone(), source })?;
+        seen.map_err(|source| OrderError::Unanswered { server, owner: owner.to_string(), source })?;
     }
     ask_to_look(&mut order).await?;
     let (key, request) = request(&names(terms))?;
@@ -167,8 +167,9 @@ async fn account(parts: &Parts, terms: &Acme) -> Result<Account, OrderError> {
     let contact: Vec<&str> = terms.contact.iter().map(String::as_str).collect();
     let (directory, bound_to) = (&terms.directory, terms.external_account.as_ref());
     let bound_as = bound_to.map(|bound| bound.id.to_string());
-    if let Some(mut known) = parts.store.membership(directory).filter(|known| known.bound_as == bound_as) {
+    if let Some(mut known) = parts.store.membership(directory) {
         match serde_json::from_value(known.credentials.clone()) {
+            Ok(_) if known.bound_as != bound_as => parts.store.leave(directory, "another external account is wanted"),
             Ok(credentials) => {
                 let account = builder.from_credentials(credentials).await.map_err(&failed)?;
                 if known.contact != terms.contact {

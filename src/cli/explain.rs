@@ -2,20 +2,30 @@
 
 use super::admin::{AdminArgs, DEFAULT_ADDRESS, encoded, printable};
 use super::plan;
+use crate::dns::explain::Ask;
+use crate::dns::prepare::{Challenges, Inputs, Preparer};
+use crate::moment::Moment;
+use crate::secret::Secret;
+use crate::snapshot::Snapshot;
+use crate::status::dns::NO_ZONE;
 use crate::status::explain::Question;
 use crate::topology::check::check;
 use crate::topology::link::PrivateLink;
-use anyhow::bail;
+use anyhow::{Context, bail};
+use arc_swap::ArcSwap;
 use serde_json::Value;
 use std::net::{IpAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is asked if no node runs and no file is named.
 const DEFAULT_FILE: &str = "regions.toml";
 /// How long a node on this machine is looked for.
 const LOOK_FOR: Duration = Duration::from_millis(300);
+/// How long everything has stood as it stands where a file is asked: longer than any answer is believed.
+const SETTLED_AFTER: Duration = Duration::from_secs(7 * 86_400);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,13 +34,17 @@ Examples:
   anyfront explain --host eu.gateway.example --client 81.2.69.142 --config regions.toml
       asks a configuration, without a node: every region is taken to be up
   anyfront explain --host eu.gateway.example --client 81.2.69.142 --config regions.toml --down lhr
-      what if London were down?";
+      what if London were down?
+  anyfront explain --dns --host gateway.example --client 81.2.69.142
+      what DNS answers the resolver of that client, for how long, for whom else, and why
+  anyfront explain --dns --host gateway.example --resolver 9.9.9.9
+      the same for a resolver that says nothing of its clients";
 
 /// Say who would answer a client, and why
 ///
 /// Shows every region of the hostname in the order in which it would be tried, with its standing, its distance from the
 /// client, and the reason; and the regions that must not be used. This is the decision itself, not a retelling: the same
-/// code steers requests. With --admin a running node is asked, with --config a file; with neither the node on this machine,
+/// code steers requests. With --dns it is what DNS answers: addresses, whose they are, how long and for whom they hold. With --admin a running node is asked, with --config a file; with neither the node on this machine,
 /// and if none runs there, regions.toml in this folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -38,9 +52,15 @@ pub struct Args {
     /// The hostname that is asked for
     #[arg(long, value_name = "NAME")]
     host: String,
-    /// The client's address
-    #[arg(long, value_name = "IP")]
-    client: IpAddr,
+    /// The client's address; with --dns its network comes along as the client subnet (RFC 7871)
+    #[arg(long, value_name = "IP", required_unless_present = "resolver")]
+    client: Option<IpAddr>,
+    /// What DNS answers, instead of who serves a request; any name of the zone can be asked
+    #[arg(long, conflicts_with_all = ["private_link", "bound", "prefers"])]
+    dns: bool,
+    /// Of DNS: the resolver that asks; without --client one that says nothing of its clients
+    #[arg(long, value_name = "IP", requires = "dns")]
+    resolver: Option<IpAddr>,
     /// As if the client came by this private link: aws:vpce-ID, gcp:ID or azure:ID
     #[arg(long, value_name = "CLOUD:ID", value_parser = PrivateLink::parse)]
     private_link: Option<PrivateLink>,
@@ -109,25 +129,53 @@ fn offline(args: &Args, config: &Path) -> anyhow::Result<String> {
         let known: Vec<&str> = topology.sites.iter().map(|site| site.name.as_str()).collect();
         bail!("there is more than one site: say --site with one of {}", known.join(", "));
     }
+    let mut topology = topology;
+    // Keys are in a node's state directory, so answers are told without their signatures.
+    let keys = topology.dns.as_mut().and_then(|zone| Arc::make_mut(zone).keys.take());
     let snapshot = plan::assume(topology, args.site.as_deref(), &args.down)?;
+    let (json, text) = if args.dns { by_dns(args, snapshot, keys.is_some())? } else { by_request(args, &snapshot)? };
+    if args.json {
+        return Ok(format!("{json:#}\n"));
+    }
+    let assumed = match args.down.as_slice() {
+        [] => "every region is taken to be up (--down REGION for what if)".to_owned(),
+        down => format!("every region is taken to be up but {}", down.join(", ")),
+    };
+    Ok(format!("{text}\n  asked of {}, without a node: {assumed}\n", config.display()))
+}
+
+/// Who would serve a request, as JSON and as text.
+fn by_request(args: &Args, snapshot: &Snapshot) -> anyhow::Result<(Value, String)> {
     let question = Question {
         host: args.host.clone(),
-        client: args.client,
+        client: args.client.context("--client is missing")?,
         link: args.private_link.clone(),
         bound: args.bound.clone(),
         prefers: args.prefers.clone(),
     };
-    let answer = question.answer(&snapshot).map_err(|(_, text)| anyhow::anyhow!(text))?;
-    if args.json {
-        return Ok(format!("{:#}\n", answer.to_json()));
+    let answer = question.answer(snapshot).map_err(|(_, text)| anyhow::anyhow!(text))?;
+    Ok((answer.to_json(), answer.to_text()))
+}
+
+/// What DNS would answer, as JSON and as text.
+fn by_dns(args: &Args, snapshot: Snapshot, has_keys: bool) -> anyhow::Result<(Value, String)> {
+    let inputs = Inputs {
+        state_dir: PathBuf::new(),
+        secret: Arc::new(ArcSwap::from_pointee(Secret::random())),
+        challenges: Challenges::default(),
+    };
+    // Nothing is young in a plan.
+    let now = Moment::ZERO + SETTLED_AFTER;
+    let prepared = Preparer::new(inputs).prepare(&Arc::new(snapshot), now, Duration::ZERO)?.flatten();
+    let prepared = prepared.context(NO_ZONE)?;
+    let ask = Ask { name: args.host.clone(), client: args.client, resolver: args.resolver };
+    let answer = ask.answer(&prepared, now).map_err(|text| anyhow::anyhow!(text))?;
+    let (mut json, mut text) = (answer.to_json(), answer.to_text());
+    if has_keys {
+        json["signed"] = Value::Null;
+        text = text.replace("  not signed\n", "  signed by nodes, which have the keys\n");
     }
-    let mut text = answer.to_text();
-    text.push_str(&format!("\n  asked of {}, without a node: ", config.display()));
-    text.push_str(&match args.down.as_slice() {
-        [] => "every region is taken to be up (--down REGION for what if)\n".to_owned(),
-        down => format!("every region is taken to be up but {}\n", down.join(", ")),
-    });
-    Ok(text)
+    Ok((json, text))
 }
 
 fn live(args: Args) -> anyhow::Result<String> {
@@ -136,7 +184,15 @@ fn live(args: Args) -> anyhow::Result<String> {
         admin_token_file: args.admin_token_file,
     }
     .client()?;
-    let mut path = format!("/explain?host={}&client={}", encoded(&args.host), encoded(&args.client.to_string()));
+    let mut path = format!("/explain?host={}", encoded(&args.host));
+    for (name, address) in [("client", args.client), ("resolver", args.resolver)] {
+        if let Some(address) = address {
+            path.push_str(&format!("&{name}={}", encoded(&address.to_string())));
+        }
+    }
+    if args.dns {
+        path.push_str("&dns=1");
+    }
     if let Some(link) = &args.private_link {
         path.push_str(&format!("&private_link={}", encoded(&link.to_string())));
     }

@@ -75,6 +75,8 @@ pub fn assume(topology: Topology, site: Option<&str>, down: &[String]) -> anyhow
     }
     for (endpoint, state) in snapshot.topology.endpoints.iter().zip(&mut snapshot.endpoints) {
         state.standing = snapshot.regions[endpoint.region.at()].standing;
+        // It is not asked, so nothing about it is in doubt.
+        state.probes.clear();
         state.reason = Reason::Assumed;
     }
     Ok(snapshot)

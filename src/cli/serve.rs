@@ -56,7 +56,7 @@ pub struct Args {
     /// Admin requests must carry the token in this file
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
-    /// Where drains, the audit log and the history of NAT addresses are kept
+    /// Where drains, the audit log, the history of NAT addresses and ordered certificates with their keys are kept
     #[arg(long, value_name = "DIR", default_value = ".anyfront")]
     state_dir: PathBuf,
     /// A certificate chain in PEM form; the n-th goes with the n-th --tls-key. It, its key and an OCSP response beside it

@@ -6,6 +6,7 @@
 pub mod draw;
 pub mod figures;
 pub mod model;
+pub mod sites;
 pub mod view;
 
 use super::admin::{AdminArgs, Client};

@@ -8,6 +8,7 @@ use super::contents::{Contents, Found, Node, Role, Rrset, minimal};
 use super::prepared::Prepared;
 use super::question::{Question, Rcode, code};
 use crate::limits::DNS_UDP_RESPONSE_BYTES_MAX;
+use hickory_proto::dnssec::rdata::DNSSECRData;
 use hickory_proto::op::{Edns, Message, MessageType, Metadata, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::rdata::{HINFO, TXT};
@@ -180,12 +181,18 @@ impl<'a> Asked<'a, '_> {
         if !self.wants_signatures() {
             return;
         }
-        // Of a wildcard: that it has nothing of the type, and that nothing is nearer.
-        let owner = wildcard.unwrap_or(self.name);
-        said.authorities.extend(denial.map(|denial| (owner.clone(), Cow::Borrowed(denial))));
-        if wildcard.is_some() {
-            self.cover(self.name, said);
+        // Of a wildcard: that it has nothing of the type, and that nothing is nearer. Its record of the chain may say both,
+        // and the smallest one never does: of two records at one name a resolver would make one set. Only where the type
+        // is there for others does the chain not say the first.
+        let Some(wildcard) = wildcard else {
+            said.authorities.extend(denial.map(|denial| (self.name.clone(), Cow::Borrowed(denial))));
+            return;
+        };
+        match self.contents.covering(wildcard).filter(|(_, set)| !says(set, self.kind)) {
+            Some((owner, set)) => said.authorities.push((owner.clone(), Cow::Borrowed(set))),
+            None => said.authorities.extend(denial.map(|denial| (wildcard.clone(), Cow::Borrowed(denial)))),
         }
+        self.cover(self.name, said);
     }
 
     /// There is no such name.
@@ -236,6 +243,14 @@ impl<'a> Asked<'a, '_> {
 #[must_use]
 pub fn is_steered(kind: RecordType) -> bool {
     matches!(kind, RecordType::A | RecordType::AAAA | RecordType::HTTPS)
+}
+
+/// Whether an NSEC says that the type is there.
+fn says(set: &Rrset, kind: RecordType) -> bool {
+    set.data.iter().any(|data| match data {
+        RData::DNSSEC(DNSSECRData::NSEC(nsec)) => nsec.type_bit_maps().any(|there| there == kind),
+        _ => false,
+    })
 }
 
 fn hinfo() -> Rrset {

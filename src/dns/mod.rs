@@ -2,8 +2,8 @@
 //!
 //! [`prepare`] makes what can be answered out of each snapshot: [`contents`], and the same as octets ([`prepared`]).
 //! [`responder`] turns one question into one answer, however it came, by the fast path ([`wire`]) or the whole one
-//! ([`answer`]), which say the same; the rest moves both: [`udp`], [`tcp`] over TCP and TLS, [`doh`] over HTTPS. Nothing here decides
-//! where clients go: that is steering's.
+//! ([`answer`]), which say the same; the rest moves both: [`udp`], [`tcp`] over TCP and TLS, [`doh`] over HTTPS. Nothing
+//! here decides where clients go: that is steering's.
 
 pub mod question;
 pub mod asker;
@@ -17,6 +17,7 @@ pub mod prepare;
 pub mod bare;
 pub mod answer;
 pub mod wire;
+pub mod explain;
 pub mod responder;
 pub mod crowd;
 pub mod tcp;

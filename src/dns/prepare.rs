@@ -96,7 +96,7 @@ impl Preparer {
     /// The keys cannot be used, and there are none from before.
     pub fn prepare(
         &mut self,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         now: Moment,
         wall: Duration,
     ) -> Result<Option<Option<Prepared>>, KeyError> {
@@ -141,11 +141,10 @@ impl Preparer {
             }
             _ => Contents::new(&makings, &mut |_, _, _, _| Vec::new()),
         };
-        let signer = duty.filter(|_| contents.is_signed()).map(|duty| signer(&zone, &duty, wall));
-        let site = snapshot.here.name.to_string();
+        let signer = duty.as_ref().filter(|_| contents.is_signed()).map(|duty| signer(&zone, duty, wall));
         let cookies = Cookies::new(&made_of.secret);
         self.made_of = Some(made_of);
-        Ok(Some(Some(Prepared::new((snapshot.generation, site), zone, contents, map, (cookies, signer)))))
+        Ok(Some(Some(Prepared::new(Arc::clone(snapshot), zone, contents, map, (cookies, signer, duty)))))
     }
 
     fn keys_written(&self, zone: &Zone) -> Option<SystemTime> {

@@ -5,8 +5,11 @@
 use super::contents::{Contents, Node, Rrset};
 use super::cookie::Cookies;
 use super::question::{NAME_BYTES_MAX, Question, Subnet};
+use crate::dnssec::Duty;
 use crate::geo::map::GeoMap;
+use crate::snapshot::Snapshot;
 use crate::topology::zone::Zone;
+use hickory_proto::dnssec::rdata::DNSSECRData;
 use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 use std::collections::HashMap;
@@ -16,17 +19,28 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// How many bits of an address steering looks at.
-const GRAIN_V4: u8 = 24;
+pub(super) const GRAIN_V4: u8 = 24;
 /// The same of IPv6.
-const GRAIN_V6: u8 = 56;
+pub(super) const GRAIN_V6: u8 = 56;
 
 /// Makes the RRSIGs of a set that was not prepared: of what does not exist.
 pub type Signer = Box<dyn Fn(&Name, u32, &[RData]) -> Vec<RData> + Send + Sync>;
 
+/// Whose address says where an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    /// The client's, by its subnet.
+    Client(IpAddr),
+    /// The resolver's, because the client subnet, of so many bits, is nobody's on the Internet.
+    Nobodys(IpAddr),
+    /// The resolver's: nothing that counts was said of the client.
+    Resolver,
+}
+
 /// What is answered from.
 pub struct Prepared {
-    /// Of which snapshot.
-    pub generation: u64,
+    /// What it was made of.
+    pub snapshot: Arc<Snapshot>,
     /// What the file says of the zone.
     pub zone: Arc<Zone>,
     /// Who we are: this node's site.
@@ -39,12 +53,14 @@ pub struct Prepared {
     pub cookies: Cookies,
     /// If the zone is signed.
     pub signer: Option<Signer>,
+    /// Which keys do what, if the zone has any.
+    pub duty: Option<Duty>,
     pub(super) octets: Table,
 }
 
 impl fmt::Debug for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Prepared(generation {}, {} names)", self.generation, self.contents.nodes.len())
+        write!(f, "Prepared(generation {}, {} names)", self.snapshot.generation, self.contents.nodes.len())
     }
 }
 
@@ -52,14 +68,15 @@ impl Prepared {
     /// Makes the octets of `contents`.
     #[must_use]
     pub fn new(
-        (generation, site): (u64, String),
+        snapshot: Arc<Snapshot>,
         zone: Arc<Zone>,
         contents: Contents,
         map: Arc<GeoMap>,
-        (cookies, signer): (Cookies, Option<Signer>),
+        (cookies, signer, duty): (Cookies, Option<Signer>, Option<Duty>),
     ) -> Self {
         let octets = Table::new(&contents);
-        Self { generation, zone, site, contents, map, cookies, signer, octets }
+        let site = snapshot.here.name.to_string();
+        Self { snapshot, zone, site, contents, map, cookies, signer, duty, octets }
     }
 
     /// Which variant of the names that are answered `by` (a place in `contents.steered`) a question gets, and for how many
@@ -70,18 +87,41 @@ impl Prepared {
         if !steered.is_tailored() {
             return (0, 0);
         }
-        match question.subnet().filter(|_| self.believes(resolver)) {
-            Some(Subnet { address: Some(client), source, .. }) if source > 0 => {
-                if self.is_somewhere(client) {
-                    return steered.find(client);
-                }
-                // Nobody's address: the resolver's has to do, and nobody else may be given that. Not even if few bits are
-                // said, so that others have the same ones: 0.0.0.0/1 is half the world.
+        match self.counting(question, resolver) {
+            Counting::Client(client) => steered.find(client),
+            // Nobody else may be given what the resolver's place has to do for. Not even if few bits are said, so that others
+            // have the same ones: 0.0.0.0/1 is half the world.
+            Counting::Nobodys(client) => {
                 let grain = if client.is_ipv4() { GRAIN_V4 } else { GRAIN_V6 };
                 (steered.find(resolver).0, grain)
             }
+            Counting::Resolver => (steered.find(resolver).0, 0),
+        }
+    }
+
+    /// Until when its signatures are good, as RRSIG writes it (RFC 4034 §3.1.5); `None` without any.
+    #[must_use]
+    pub fn signed_until(&self) -> Option<u32> {
+        let times = self.contents.soa().signatures.iter().filter_map(|data| match data {
+            RData::DNSSEC(DNSSECRData::RRSIG(signature)) => Some(signature.input().sig_expiration.get()),
+            _ => None,
+        });
+        times.min()
+    }
+
+    /// Whose address counts in a question.
+    #[must_use]
+    pub fn counting(&self, question: &Question<'_>, resolver: IpAddr) -> Counting {
+        match question.subnet().filter(|_| self.believes(resolver)) {
+            Some(Subnet { address: Some(client), source, .. }) if source > 0 => {
+                if self.is_somewhere(client) {
+                    Counting::Client(client)
+                } else {
+                    Counting::Nobodys(client)
+                }
+            }
             // Somebody who wants nothing of its client said (RFC 7871 §7.1.2), or says nothing.
-            _ => (steered.find(resolver).0, 0),
+            _ => Counting::Resolver,
         }
     }
 

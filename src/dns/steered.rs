@@ -11,6 +11,7 @@ use crate::health::verdict::Pace;
 use crate::limits::DNS_ADDRESSES_MAX;
 use crate::moment::Moment;
 use crate::snapshot::{EndpointState, Snapshot};
+use crate::steering::decision::Decision;
 use crate::steering::{Client, PlacedBy, Query, steer};
 use crate::topology::{RegionIndex, RouteIndex};
 use std::collections::HashMap;
@@ -42,6 +43,8 @@ pub struct Variant {
 /// All answers, and who gets which.
 #[derive(Debug)]
 pub struct Steered {
+    /// What they were made by.
+    pub by: By,
     /// Each answer once; at least one.
     pub variants: Vec<Variant>,
     /// `None`: there is only one.
@@ -58,14 +61,14 @@ impl Steered {
         let mut answer_of = Vec::with_capacity(map.places().len());
         for (id, place) in map.places().iter().enumerate() {
             let key = match by {
-                By::Sites => Key::Sites(sites(snapshot, place.as_ref())),
+                By::Sites => Key::Sites(told(snapshot, &sites_from(snapshot, place.as_ref()))),
                 By::Region(route) => Key::Region(region(snapshot, route, place.as_ref(), id as u64)),
             };
             answer_of.push(variants.number_of(key));
         }
         let map = (variants.keys.len() > 1).then(|| map.merge(&answer_of));
         let variants = variants.keys.into_iter().map(|key| key.variant(snapshot)).collect();
-        Self { variants, map, is_settled }
+        Self { by, variants, map, is_settled }
     }
 
     /// Which answer the client at `address` gets, and for how many bits of its address that holds.
@@ -90,8 +93,30 @@ impl Steered {
 /// Whether nothing that `by` depends on is changing at `now`, or has changed for less than `young`.
 #[must_use]
 pub fn is_settled(snapshot: &Snapshot, by: By, young: Duration, now: Moment) -> bool {
-    let By::Region(route) = by else { return true };
-    snapshot.topology.route(route).members.iter().all(|member| {
+    unsettled(snapshot, by, young, now).next().is_none()
+}
+
+/// Why a region's answers are not believed for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsettled {
+    /// It stands as it does for so long only.
+    Young(Duration),
+    /// One of its endpoints is not known yet, is being asked more often because of a doubt, or gets a share that grows.
+    Changing,
+}
+
+/// The regions that `by` depends on which are changing at `now`, or have stood as they do for less than `young`.
+pub fn unsettled(
+    snapshot: &Snapshot,
+    by: By,
+    young: Duration,
+    now: Moment,
+) -> impl Iterator<Item = (RegionIndex, Unsettled)> {
+    let members = match by {
+        By::Sites => &[],
+        By::Region(route) => snapshot.topology.route(route).members.as_slice(),
+    };
+    members.iter().filter_map(move |member| {
         let region = snapshot.region(member.region);
         let endpoints = &snapshot.topology.region(member.region).endpoints;
         let is_steady = |state: &EndpointState| {
@@ -99,8 +124,15 @@ pub fn is_settled(snapshot: &Snapshot, by: By, young: Duration, now: Moment) -> 
                 && state.standing != Standing::Unknown
                 && state.probes.iter().all(|probe| probe.pace != Pace::Fast)
         };
-        now.since(region.since) >= young
-            && (region.standing == Standing::Down || endpoints.iter().all(|at| is_steady(snapshot.endpoint(*at))))
+        let stands_for = now.since(region.since);
+        let why = if stands_for < young {
+            Unsettled::Young(stands_for)
+        } else if region.standing == Standing::Down || endpoints.iter().all(|at| is_steady(snapshot.endpoint(*at))) {
+            return None;
+        } else {
+            Unsettled::Changing
+        };
+        Some((member.region, why))
     })
 }
 
@@ -163,15 +195,23 @@ impl Variant {
     }
 }
 
-/// The sites that are nearest to `place`, those first that work; of several with the same addresses one is enough.
-fn sites(snapshot: &Snapshot, place: Option<&Place>) -> Vec<u16> {
+/// All sites by their distance from `place` in metres, nearest first, with their places in the topology.
+#[must_use]
+pub fn sites_from(snapshot: &Snapshot, place: Option<&Place>) -> Vec<(u64, usize)> {
     let from = place.unwrap_or(&snapshot.here.place).at;
-    let all = &snapshot.topology.sites;
-    let mut ranked: Vec<(u64, usize)> =
-        all.iter().enumerate().map(|(at, site)| (distance_m(from, site.place.at), at)).collect();
+    let all = snapshot.topology.sites.iter().enumerate();
+    let mut ranked: Vec<(u64, usize)> = all.map(|(at, site)| (distance_m(from, site.place.at), at)).collect();
     ranked.sort_unstable();
+    ranked
+}
+
+/// Those of `ranked` of which a client is told: not those that do not answer; of several with the same addresses one is
+/// enough.
+fn told(snapshot: &Snapshot, ranked: &[(u64, usize)]) -> Vec<u16> {
+    let all = &snapshot.topology.sites;
     let mut chosen: Vec<usize> = Vec::new();
-    for (_, at) in ranked {
+    let is_offered = |(_, at): &(u64, usize)| snapshot.sites.get(*at).is_none_or(|state| !state.is_left_out);
+    for (_, at) in ranked.iter().copied().filter(is_offered) {
         let adds =
             all[at].addresses.iter().any(|address| !chosen.iter().any(|other| all[*other].addresses.contains(address)));
         if adds {
@@ -189,9 +229,17 @@ fn distance_m(from: Coordinates, to: Coordinates) -> u64 {
     (from.distance_km(&to) * 1_000.0) as u64
 }
 
-/// The region that steering chooses for clients at the place with the number `id`.
-fn region(snapshot: &Snapshot, route: RouteIndex, place: Option<&Place>, id: u64) -> Option<RegionIndex> {
+/// What steering decides for clients at the place with the number `id`.
+#[must_use]
+pub fn decide(snapshot: &Snapshot, route: RouteIndex, place: Option<&Place>, id: u64) -> (Client, Decision) {
     let (place, placed_by) = place.map_or((&snapshot.here.place, PlacedBy::Here), |place| (place, PlacedBy::Database));
     let client = Client::of_place(place.clone(), placed_by, id);
-    steer(snapshot, &Query::first(route, &client)).candidates.first().map(|best| best.region)
+    let decision = steer(snapshot, &Query::first(route, &client));
+    (client, decision)
+}
+
+/// The region that steering chooses for them.
+fn region(snapshot: &Snapshot, route: RouteIndex, place: Option<&Place>, id: u64) -> Option<RegionIndex> {
+    let (_, decision) = decide(snapshot, route, place, id);
+    decision.candidates.first().map(|best| best.region)
 }

@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod latency;
 pub mod opinion;
 pub mod ramp;
+pub mod sites;
 pub mod suspicion;
 pub mod verdict;
 

@@ -1,7 +1,7 @@
 //! One thread of the data plane, from its start to its last answer.
 
 use super::sockets::{Bound, WorkerSockets};
-use super::{Common, Failed, StartError, doh};
+use super::{Common, Failed, StartError, doh, site};
 use crate::counters::WorkerCounters;
 use crate::dns::crowd::Crowd;
 use crate::dns::prepare::Answers;
@@ -96,10 +96,10 @@ impl Shared<'_> {
             published: common.published.clone(),
             events: common.events.clone(),
             upstream: Upstream::new(common.clock),
-            counters: common.counters.worker(number),
+            counters: Arc::clone(&counters),
             secret: Arc::clone(&common.secret),
             services: Arc::clone(&common.services),
-            live: vec![doh::service(responder.clone())],
+            live: vec![doh::service(responder.clone()), site::service(common.ready.clone())],
             budgets: Arc::clone(&self.budgets),
             recall: Arc::clone(&self.recall),
             replay_bytes_max: self.share(REPLAY_PROCESS_BYTES_MAX),
@@ -115,9 +115,9 @@ impl Shared<'_> {
             responder: responder.clone(),
             crowd: Arc::clone(crowd),
             tls,
-            counters: common.counters.worker(number),
+            counters: Arc::clone(&counters),
         };
-        let answers = Arc::clone(&common.answers);
+        let (answers, counters) = (Arc::clone(&common.answers), Arc::clone(&counters));
         let datagrams = Asked { responder: responder.clone(), clock: common.clock, counters, answers };
         Worker {
             front,

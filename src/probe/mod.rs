@@ -1,4 +1,4 @@
-//! ASKS HOW ENDPOINTS ARE: what is due is decided by a machine, asked by a shell, on traffic's own path.
+//! ASKS HOW ENDPOINTS ARE, and whether the other sites answer: what is due is decided by a machine, asked by a shell, on traffic's own path.
 
 pub mod check;
 pub mod flow;
@@ -7,6 +7,8 @@ mod http;
 mod mcp;
 mod token;
 pub mod schedule;
+pub mod rounds;
+pub mod sites;
 
 use crate::control::Event;
 use crate::health::opinion::Flowed;

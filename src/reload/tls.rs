@@ -186,10 +186,7 @@ impl Papers {
 
     fn follow(&self, watch: &mut Watch) {
         let pairs = self.sources.pairs.iter().flat_map(|(certificate, key)| [&**certificate, &**key]);
-        // Its folder is there if something is ordered.
-        let ordered = self.sources.ordered.as_deref().filter(|path| path.parent().is_some_and(Path::is_dir));
-        let others = [self.secret_file.as_deref(), ordered];
-        let files: Vec<&Path> = pairs.chain(others.into_iter().flatten()).collect();
+        let files: Vec<&Path> = pairs.chain(self.secret_file.as_deref()).collect();
         watch.follow(&files, &self.sources.folders);
     }
 }

@@ -3,6 +3,7 @@
 //! Everything that is shown comes from one snapshot, loaded once for each answer. Errors are one JSON object with a
 //! sentence in `error`.
 
+use super::dns::{Asked, Dns};
 use super::drains::{DrainError, Operator, REASON_CHARACTERS_MAX, Wish};
 use super::explain::Question;
 use super::guard::{self, Token};
@@ -61,6 +62,8 @@ pub struct Desk {
     pub asks: mpsc::Sender<Ask>,
     /// The document of the addresses that regions call out from.
     pub nat_ips: watch::Receiver<Arc<str>>,
+    /// Who knows DNS.
+    pub dns: Dns,
 }
 
 /// What `POST /drain` is given.
@@ -162,7 +165,9 @@ impl Desk {
 
     fn overview(&self) -> Overview {
         let snapshot = self.published.load_full();
-        Overview::of(&snapshot, &self.counters, self.clock.now(), self.clock.wall(), self.started)
+        let wall = self.clock.wall();
+        let overview = Overview::of(&snapshot, &self.counters, self.clock.now(), wall, self.started);
+        Overview { zone: self.dns.zone(wall), ..overview }
     }
 
     fn readiness(&self) -> Answer {
@@ -191,26 +196,22 @@ impl Desk {
 
     fn explain(&self, parts: &Parts) -> Result<Answer, Refused> {
         let query = parts.uri.query().unwrap_or_default();
-        let snapshot = self.published.load_full();
+        let is_text = wants_text(parts, query)?;
         let host = parameter(query, "host").ok_or_else(|| Refused::new(400, "host=NAME is missing"))?;
-        let client = parameter(query, "client").ok_or_else(|| Refused::new(400, "client=IP is missing"))?;
-        let client: IpAddr =
-            client.parse().map_err(|_| Refused::new(400, format!("client {client:?} is no IP address")))?;
+        let client = address(query, "client")?;
+        if parameter(query, "dns").is_some_and(|dns| dns != "0") {
+            let asked = Asked { name: host, client, resolver: address(query, "resolver")? };
+            let told = self.dns.explain(&asked).map_err(|(status, text)| Refused::new(status, text))?;
+            return Ok(if is_text { text(told.text) } else { json_answer(&told.json) });
+        }
+        let client = client.ok_or_else(|| Refused::new(400, "client=IP is missing"))?;
+        let snapshot = self.published.load_full();
         let link = parameter(query, "private_link").map(|link| PrivateLink::parse(&link)).transpose();
         let link = link.map_err(|why| Refused::new(400, format!("private_link {why}")))?;
         let [bound, prefers] = ["bound", "prefers"].map(|name| parameter(query, name));
         let question = Question { host, client, link, bound, prefers };
         let answer = question.answer(&snapshot).map_err(|(status, text)| Refused::new(status, text))?;
-        let is_text = match parameter(query, "format").as_deref() {
-            Some("text") => true,
-            Some("json") => false,
-            None => accept(parts).starts_with("text/plain"),
-            Some(other) => return Err(Refused::new(400, format!("format {other:?} is neither text nor json"))),
-        };
-        if is_text {
-            return Ok(text(answer.to_text()));
-        }
-        Ok(json_answer(&answer.to_json()))
+        Ok(if is_text { text(answer.to_text()) } else { json_answer(&answer.to_json()) })
     }
 
     async fn posted(&self, path: &str, peer: IpAddr, body: &[u8]) -> Result<Answer, Refused> {
@@ -428,6 +429,22 @@ fn json_answer(body: &impl Serialize) -> Answer {
 
 fn accept(parts: &Parts) -> &str {
     parts.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default()
+}
+
+/// Whether an answer is for people.
+fn wants_text(parts: &Parts, query: &str) -> Result<bool, Refused> {
+    match parameter(query, "format").as_deref() {
+        Some("text") => Ok(true),
+        Some("json") => Ok(false),
+        None => Ok(accept(parts).starts_with("text/plain")),
+        Some(other) => Err(Refused::new(400, format!("format {other:?} is neither text nor json"))),
+    }
+}
+
+/// A parameter that is an address.
+fn address(query: &str, name: &str) -> Result<Option<IpAddr>, Refused> {
+    let parse = |text: String| text.parse().map_err(|_| Refused::new(400, format!("{name} {text:?} is no IP address")));
+    parameter(query, name).map(parse).transpose()
 }
 
 /// A parameter of a query, decoded (`application/x-www-form-urlencoded`).

@@ -4,6 +4,7 @@
 //! Labels are names from the file and nothing else: no client, path or hostname, so their number is bounded by the file.
 //! The text is valid in the plain format (version 0.0.4) and, where asked for, in OpenMetrics 1.0.
 
+use super::sites::SiteView;
 use super::totals::WebsocketTotals;
 use super::view::{EndpointView, Overview, ProbeView, RegionView};
 use std::fmt::{Display, Write};
@@ -43,14 +44,18 @@ pub fn render(node: &Overview, is_ready: bool, format: Format) -> String {
     page.node(node, is_ready);
     page.certificates(node);
     page.doors(node);
+    page.sites(&node.sites);
     page.regions(&node.regions);
     page.endpoints(&node.regions);
     page.probes(&node.regions);
+    page.dns(node);
     if format == Format::OpenMetrics {
         page.text.push_str("# EOF\n");
     }
     page.text
 }
+
+mod dns;
 
 struct Page {
     text: String,
@@ -182,6 +187,20 @@ impl Page {
         }
     }
 
+    fn sites(&mut self, sites: &[SiteView]) {
+        let judged = || sites.iter().filter(|site| site.is_judged());
+        let name = "anyfront_site_up";
+        self.head(name, "gauge", "1 if the other site answers; absent where nobody is asked.");
+        for site in judged().filter(|site| site.standing != "unknown") {
+            self.sample(name, &[("site", &site.name)], u8::from(site.standing == "up"));
+        }
+        let name = "anyfront_site_left_out";
+        self.head(name, "gauge", "1 while DNS leaves the site out of its answers.");
+        for site in judged() {
+            self.sample(name, &[("site", &site.name)], u8::from(site.left_out));
+        }
+    }
+
     fn regions(&mut self, regions: &[RegionView]) {
         self.head("anyfront_region_standing", "gauge", "1 for the standing that the region has, 0 for the others.");
         for region in regions {
@@ -302,6 +321,7 @@ fn escaped(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::dns::{ZoneKeyView, ZoneView};
 
     #[test]
     fn every_sample_belongs_to_a_head_in_both_formats() {
@@ -312,18 +332,24 @@ mod tests {
             endpoints: vec![EndpointView { name: "orf/a\"b".to_owned(), ..EndpointView::default() }],
             ..RegionView::default()
         };
-        let node = Overview { regions: vec![region], ..Overview::default() };
+        let zone = ZoneView { keys: vec![ZoneKeyView::default()], keys_change_in_s: Some(1.0), ..ZoneView::default() };
+        let mut node = Overview { regions: vec![region], zone: Some(zone), ..Overview::default() };
+        node.counters.dns.elapsed = vec![(Some(0.000_005), 1), (None, 3)];
+        node.counters.dns.elapsed_ns = 1_500_000;
         for format in [Format::Plain, Format::OpenMetrics] {
             let text = render(&node, true, format);
-            let mut known = String::new();
+            let (mut known, mut is_histogram) = (String::new(), false);
             for line in text.lines() {
                 if let Some(rest) = line.strip_prefix("# TYPE ") {
                     let (name, kind) = rest.split_once(' ').expect("name and kind");
                     let suffix = if kind == "counter" && format == Format::OpenMetrics { "_total" } else { "" };
                     known = format!("{name}{suffix}");
+                    is_histogram = kind == "histogram";
                 } else if !line.starts_with('#') {
                     let end = line.find(['{', ' ']).expect("a value");
-                    assert_eq!(&line[..end], known, "{line}");
+                    let name = ["_bucket", "_sum", "_count"].into_iter().filter(|_| is_histogram);
+                    let name = name.fold(&line[..end], |name, part| name.strip_suffix(part).unwrap_or(name));
+                    assert_eq!(name, known, "{line}");
                     assert!(line.rsplit(' ').next().is_some_and(|value| value.parse::<f64>().is_ok()), "{line}");
                 }
             }
@@ -333,6 +359,9 @@ mod tests {
             );
             assert!(text.contains("anyfront_region_round_trip_seconds{region=\"orf\"} 0.07625\n"), "{text}");
             assert!(text.contains("endpoint=\"orf/a\\\"b\""), "{text}");
+            let histogram = "_bucket{le=\"0.000005\"} 1\nanyfront_dns_elapsed_seconds_bucket{le=\"+Inf\"} 3\n\
+                             anyfront_dns_elapsed_seconds_sum 0.0015\nanyfront_dns_elapsed_seconds_count 3\n";
+            assert!(text.contains(histogram), "{text}");
             assert_eq!(text.ends_with("# EOF\n"), format == Format::OpenMetrics);
         }
     }

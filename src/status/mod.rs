@@ -2,10 +2,12 @@
 //!
 //! [`admin`] is the door: a small HTTP/1.1 server of its own, apart from the data plane, and [`answer`] what it says.
 //! [`view`] is what it shows, as types that the command line reads back; [`metrics`] is the same for Prometheus.
-//! [`drains`] keeps what operators said over restarts, and who said it; [`keeper`] puts it in force. [`guard`] decides who
+//! [`dns`] asks those who know DNS. [`drains`] keeps what operators said over restarts, and who said it; [`keeper`] puts it in force. [`guard`] decides who
 //! may ask. Nothing here decides where a request goes.
 
 pub mod totals;
+pub mod sites;
+pub mod dns;
 pub mod view;
 pub mod metrics;
 pub mod guard;

@@ -1,7 +1,9 @@
 //! What a node has counted since it started, as it is shown.
 
-use crate::counters::Counters;
+use crate::counters::{Counters, DNS_OUTCOMES, DNS_TRANSPORTS, DnsCounters, Elapsed, StreamCounters, WorkerCounters};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What a node has counted since it started; `open`, `waiting` and `replay_bytes` are as they are now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,6 +45,54 @@ pub struct Totals {
     /// WebSockets.
     #[serde(default)]
     pub websockets: WebsocketTotals,
+    /// DNS.
+    #[serde(default)]
+    pub dns: DnsTotals,
+}
+
+/// DNS, over all ways.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DnsTotals {
+    /// Questions, by how they came (`udp`, `tcp`, `dot`, `doh`) and what became of them (a response code, or `silence`).
+    pub questions: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Answers from prepared octets.
+    pub prepared: u64,
+    /// Answers that were too long for a datagram.
+    pub truncated: u64,
+    /// Answers withheld from those who ask too often: told to come by TCP.
+    pub slipped: u64,
+    /// The same, and told nothing.
+    pub dropped: u64,
+    /// Messages that dnstap had no room for.
+    pub untapped: u64,
+    /// Datagrams from where no resolver asks.
+    pub implausible: u64,
+    /// Signatures made for names that do not exist.
+    pub signatures: u64,
+    /// Denials given as they were signed before, because signing had taken its share of time.
+    pub presigned: u64,
+    /// Questions with a client subnet.
+    pub subnets: u64,
+    /// Connections, by how they came (`tcp`, `dot`).
+    pub streams: BTreeMap<String, DnsStreamTotals>,
+    /// Answers over UDP by how long they took: the upper end of a bucket in seconds, and how many took no longer. The last,
+    /// without an end, are all.
+    pub elapsed: Vec<(Option<f64>, u64)>,
+    /// How long all of them took together, nanoseconds.
+    pub elapsed_ns: u64,
+}
+
+/// DNS over connections of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsStreamTotals {
+    /// Accepted.
+    pub connections: u64,
+    /// Open now.
+    pub open: u64,
+    /// Closed to make room for others.
+    pub turned_out: u64,
+    /// TLS handshakes that failed.
+    pub failed_handshakes: u64,
 }
 
 /// WebSockets: how many are open now, and how the others ended.
@@ -90,6 +140,84 @@ impl Totals {
                 idle: counters.total(|door| &door.websockets.idle),
                 going_away: counters.total(|door| &door.websockets.going_away),
             },
+            dns: DnsTotals::of(counters),
+        }
+    }
+}
+
+/// What became of questions, in the order of [`DnsCounters::outcomes`].
+pub const DNS_OUTCOMES_BY_NAME: [&str; DNS_OUTCOMES] =
+    ["noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "notauth", "badvers", "badcookie", "silence"];
+/// How they came, in the same order as there.
+pub const DNS_TRANSPORTS_BY_NAME: [&str; DNS_TRANSPORTS] = ["udp", "tcp", "dot", "doh"];
+
+impl DnsTotals {
+    fn of(counters: &Counters) -> Self {
+        let total = |which: &dyn Fn(&DnsCounters) -> &AtomicU64| -> u64 {
+            counters.workers().map(|worker| which(&worker.dns).load(Relaxed)).sum()
+        };
+        let outcomes = |way: usize| {
+            let counted = DNS_OUTCOMES_BY_NAME.iter().enumerate();
+            counted.map(|(at, name)| ((*name).to_owned(), total(&|dns| &dns.outcomes[way][at]))).collect()
+        };
+        let ways = DNS_TRANSPORTS_BY_NAME.iter().enumerate();
+        let mut all = 0;
+        let ends = Elapsed::BOUNDS.iter().map(|end| Some(end.as_secs_f64())).chain([None]).enumerate();
+        let elapsed = ends.map(|(at, end)| {
+            all += total(&|dns| &dns.elapsed.buckets[at]);
+            (end, all)
+        });
+        Self {
+            elapsed: elapsed.collect(),
+            questions: ways.map(|(way, name)| ((*name).to_owned(), outcomes(way))).collect(),
+            prepared: total(&|dns| &dns.prepared),
+            truncated: total(&|dns| &dns.truncated),
+            slipped: total(&|dns| &dns.slipped),
+            untapped: total(&|dns| &dns.untapped),
+            dropped: total(&|dns| &dns.dropped),
+            implausible: total(&|dns| &dns.implausible),
+            signatures: total(&|dns| &dns.signatures),
+            presigned: total(&|dns| &dns.unsigned),
+            subnets: total(&|dns| &dns.subnets),
+            streams: [
+                ("tcp", DnsStreamTotals::of(counters, |worker| &worker.dns_tcp)),
+                ("dot", DnsStreamTotals::of(counters, |worker| &worker.dns_tls)),
+            ]
+            .map(|(way, totals)| (way.to_owned(), totals))
+            .into(),
+            elapsed_ns: total(&|dns| &dns.elapsed.nanos),
+        }
+    }
+
+    /// All questions.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.questions.values().flat_map(BTreeMap::values).sum()
+    }
+
+    /// Those with one outcome.
+    #[must_use]
+    pub fn with(&self, outcome: &str) -> u64 {
+        self.questions.values().filter_map(|outcomes| outcomes.get(outcome)).sum()
+    }
+
+    /// Answers withheld from those who ask too often.
+    #[must_use]
+    pub fn limited(&self) -> u64 {
+        self.slipped + self.dropped
+    }
+}
+
+impl DnsStreamTotals {
+    fn of(counters: &Counters, which: impl Fn(&WorkerCounters) -> &StreamCounters) -> Self {
+        let total = |field: &dyn Fn(&StreamCounters) -> &AtomicU64| -> u64 {
+            counters.workers().map(|worker| field(which(worker)).load(Relaxed)).sum()
+        };
+        Self {
+            connections: total(&|streams| &streams.connections),
+            open: total(&|streams| &streams.open),
+            turned_out: total(&|streams| &streams.turned_out),
+            failed_handshakes: total(&|streams| &streams.failed_handshakes),
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Everything is a name or an age; nothing here is an index or a clock of one process.
 
+use super::dns::ZoneView;
+use super::sites::SiteView;
 use super::totals::Totals;
 use crate::counters::{Counters, Recent};
 use crate::health::opinion::Shown;
@@ -35,12 +37,18 @@ pub struct Overview {
     pub uptime_s: f64,
     /// What was counted since then.
     pub counters: Totals,
+    /// The sites, as written.
+    #[serde(default)]
+    pub sites: Vec<SiteView>,
     /// The regions, as written.
     pub regions: Vec<RegionView>,
     /// The written hostnames, then the regional ones.
     pub hostnames: Vec<HostnameView>,
     /// The drains in force.
     pub drains: Vec<DrainView>,
+    /// The zone that is answered by DNS; nothing without one.
+    #[serde(default)]
+    pub zone: Option<ZoneView>,
 }
 
 /// The certificates of a node.
@@ -258,9 +266,11 @@ impl Overview {
             certificates: CertificatesView::of(&snapshot.certificates, wall),
             uptime_s: seconds(now.since(started)),
             counters: Totals::of(counters),
+            sites: SiteView::all(snapshot, now),
             regions: (0..topology.regions.len()).map(|at| RegionView::of(snapshot, RegionIndex::of(at), now)).collect(),
             hostnames: topology.routes.iter().map(|route| HostnameView::of(snapshot, route)).collect(),
             drains: snapshot.overrides.iter().map(|drain| DrainView::of(drain, wall)).collect(),
+            zone: None,
         }
     }
 }
@@ -423,7 +433,7 @@ fn drained(drained: Option<Drained>) -> Option<String> {
 }
 
 /// Seconds with three decimals: more would be noise to read.
-fn seconds(duration: Duration) -> f64 {
+pub(super) fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000.0).round() / 1_000.0
 }
 

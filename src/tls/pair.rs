@@ -149,7 +149,8 @@ impl Certificate {
 
 /// The files of a pair.
 struct Files {
-    chain: Vec<u8>,
+    /// Perhaps with the key in it: one file may hold both.
+    chain: Zeroizing<Vec<u8>>,
     key: Zeroizing<Vec<u8>>,
     key_mode: u32,
     ocsp: Option<(PathBuf, Vec<u8>)>,
@@ -161,9 +162,11 @@ impl Files {
             let path = path.to_owned();
             move |source| CertificateError::Read { path, source }
         };
-        let chain = std::fs::read(certificate).map_err(failed(certificate))?;
+        let chain = Zeroizing::new(std::fs::read(certificate).map_err(failed(certificate))?);
         let key_mode = std::fs::metadata(key).map_err(failed(key))?.permissions().mode();
-        let key = Zeroizing::new(std::fs::read(key).map_err(failed(key))?);
+        // A file that holds both is read once: in between it may be replaced.
+        let key =
+            if key == certificate { chain.clone() } else { Zeroizing::new(std::fs::read(key).map_err(failed(key))?) };
         let ocsp = certificate.with_extension("ocsp");
         let ocsp = match std::fs::read(&ocsp) {
             Ok(bytes) => Some((ocsp, bytes)),
@@ -176,7 +179,7 @@ impl Files {
     fn digest(&self) -> Vec<u8> {
         let mut context = Context::new(&SHA256);
         let ocsp = self.ocsp.as_ref().map_or(&[][..], |(_, bytes)| bytes);
-        for part in [&self.chain, &*self.key, ocsp, &self.key_mode.to_be_bytes()[..]] {
+        for part in [&*self.chain, &*self.key, ocsp, &self.key_mode.to_be_bytes()[..]] {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part);
         }

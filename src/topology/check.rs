@@ -201,7 +201,8 @@ impl<'a> Proof<'a> {
             let place = place(&site.latitude, &site.longitude, site.country.as_ref(), site.city.as_ref());
             let addresses = values(site.addresses.as_ref());
             self.repeated("addresses", site.addresses.as_ref(), ToString::to_string);
-            sites.push(Site { name: label(&site.name), place, addresses });
+            let port = u16::try_from(whole(site.port.as_ref(), 443)).expect("it is bounded");
+            sites.push(Site { name: label(&site.name), place, addresses, port });
         }
         sites
     }

@@ -75,6 +75,9 @@ table! {
         longitude: Must<Degrees<180>>,
         /// Where clients reach it: what DNS answers.
         addresses: May<Vec<At<IpAddr>>> = [],
+        /// At which port of them the other sites ask whether it answers, so that DNS leaves out those that do not: where it
+        /// takes HTTPS from clients.
+        port: May<Whole<1, 65_535>> = 443,
     }
 }
 

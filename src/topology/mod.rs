@@ -138,6 +138,17 @@ impl Topology {
         self.regions.iter().position(|region| region.name.as_str() == name).map(RegionIndex::of)
     }
 
+    /// Where one reaches the site at `at` and no other: what several sites share is left out.
+    #[must_use]
+    pub fn own_addresses(&self, at: usize) -> Vec<SocketAddr> {
+        let site = &self.sites[at];
+        let is_shared = |address: &IpAddr| {
+            self.sites.iter().enumerate().any(|(other, site)| other != at && site.addresses.contains(address))
+        };
+        let own = site.addresses.iter().filter(|address| !is_shared(address));
+        own.map(|address| SocketAddr::new(*address, site.port)).collect()
+    }
+
     /// The first class that takes this hostname and path.
     #[must_use]
     pub fn class(&self, hostname: &Hostname, path: &str) -> &Class {
@@ -154,6 +165,8 @@ pub struct Site {
     pub place: Place,
     /// Where clients reach it.
     pub addresses: Vec<IpAddr>,
+    /// At which port the other sites ask whether it answers.
+    pub port: u16,
 }
 
 /// Where clients are.

@@ -134,6 +134,19 @@ impl std::fmt::Debug for ExternalAccount {
     }
 }
 
+impl super::Topology {
+    /// By which name sites ask each other whether they answer: the zone's apex, or the first of its name servers if regions
+    /// have that. `None`: DNS answers nothing, so nobody has to know.
+    #[must_use]
+    pub fn site_hostname(&self) -> Option<Hostname> {
+        let zone = self.dns.as_ref()?;
+        let is_free = |name: &Hostname| !self.route_by_hostname.contains_key(name);
+        let servers = zone.nameservers.iter().filter(|server| zone.apex.zone_of(&server.name));
+        let servers = servers.filter_map(|server| Hostname::parse(server.name.to_ascii().trim_end_matches('.')).ok());
+        std::iter::once(self.zone.clone()).chain(servers).find(is_free)
+    }
+}
+
 /// `hostname` as a name of DNS: whole, in lower case.
 ///
 /// # Panics

@@ -151,7 +151,7 @@ pub fn prepared(snapshot: &Snapshot, state_dir: &Path, wall: Duration) -> Prepar
     let secret = Arc::new(ArcSwap::from_pointee(Secret::random()));
     let challenges = Challenges::default();
     let mut preparer = Preparer::new(Inputs { state_dir: state_dir.to_owned(), secret, challenges });
-    let prepared = preparer.prepare(snapshot, Moment::ZERO, wall).expect("the keys can be used");
+    let prepared = preparer.prepare(&Arc::new(snapshot.clone()), Moment::ZERO, wall).expect("the keys can be used");
     prepared.expect("it is the first").expect("there is a zone")
 }
 

@@ -60,7 +60,11 @@ fn free() -> [SocketAddr; 2] {
 impl Pebble {
     /// A new one that asks `dns`.
     pub fn start(dns: SocketAddr, wish: &Wish) -> Self {
-        let authority = Authority::new("pebble's own");
+        Self::of(Authority::new("pebble's own"), dns, wish)
+    }
+
+    /// The same, whose own certificate this authority signs.
+    pub fn of(authority: Authority, dns: SocketAddr, wish: &Wish) -> Self {
         let pair = authority.sign(&["localhost"]);
         Self::at(free(), dns, wish, authority, &pair)
     }

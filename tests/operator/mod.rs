@@ -7,6 +7,7 @@ use anyfront::geo::database::Locator;
 use anyfront::moment::{Clock, Moment};
 use anyfront::snapshot::Published;
 use anyfront::status::admin::{self, Admin};
+use anyfront::status::dns::Dns;
 use anyfront::status::drains::Drains;
 use anyfront::status::guard::Token;
 use anyfront::topology::check::check;
@@ -139,6 +140,7 @@ impl Node {
             reload,
             started: Moment::ZERO,
             nat_ips: watch::channel("{}".into()).1,
+            dns: Dns::default(),
         };
         let writer = published.clone();
         let thread = std::thread::spawn(move || {

@@ -6,6 +6,7 @@ use super::figures::{
     Column, age, column, fitting, fitting_at, milliseconds, number, rate, round_trip, shortened, sparkline,
 };
 use super::model::{Flow, Model};
+use super::sites;
 use super::view::{Panel, View};
 use crate::moment::Moment;
 use crate::status::view::{DecisionView, EndpointView, Overview, RegionView};
@@ -135,7 +136,18 @@ impl Canvas<'_> {
             (format!("  {} refused/s", rate(model.refusals)), quiet),
             (format!("  {} cut", node.counters.cut), quiet),
         ];
+        let dns = node.zone.as_ref().map(|zone| {
+            let is_late = zone.signatures_left_s.is_some_and(|left| left < 86_400.0);
+            [
+                (format!(" {} DNS/s ", rate(model.questions)), bold()),
+                (format!("  {:.0}% NXDOMAIN", model.nowhere_percent), quiet),
+                (format!("  {} limited/s", rate(model.limited)), when(model.limited > 0.0, Color::Yellow)),
+                (format!("  {} names", zone.names), quiet),
+                (if zone.signed { "  signed" } else { "  not signed" }.to_owned(), when(is_late, Color::Red)),
+            ]
+        });
         self.line(&cells);
+        dns.iter().for_each(|cells| self.line(cells));
     }
 
     fn banner(&self, color: Color) -> Style {
@@ -155,6 +167,11 @@ impl Canvas<'_> {
             let text = " SUSPECTS ITSELF ".to_owned();
             let why = " nearly everything fails at once: probably this node's own network".to_owned();
             self.line(&[(text, self.banner(Color::Yellow)), (why, Style::new())]);
+        }
+        if let Some(said) = sites::said(&node.sites) {
+            let is_well = node.sites.iter().all(|site| !site.is_judged() || site.standing == "up");
+            let style = if is_well { self.dim() } else { self.style(Color::Yellow) };
+            self.line(&[(format!(" {said}"), style)]);
         }
         if let Some(problem) = &node.problem {
             let text = format!(" CONFIG REFUSED {} ago ", age(problem.since_s));

@@ -50,6 +50,12 @@ pub struct Model {
     pub unserved: f64,
     /// Requests refused, a second.
     pub refusals: f64,
+    /// Questions by DNS a second.
+    pub questions: f64,
+    /// Those for names that do not exist, of a hundred.
+    pub nowhere_percent: f64,
+    /// Answers withheld from those who ask too often, a second.
+    pub limited: f64,
     /// Answers of each region.
     pub regions: BTreeMap<String, Flow>,
     /// Why the node cannot be asked, since when.
@@ -77,6 +83,10 @@ impl Model {
             self.failovers = per_second(now.failovers, then.failovers);
             self.unserved = per_second(now.unserved, then.unserved);
             self.refusals = per_second(now.refusals, then.refusals);
+            self.questions = per_second(now.dns.asked(), then.dns.asked());
+            let nowhere = per_second(now.dns.with("nxdomain"), then.dns.with("nxdomain"));
+            self.nowhere_percent = if self.questions > 0.0 { 100.0 * nowhere / self.questions } else { 0.0 };
+            self.limited = per_second(now.dns.limited(), then.dns.limited());
             for region in &node.regions {
                 let then = before.regions.iter().find(|then| then.name == region.name);
                 let flow = self.regions.entry(region.name.clone()).or_default();
@@ -137,6 +147,24 @@ mod tests {
         assert_eq!(model.requests.trend.len(), 1, "a restart was taken for traffic");
         model.saw(sample(2.0, 8, 7));
         assert_eq!(model.requests.per_second, 1.0);
+    }
+
+    #[test]
+    fn questions_by_dns_are_told_as_what_happens_now() {
+        let at = |uptime_s, noerror, nxdomain, dropped| {
+            let mut sample = sample(uptime_s, 0, 0);
+            let dns = &mut sample.node.counters.dns;
+            let outcomes = [("noerror".to_owned(), noerror), ("nxdomain".to_owned(), nxdomain)];
+            dns.questions.insert("udp".to_owned(), outcomes.into());
+            dns.dropped = dropped;
+            sample
+        };
+        let mut model = Model::of("x");
+        model.saw(at(1.0, 1_000, 0, 7));
+        model.saw(at(3.0, 1_030, 10, 9));
+        assert_eq!((model.questions, model.nowhere_percent, model.limited), (20.0, 25.0, 1.0));
+        model.saw(at(4.0, 1_030, 10, 9));
+        assert_eq!((model.questions, model.nowhere_percent, model.limited), (0.0, 0.0, 0.0));
     }
 
     #[test]

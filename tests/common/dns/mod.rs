@@ -4,6 +4,7 @@
 #![allow(clippy::panic, reason = "this is how a test fails")]
 
 pub mod endpoint;
+pub mod keys;
 pub mod message;
 pub mod servers;
 pub mod talk;
