@@ -17,8 +17,8 @@ mod worker;
 use crate::acme::store::{Store, StoreError};
 use crate::control::{self, Control};
 use crate::counters::Counters;
-use crate::dns::prepare::{self, Answers, Challenges, Inputs, Preparer};
-use crate::dns::tap::{Sink, Tap, tap};
+use crate::dns::prepare::{self, Answers, Preparer};
+use crate::dns::tap::{Sink, Tap, Writer, tap};
 use crate::dnssec::folder::KeyError;
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
@@ -187,6 +187,7 @@ pub struct Node {
     pub counters: Counters,
     runtime: Runtime,
     workers: Vec<JoinHandle<()>>,
+    tap: Option<Tap>,
     reload: mpsc::Sender<()>,
     failed: mpsc::Receiver<Failed>,
     ready: watch::Sender<bool>,
@@ -207,7 +208,7 @@ impl Node {
         let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())?;
         let drains = Drains::open(&options.state_dir, clock.wall())?;
         let token = token(&options)?;
-        answers_for_something(&options, &topology)?;
+        dns::answers_for_something(&options, &topology)?;
         let papers = papers(&options, &topology, clock)?;
         let Sockets { http, https, dns, dot, workers, admin } = Sockets::bind(&options)?;
         let admin_addresses = admin.iter().map(local).collect();
@@ -224,35 +225,31 @@ impl Node {
         let (ready, is_ready) = watch::channel(false);
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
-        let seed = u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked");
         let services = Arc::new(ArcSwap::from_pointee(Services::default()));
         let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
         nat.follow(&published.load_full(), clock);
         let secret = Arc::clone(&papers.secret);
-        let (preparer, answers, challenges) = first_answers(&options, &secret, &published, clock)?;
+        let (preparer, answers, challenges) = dns::first_answers(&options, &secret, &published, clock)?;
         let common = Common {
             clock,
             published: published.clone(),
             events,
             counters: counters.clone(),
             failures,
-            seed,
+            seed: u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked"),
             secret,
             services,
             answers,
+            tap: tap.clone(),
             ready: is_ready.clone(),
             reread: Arc::default(),
-            tap,
         };
         let identity = papers.identity.clone();
         let desk = (drains, token, is_ready, reload.clone(), started);
-        let followers = (nat, preparer);
+        let followers = (nat, preparer, writer);
         let following = (options.config, asked, papers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
         common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
-        if let Some(writer) = writer {
-            common.watch(&runtime, "dnstap", Box::pin(writer.run(control_ends.clone())), control_ends.clone());
-        }
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -265,6 +262,7 @@ impl Node {
             counters,
             runtime,
             workers,
+            tap,
             reload,
             failed,
             ready,
@@ -317,25 +315,11 @@ impl Node {
             let _ = worker.join();
         }
         self.end_control.send_replace(true);
+        if let Some(tap) = self.tap {
+            let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, tap.closed()).await });
+        }
         self.runtime.shutdown_timeout(LAST_WORDS);
     }
-}
-
-/// What DNS answers at first, and who prepares what it answers next.
-fn first_answers(
-    options: &Options,
-    secret: &Arc<ArcSwap<Secret>>,
-    published: &Published,
-    clock: Clock,
-) -> Result<(Preparer, Answers, Challenges), StartError> {
-    let (answers, challenges) = (Answers::default(), Challenges::default());
-    let shown = Arc::clone(&challenges);
-    let inputs = Inputs { state_dir: options.state_dir.clone(), secret: Arc::clone(secret), challenges };
-    let mut preparer = Preparer::new(inputs);
-    if let Some(prepared) = preparer.prepare(&published.load(), clock.now(), clock.wall())? {
-        answers.store(prepared.map(Arc::new));
-    }
-    Ok((preparer, answers, shown))
 }
 
 fn read_topology(path: &Path) -> Result<Topology, StartError> {
@@ -356,23 +340,6 @@ fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError>
             StartError::Site(format!("--site {wanted}: the file has no such [[site]]; it has {}", names()))
         }),
     }
-}
-
-/// Whoever listens for questions has a zone, and whoever has one is told if nobody listens.
-fn answers_for_something(options: &Options, topology: &Topology) -> Result<(), StartError> {
-    let dns = options.dns.iter().map(|address| ("--dns", *address));
-    let dot = options.dot.iter().map(|address| ("--dot", *address));
-    match (dns.chain(dot).next(), &topology.dns) {
-        (Some((flag, address)), None) => return Err(StartError::NoZone { flag, address }),
-        (None, Some(zone)) => {
-            tracing::warn!(
-                "the configuration has a [zone], {}, and this node answers no DNS: --dns ADDR does",
-                zone.apex
-            );
-        }
-        _ => {}
-    }
-    Ok(())
 }
 
 /// What admin requests must carry; they must carry something if others could make them.
@@ -416,10 +383,10 @@ struct Common {
     secret: Arc<ArcSwap<Secret>>,
     services: Arc<ArcSwap<Services>>,
     answers: Answers,
+    tap: Option<Tap>,
     ready: watch::Receiver<bool>,
     /// Has certificates and the secret read again.
     reread: Arc<Notify>,
-    tap: Option<Tap>,
 }
 
 /// What the admin address gets besides.
@@ -430,7 +397,7 @@ impl Common {
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
         (drains, token, ready, reload, started): Desk,
-        (admin, (nat, preparer)): (Vec<TcpListener>, (nat::Keeper, Preparer)),
+        (admin, (nat, preparer, writer)): (Vec<TcpListener>, (nat::Keeper, Preparer, Option<Writer>)),
         (config, asked, papers): (PathBuf, mpsc::Receiver<()>, Papers),
         ending: &watch::Receiver<bool>,
     ) -> Result<Runtime, StartError> {
@@ -469,6 +436,9 @@ impl Common {
         spawn("the resolver", Box::pin(resolve::run(published.clone(), events.clone(), clock, ends())));
         let answers = Arc::clone(&self.answers);
         spawn("DNS", Box::pin(prepare::run(preparer, published.clone(), answers, clock, ends())));
+        if let Some(writer) = writer {
+            spawn("dnstap", Box::pin(writer.run(ends())));
+        }
         spawn("the NAT addresses", Box::pin(nat.run(published.clone(), clock, ends())));
         let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&self.reread), ends());
         spawn("reload", Box::pin(following));

@@ -107,6 +107,11 @@ impl Tap {
         is_taken
     }
 
+    /// Waits until nothing is written any more.
+    pub async fn closed(&self) {
+        self.frames.closed().await;
+    }
+
     /// Messages that were not logged.
     #[must_use]
     pub fn dropped(&self) -> u64 {

@@ -1,15 +1,54 @@
-//! Joins DNS to the admin address, which knows nothing of it.
+//! Joins DNS to what knows nothing of it: the node's start, and the admin address.
 
+use super::{Options, StartError};
 use crate::dns::explain::Ask;
-use crate::dns::prepare::Answers;
+use crate::dns::prepare::{Answers, Challenges, Inputs, Preparer};
 use crate::dns::prepared::Prepared;
 use crate::dnssec::Duty;
 use crate::moment::Clock;
+use crate::secret::Secret;
+use crate::snapshot::Published;
 use crate::status::dns::{Asked, Dns, NO_ZONE, Told, ZoneKeyView, ZoneView};
+use crate::topology::Topology;
 use crate::topology::zone::master::shown;
+use arc_swap::ArcSwap;
 use hickory_proto::dnssec::PublicKey;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Whoever listens for questions has a zone, and whoever has one is told if nobody listens.
+pub(super) fn answers_for_something(options: &Options, topology: &Topology) -> Result<(), StartError> {
+    let dns = options.dns.iter().map(|address| ("--dns", *address));
+    let dot = options.dot.iter().map(|address| ("--dot", *address));
+    match (dns.chain(dot).next(), &topology.dns) {
+        (Some((flag, address)), None) => return Err(StartError::NoZone { flag, address }),
+        (None, Some(zone)) => {
+            tracing::warn!(
+                "the configuration has a [zone], {}, and this node answers no DNS: --dns ADDR does",
+                zone.apex
+            );
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What DNS answers at first, and who prepares what it answers next.
+pub(super) fn first_answers(
+    options: &Options,
+    secret: &Arc<ArcSwap<Secret>>,
+    published: &Published,
+    clock: Clock,
+) -> Result<(Preparer, Answers, Challenges), StartError> {
+    let (answers, challenges) = (Answers::default(), Challenges::default());
+    let shown = Arc::clone(&challenges);
+    let inputs = Inputs { state_dir: options.state_dir.clone(), secret: Arc::clone(secret), challenges };
+    let mut preparer = Preparer::new(inputs);
+    if let Some(prepared) = preparer.prepare(&published.load(), clock.now(), clock.wall())? {
+        answers.store(prepared.map(Arc::new));
+    }
+    Ok((preparer, answers, shown))
+}
 
 /// What the admin address may ask about the answers in `answers`.
 pub(super) fn desk(answers: &Answers, clock: Clock) -> Dns {

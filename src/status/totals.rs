@@ -63,6 +63,8 @@ pub struct DnsTotals {
     pub slipped: u64,
     /// The same, and told nothing.
     pub dropped: u64,
+    /// Messages that dnstap had no room for.
+    pub untapped: u64,
     /// Datagrams from where no resolver asks.
     pub implausible: u64,
     /// Signatures made for names that do not exist.
@@ -171,6 +173,7 @@ impl DnsTotals {
             prepared: total(&|dns| &dns.prepared),
             truncated: total(&|dns| &dns.truncated),
             slipped: total(&|dns| &dns.slipped),
+            untapped: total(&|dns| &dns.untapped),
             dropped: total(&|dns| &dns.dropped),
             implausible: total(&|dns| &dns.implausible),
             signatures: total(&|dns| &dns.signatures),

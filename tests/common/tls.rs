@@ -32,7 +32,7 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let clock = Clock::start();
     while !is_so() {
         assert!(clock.now() < Moment::at(BOUND), "in vain: {what}");
-        std::thread::sleep(PAUSE);
+        std::thread::park_timeout(PAUSE);
     }
 }
 

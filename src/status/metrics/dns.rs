@@ -30,6 +30,7 @@ impl Page {
             ("truncated", "Answers that were too long for a datagram.", totals.truncated),
             ("slipped", "Answers withheld from those who ask too often, who were told to come by TCP.", totals.slipped),
             ("dropped", "Answers withheld from those who ask too often, who were told nothing.", totals.dropped),
+            ("untapped", "Messages that were not logged: dnstap's reader is away or too slow.", totals.untapped),
             ("implausible", "Datagrams from where no resolver asks.", totals.implausible),
             ("signatures", "Signatures made for names that do not exist.", totals.signatures),
             ("presigned", "Denials as signed before: signing had taken its share of time.", totals.presigned),
