@@ -7,7 +7,7 @@ FUZZ_TARGETS = regions_toml hostname authority target steer geo_file geo_list pr
 
 # What tests run besides Rust: programs, and Debian's packages that bring them.
 TEST_PROGRAMS = curl:curl script:bsdutils python3:python3-venv node:nodejs npm:npm chromium:chromium \
-	dig:bind9-dnsutils kdig:knot-dnsutils drill:ldnsutils dnssec-verify:bind9-utils unbound:unbound nsd:nsd \
+	dig:bind9-dnsutils kdig:knot-dnsutils drill:ldnsutils ldns-verify-zone:ldnsutils delv:bind9-dnsutils dnssec-verify:bind9-utils unbound:unbound nsd:nsd \
 	knotd:knot,knot-module-geoip gdnsd:gdnsd pebble:pebble
 # Where Debian has servers.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -40,7 +40,12 @@ test: test-needs test-clients ## formatting, lints with warnings as errors, all 
 		echo "== nothing was skipped"; \
 	fi
 
-# Installs what is missing where that is possible, servers without starting them as services; notes what stays missing, so that nobody takes silence for proof.
+# Installs Debian's packages; servers are not started as services.
+install = (policy=/usr/sbin/policy-rc.d; \
+	[ -e $$policy ] || { printf '\#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; trap "rm -f $$policy" EXIT; }; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(1)) >/dev/null || true
+
+# Installs what is missing where that is possible; notes what stays missing, so that nobody takes silence for proof.
 test-needs:
 	@mkdir -p target && : > target/test-skipped
 	@missing=; packages=; for need in $(TEST_PROGRAMS); do command -v $${need%:*} >/dev/null 2>&1 || { \
@@ -48,9 +53,7 @@ test-needs:
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 			echo "== installing$$missing"; \
-			policy=/usr/sbin/policy-rc.d; [ -e $$policy ] || { printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; \
-				trap "rm -f $$policy" EXIT; }; \
-			(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$packages) >/dev/null || true; \
+			$(call install,$$packages); \
 		fi; \
 		for program in $$missing; do \
 			command -v $$program >/dev/null 2>&1 || echo "tests that need $$program" >> target/test-skipped; \
@@ -74,12 +77,13 @@ fuzz: ## throws things at the parsers, FUZZ_SECONDS (60) for each target
 			-max_total_time=$(FUZZ_SECONDS) -max_len=16384 -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
 
-BENCH_PACKAGES = nginx-light haproxy wrk nghttp2-client
-bench: ## CPU per request beside Debian's nginx and HAProxy (BENCH="--rounds 3 --only get,tls")
+BENCH_PACKAGES = nginx-light haproxy wrk nghttp2-client knot knot-module-geoip gdnsd nsd ldnsutils
+bench: ## CPU per request beside nginx and HAProxy (BENCH="--rounds 3 --only get,tls"), per answer beside Knot, gdnsd and NSD (BENCH_NAMES=…)
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-		for program in nginx haproxy wrk h2load; do command -v $$program >/dev/null 2>&1 || { \
-			DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(BENCH_PACKAGES) >/dev/null; break; }; done; fi
+		for program in nginx haproxy wrk h2load knotd gdnsd nsd ldns-signzone; do command -v $$program >/dev/null 2>&1 || { \
+			$(call install,$(BENCH_PACKAGES)); break; }; done; fi
 	@$(CARGO) bench --bench doors -- $(BENCH)
+	@$(CARGO) bench --bench names -- $(BENCH_NAMES)
 
 # Quick to build rather than quick to run: the whole world shares the machine with the router.
 load: test-clients ## kills every region and pair under 2,000 requests a second, reloads for a minute, cuts 10,000 streams (ten minutes)
@@ -91,6 +95,9 @@ load: test-clients ## kills every region and pair under 2,000 requests a second,
 		$(CARGO) test --release --test clients truncation -- --nocapture --test-threads=1
 	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 ANYFRONT_PACE_MS=50 \
 		$(CARGO) test --release --test clients pace -- --nocapture --test-threads=1
+	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		ANYFRONT_DNS_QUESTIONS=$${ANYFRONT_DNS_QUESTIONS:-100000} \
+		$(CARGO) test --release --test dns_differential --test dns_subnets -- --nocapture --test-threads=1
 
 bench-machines: ## what steering, geography and control cost, quickly
 	@$(CARGO) bench --bench machines -- --quick
