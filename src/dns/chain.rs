@@ -114,24 +114,24 @@ mod tests {
 
     #[test]
     fn keys_compare_as_names_do() {
-        let names = [
-            "example.",
-            "a.example.",
-            "yljkjljk.a.example.",
-            "z.a.example.",
-            "zabc.a.example.",
-            "z.example.",
-            "\\001.z.example.",
-            "*.z.example.",
-            "\\200.z.example.",
+        let names: [&[&[u8]]; 9] = [
+            &[b"example"],
+            &[b"a", b"example"],
+            &[b"yljkjljk", b"a", b"example"],
+            &[b"z", b"a", b"example"],
+            &[b"zabc", b"a", b"example"],
+            &[b"z", b"example"],
+            &[b"\x01", b"z", b"example"],
+            &[b"*", b"z", b"example"],
+            &[b"\xC8", b"z", b"example"],
         ];
-        let keys: Vec<Vec<u8>> = names
-            .iter()
-            .map(|name| Key::of(&wire_name(&Name::from_ascii(name).expect("a name"))).as_slice().to_vec())
-            .collect();
+        let key = |labels: &[&[u8]]| {
+            let name = Name::from_labels(labels.iter().copied()).expect("a name");
+            Key::of(&wire_name(&name)).as_slice().to_vec()
+        };
+        let keys = names.map(key);
         assert!(keys.is_sorted(), "the example of RFC 4034 §6.1: {keys:?}");
-        let zero = Name::from_ascii("z.example.").expect("a name").prepend_label(&b"\0"[..]).expect("a name");
-        let zero = Key::of(&wire_name(&zero)).as_slice().to_vec();
+        let zero = key(&[b"\0", b"z", b"example"]);
         assert!(keys[5] < zero && zero < keys[6], "nothing comes between a name and the least below it");
     }
 
