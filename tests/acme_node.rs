@@ -14,9 +14,10 @@ use pebble::{Pebble, Wish, trusting};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls_pki_types::{CertificateDer, ServerName};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 use tempfile::TempDir;
 use tls::{Authority, BOUND, client, file, hostname, put, put_pair, until};
@@ -28,16 +29,15 @@ struct Stand {
     folder: TempDir,
 }
 
-/// An address of loopback that is free for UDP and TCP.
+/// An address of loopback that nobody else has until the node does, however many tests run beside this one: of this process
+/// by its id, and of this test by its turn.
 fn free() -> SocketAddr {
-    let mut found = None;
-    until("a port is free for both", || {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let address = socket.local_addr().expect("an address");
-        found = TcpListener::bind(address).is_ok().then_some(address);
-        found.is_some()
-    });
-    found.expect("a port")
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    let turn = TURN.fetch_add(1, SeqCst);
+    assert!(turn < 8, "three bits are for it");
+    // What is left of 127.0.0.0/8: twenty bits of the id below one that is always there, so that it is never 127.0.0.1.
+    let host = 1 << 23 | (std::process::id() & 0xf_ffff) << 3 | turn;
+    (Ipv4Addr::from_bits(127 << 24 | host), 5_353).into()
 }
 
 /// `regions.toml` whose certificates come from `directory`.

@@ -11,9 +11,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::UdpSocket;
 
-/// How long the DNS has to answer what was published. It is the same process and takes milliseconds; but a machine that has
-/// no time for us may take long, and the order waits for days where it is.
-pub const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// How long one answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// How long between two questions.
@@ -43,15 +40,15 @@ pub enum Unseen {
 /// Waits until the DNS at `server` answers all of `values` for TXT at `owner`.
 ///
 /// # Errors
-/// What it did instead, when [`ANSWERED_WITHIN`] is over.
+/// What it did instead, when `within` is over.
 pub async fn until_answered(
     server: SocketAddr,
     owner: &Name,
     values: &[String],
-    clock: Clock,
+    (clock, within): (Clock, Duration),
     dice: &mut Dice,
 ) -> Result<(), Unseen> {
-    let ends = clock.now() + ANSWERED_WITHIN;
+    let ends = clock.now() + within;
     loop {
         let id = u16::try_from(dice.roll() >> 48).expect("16 bits are left");
         let asked = tokio::time::timeout(ANSWER_MAX, ask(server, owner, id)).await;

@@ -130,7 +130,7 @@ async fn try_to_order(parts: &Parts, terms: &Acme, before: Option<&Kept>, dice: 
     // Whatever comes now, what was published for it goes with it.
     let published = prove(&mut order, &parts.challenges).await?;
     for (owner, values) in published.all() {
-        let seen = look::until_answered(server, owner, values, parts.clock, dice).await;
+        let seen = look::until_answered(server, owner, values, (parts.clock, parts.pace.look), dice).await;
         seen.map_err(|source| OrderError::Unanswered { server, owner: owner.to_string(), source })?;
     }
     ask_to_look(&mut order).await?;

@@ -66,6 +66,9 @@ pub struct Pace {
     pub first: Duration,
     /// The same after a failure that cost nothing at the directory.
     pub free: Duration,
+    /// How long our own DNS has to answer with a challenge. It is the same process and takes milliseconds; but a machine that
+    /// has no time for us may take long, and the order waits for days where it is.
+    pub look: Duration,
     /// The longest wait of all; also the shortest time between two orders that succeed.
     pub max: Duration,
 }
@@ -74,8 +77,12 @@ impl Pace {
     /// Some five attempts in the first hour and two in each later one: the most careful public authority locks out after
     /// five failures an hour. What costs nothing there is tried again within seconds first, so that a node that comes up on a
     /// busy machine, or before its network, does not wait minutes for its certificate.
-    pub const DEFAULT: Self =
-        Self { first: Duration::from_secs(300), free: Duration::from_secs(5), max: Duration::from_secs(3_600) };
+    pub const DEFAULT: Self = Self {
+        first: Duration::from_secs(300),
+        free: Duration::from_secs(5),
+        look: Duration::from_secs(60),
+        max: Duration::from_secs(3_600),
+    };
 }
 
 /// What is remembered over restarts.

@@ -15,6 +15,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
+/// How often it is started before something else than a port must be wrong.
+const TRIES: u32 = 5;
+
 /// How a directory is to behave.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
@@ -57,6 +60,57 @@ fn free() -> [SocketAddr; 2] {
     listeners.map(|listener| listener.local_addr().expect("an address"))
 }
 
+/// A process that listens at both addresses, what it says, and its folder; `None`: it ended, because somebody else has one.
+fn spawn(
+    at: [SocketAddr; 2],
+    dns: SocketAddr,
+    wish: &Wish,
+    pair: &Pair,
+) -> Option<(Child, Arc<Mutex<String>>, TempDir)> {
+    let [address, management] = at;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("cert.pem"), &pair.pem).expect("written");
+    std::fs::write(path("key.pem"), &pair.key_pem).expect("written");
+    let mut config = serde_json::json!({
+        "listenAddress": address, "managementListenAddress": management,
+        "certificate": path("cert.pem"), "privateKey": path("key.pem"),
+        "httpPort": 5002, "tlsPort": 5001, "ocspResponderURL": "",
+        "externalAccountBindingRequired": wish.bound.is_some(),
+    });
+    if let Some((id, key)) = wish.bound {
+        config["externalAccountMACKeys"] = serde_json::json!({ id: key });
+    }
+    if wish.lives_seconds > 0 {
+        config["certificateValidityPeriod"] = wish.lives_seconds.into();
+    }
+    std::fs::write(path("config.json"), serde_json::json!({ "pebble": config }).to_string()).expect("written");
+    let mut child = Command::new("pebble")
+        .args(["-dnsserver", &dns.to_string(), "-config"])
+        .arg(path("config.json"))
+        .envs([("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_AUTHZREUSE", "0")])
+        .env("PEBBLE_WFE_NONCEREJECT", wish.bad_nonces_percent.to_string())
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it is installed");
+    let said = Arc::<Mutex<String>>::default();
+    let (mut out, hears) = (child.stdout.take().expect("piped"), Arc::clone(&said));
+    std::thread::spawn(move || {
+        let mut piece = [0; 4_096];
+        while let Ok(length @ 1..) = out.read(&mut piece) {
+            hears.lock().expect("no panic").push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+    });
+    let mut has_ended = false;
+    super::tls::until("pebble listens", || {
+        has_ended = child.try_wait().expect("it is ours").is_some();
+        has_ended || [address, management].iter().all(|at| TcpStream::connect(at).is_ok())
+    });
+    (!has_ended).then_some((child, said, folder))
+}
+
 impl Pebble {
     /// A new one that asks `dns`.
     pub fn start(dns: SocketAddr, wish: &Wish) -> Self {
@@ -66,7 +120,7 @@ impl Pebble {
     /// The same, whose own certificate this authority signs.
     pub fn of(authority: Authority, dns: SocketAddr, wish: &Wish) -> Self {
         let pair = authority.sign(&["localhost"]);
-        Self::at(free(), dns, wish, authority, &pair)
+        Self::at(free, dns, wish, authority, &pair)
     }
 
     /// Another one in its place, that remembers nothing.
@@ -74,50 +128,25 @@ impl Pebble {
         self.kill();
         let pair = self.authority.sign(&["localhost"]);
         let authority = std::mem::replace(&mut self.authority, Authority::new("nobody"));
-        Self::at([self.address, self.management], dns, wish, authority, &pair)
+        let at = [self.address, self.management];
+        Self::at(|| at, dns, wish, authority, &pair)
     }
 
-    fn at(at: [SocketAddr; 2], dns: SocketAddr, wish: &Wish, authority: Authority, pair: &Pair) -> Self {
-        let [address, management] = at;
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = |name: &str| folder.path().join(name);
-        std::fs::write(path("cert.pem"), &pair.pem).expect("written");
-        std::fs::write(path("key.pem"), &pair.key_pem).expect("written");
-        let mut config = serde_json::json!({
-            "listenAddress": address, "managementListenAddress": management,
-            "certificate": path("cert.pem"), "privateKey": path("key.pem"),
-            "httpPort": 5002, "tlsPort": 5001, "ocspResponderURL": "",
-            "externalAccountBindingRequired": wish.bound.is_some(),
-        });
-        if let Some((id, key)) = wish.bound {
-            config["externalAccountMACKeys"] = serde_json::json!({ id: key });
-        }
-        if wish.lives_seconds > 0 {
-            config["certificateValidityPeriod"] = wish.lives_seconds.into();
-        }
-        std::fs::write(path("config.json"), serde_json::json!({ "pebble": config }).to_string()).expect("written");
-        let mut child = Command::new("pebble")
-            .args(["-dnsserver", &dns.to_string(), "-config"])
-            .arg(path("config.json"))
-            .envs([("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_AUTHZREUSE", "0")])
-            .env("PEBBLE_WFE_NONCEREJECT", wish.bad_nonces_percent.to_string())
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it is installed");
-        let said = Arc::<Mutex<String>>::default();
-        let (mut out, hears) = (child.stdout.take().expect("piped"), Arc::clone(&said));
-        std::thread::spawn(move || {
-            let mut piece = [0; 4_096];
-            while let Ok(length @ 1..) = out.read(&mut piece) {
-                hears.lock().expect("no panic").push_str(&String::from_utf8_lossy(&piece[..length]));
+    /// One at the `ports`; at the next ones if somebody else took them before it could.
+    fn at(
+        ports: impl Fn() -> [SocketAddr; 2],
+        dns: SocketAddr,
+        wish: &Wish,
+        authority: Authority,
+        pair: &Pair,
+    ) -> Self {
+        for _ in 0..TRIES {
+            let at @ [address, management] = ports();
+            if let Some((child, said, folder)) = spawn(at, dns, wish, pair) {
+                return Self { address, management, authority, child, said, folder };
             }
-        });
-        super::tls::until("pebble listens", || {
-            TcpStream::connect(address).is_ok() && TcpStream::connect(management).is_ok()
-        });
-        Self { address, management, authority, child, said, folder }
+        }
+        panic!("pebble ended {TRIES} times before it listened")
     }
 
     /// The URL of its directory.

@@ -28,6 +28,7 @@ pub const BOUND: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Waits until `is_so`.
+#[allow(clippy::disallowed_methods, reason = "this is the wait for a condition, with a bound")]
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let clock = Clock::start();
     while !is_so() {
