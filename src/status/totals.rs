@@ -73,8 +73,6 @@ pub struct DnsTotals {
     pub presigned: u64,
     /// Questions with a client subnet.
     pub subnets: u64,
-    /// Messages that dnstap had no room for.
-    pub untapped: u64,
     /// Connections, by how they came (`tcp`, `dot`).
     pub streams: BTreeMap<String, DnsStreamTotals>,
     /// Answers over UDP by how long they took: the upper end of a bucket in seconds, and how many took no longer. The last,
@@ -181,7 +179,6 @@ impl DnsTotals {
             signatures: total(&|dns| &dns.signatures),
             presigned: total(&|dns| &dns.unsigned),
             subnets: total(&|dns| &dns.subnets),
-            untapped: total(&|dns| &dns.untapped),
             streams: [
                 ("tcp", DnsStreamTotals::of(counters, |worker| &worker.dns_tcp)),
                 ("dot", DnsStreamTotals::of(counters, |worker| &worker.dns_tls)),

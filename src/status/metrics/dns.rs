@@ -35,7 +35,6 @@ impl Page {
             ("signatures", "Signatures made for names that do not exist.", totals.signatures),
             ("presigned", "Denials as signed before: signing had taken its share of time.", totals.presigned),
             ("subnets", "Questions with a client subnet.", totals.subnets),
-            ("untapped", "Messages not logged: dnstap had no room for them.", totals.untapped),
         ] {
             self.counter(&format!("anyfront_dns_{what}"), help, count);
         }
