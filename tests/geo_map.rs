@@ -9,6 +9,8 @@ use mmdb_writer::{Ipv4Aliasing, Value as Entry, Writer};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use tempfile::TempDir;
 
 fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")
@@ -25,10 +27,16 @@ fn place(number: u8) -> Place {
 
 fn locator(database: Option<&[u8]>, overrides: Vec<(IpNet, Place)>) -> Locator {
     let Some(bytes) = database else { return Locator::open(overrides, None).expect("the box") };
+    let (_folder, path) = file(bytes);
+    Locator::open(overrides, Some(&path)).expect("a good database")
+}
+
+/// A folder with a database in it.
+fn file(bytes: &[u8]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("some.mmdb");
     std::fs::write(&path, bytes).expect("written");
-    Locator::open(overrides, Some(&path)).expect("a good database")
+    (folder, path)
 }
 
 /// A city database in which each network has one of a few cities.
@@ -354,22 +362,27 @@ fn raw_database(nodes: &[[u32; 2]]) -> Vec<u8> {
 }
 
 #[test]
-fn a_database_that_repeats_itself_without_end_is_compiled_as_far_as_it_could_be_honest() {
-    // The way to IPv4's tree is 96 zeros; 8000::/1 comes to the same tree by every way through 14 levels.
-    const TREE: u32 = 96 + 14;
-    let (none, data) = (TREE + 1, TREE + 1 + 16);
-    let mut nodes: Vec<[u32; 2]> = (0..96).map(|at| [at + 1, none]).collect();
-    nodes[0] = [1, 96];
-    nodes[95][0] = TREE;
-    nodes.extend((96..TREE).map(|at| [at + 1, at + 1]));
-    nodes.push([data, data]);
-    let locator = locator(Some(&raw_database(&nodes)), Vec::new());
-    let map = GeoMap::compile(&locator);
-    agrees(&map, &locator, address("81.2.69.142"));
-    // All of 8000::/1 in steps of /16; the way there took less than a hundred, a tree has 16 networks a node at most.
-    let networks_max = 16 * nodes.len();
-    let step = |at: usize| IpAddr::V6(Ipv6Addr::from_bits((1 << 127) + ((at as u128) << 112)));
-    agrees(&map, &locator, step(networks_max - 100));
-    assert_eq!(map.place_of(step(networks_max + 1)), NOWHERE);
-    assert!(locator.locate(step(networks_max + 1)).is_some());
+fn a_database_that_comes_to_the_same_tree_by_more_ways_than_it_has_nodes_is_refused_at_once() {
+    // The way to IPv4's tree is 96 zeros; 8000::/1 comes to it too, by every way through so many levels.
+    let opened = |levels: u32| {
+        let tree = 96 + levels;
+        let (none, data) = (tree + 1, tree + 1 + 16);
+        let mut nodes: Vec<[u32; 2]> = (0..96).map(|at| [at + 1, none]).collect();
+        nodes[0] = [1, 96];
+        nodes[95][0] = tree;
+        nodes.extend((96..tree).map(|at| [at + 1, at + 1]));
+        nodes.push([data, none]);
+        let (_folder, path) = file(&raw_database(&nodes));
+        Locator::open(Vec::new(), Some(&path))
+    };
+    let shared = opened(4).expect("a few ways are good");
+    let map = GeoMap::compile(&shared);
+    for text in ["81.2.69.142", "200.1.2.3", "8000::", "8400::", "f800::", "fc00::", "ffff::1", "4000::"] {
+        agrees(&map, &shared, address(text));
+    }
+    assert_eq!(map.len(), (2, 6 + 2 * 16), "each way has two networks, beside the first, NAT64 and 6to4");
+    for levels in [14, 60, 120] {
+        let refused = opened(levels).expect_err("it is made to take for ever").to_string();
+        assert!(refused.contains("turns in circles"), "{levels}: {refused}");
+    }
 }

@@ -27,7 +27,8 @@ const BOX: &[u8] = include_bytes!("../../geoip/country.mmdb.gz");
 const BOX_NAME: &str = "the database in the box";
 /// How a file compressed by gzip begins.
 const GZIP_MARK: [u8; 2] = [0x1F, 0x8B];
-/// Networks that a tree may have for each of its nodes. One without shared parts has about one.
+/// Networks that a tree may have for each of its nodes. One without shared parts has about one, and four more where IPv4
+/// has its place in the ways to carry it over IPv6.
 const NETWORKS_PER_NODE_MAX: usize = 16;
 /// The end of the year 9999, seconds since 1970: later dates cannot be written.
 const DATE_SECONDS_MAX: u64 = 253_402_300_799;
@@ -278,8 +279,10 @@ impl Database {
     /// That the whole tree and all its records can be read, and that there are places among them. Not maxminddb's own
     /// `verify`: that one refuses databases for what they do not say of themselves.
     fn prove(&self, path: &Path) -> Result<(), GeoError> {
-        let networks_max = self.networks_max();
-        let every = WithinOptions::default().include_networks_without_data();
+        let networks_max = usize::try_from(self.reader.metadata().node_count).unwrap_or(usize::MAX);
+        let networks_max = networks_max.saturating_mul(NETWORKS_PER_NODE_MAX);
+        // With those that are there twice: they could be there without end.
+        let every = WithinOptions::default().include_networks_without_data().include_aliased_networks();
         let mut seen = HashSet::new();
         let mut tells_places = false;
         for (count, network) in self.reader.networks(every).map_err(|error| damaged(path, &error))?.enumerate() {
@@ -296,12 +299,6 @@ impl Database {
             return Ok(());
         }
         Err(GeoError::Placeless { path: path.to_owned(), kind: self.facts.kind.clone() })
-    }
-
-    /// Most networks that its tree can have if it does not repeat itself without end.
-    pub(super) fn networks_max(&self) -> usize {
-        let nodes = usize::try_from(self.reader.metadata().node_count).unwrap_or(usize::MAX);
-        nodes.saturating_mul(NETWORKS_PER_NODE_MAX)
     }
 
     /// The network that has `address`; `None` if the database has nothing of its family, or is damaged there.

@@ -15,8 +15,7 @@ const TEREDO: u64 = 0x2001 << 48;
 const NAT64: u64 = 0x0064_FF9B << 32;
 
 impl GeoMap {
-    /// All that `locator` knows. A database whose IPv4 addresses stand at so many places of IPv6 that its tree could not
-    /// hold them apart is read as far as one that could, and the rest is nowhere.
+    /// All that `locator` knows.
     #[must_use]
     pub fn compile(locator: &Locator) -> Self {
         let (database, overrides) = (locator.database(), locator.overrides());
@@ -82,7 +81,6 @@ fn walk<K: Key>(database: &Database, carriers: &[(K, K, PlaceId)], places: &mut 
     let mut built = Builder::default();
     let mut carriers = carriers.iter().peekable();
     let mut next = Some(K::ZERO);
-    let mut networks = database.networks_max();
     while let Some(key) = next {
         if let Some((_, last, place)) = carriers.next_if(|(first, ..)| *first <= key) {
             built.push(key, *place);
@@ -90,8 +88,7 @@ fn walk<K: Key>(database: &Database, carriers: &[(K, K, PlaceId)], places: &mut 
             continue;
         }
         let carrier = carriers.peek().map(|(first, ..)| *first);
-        let network = if networks > 0 { database.network(key.address()) } else { None };
-        networks = networks.saturating_sub(1);
+        let network = database.network(key.address());
         let place = match network.and_then(|network| network.record) {
             Some(record) => places.of_record(record, || database.find(key.address()).map(|found| found.place)),
             None => NOWHERE,
