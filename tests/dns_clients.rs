@@ -91,6 +91,7 @@ fn dig_gets_on_with_every_extension() {
         &[],
         |_| (),
     );
+    until_settled(&mut Asker::of(fleet.node.address), WHERE, 2);
     let server = fleet.node.address;
     let said = |arguments: &[&str]| dig("dig", server, arguments);
     let contains = |arguments: &[&str], what: &str| {

@@ -305,6 +305,10 @@ fn a_short_time_to_live_is_told_with_what_is_young() {
     let (json, text) = explained(&prepared(""), "direct.gw.example", "8.8.8.8", "-");
     assert_eq!((&json["answers"][0]["ttl"], &json["believed"]["settled"]), (&20.into(), &false.into()));
     assert_eq!(json["believed"]["unsettled"].as_array().map(Vec::len), Some(3));
+    let (sites, _) = explained(&prepared(""), "gw.example", "8.8.8.8", "-");
+    let young = sites["believed"]["unsettled"].as_array().expect("those that are").iter();
+    let young: Vec<&str> = young.filter_map(|site| site["name"].as_str()).collect();
+    assert_eq!((young, &sites["answers"][0]["ttl"]), (vec!["syd-1", "nyc-1"], &20.into()), "nobody asks itself");
     for part in ["believed for 20 s, the shortest", "lhr          has stood as it does for 0 s only"] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }

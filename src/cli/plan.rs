@@ -79,6 +79,8 @@ pub fn assume(topology: Topology, site: Option<&str>, down: &[String]) -> anyhow
         state.probes.clear();
         state.reason = Reason::Assumed;
     }
+    // Nor is a site.
+    snapshot.sites.iter_mut().for_each(|state| state.pace = None);
     Ok(snapshot)
 }
 

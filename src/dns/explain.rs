@@ -15,9 +15,9 @@ use crate::geo::database::Source;
 use crate::geo::place::Place;
 use crate::limits::DNS_UDP_RESPONSE_BYTES_MAX;
 use crate::moment::Moment;
+use crate::names::Label;
 use crate::steering::decision::Decision;
 use crate::steering::{Client, PlacedBy, prefix_of};
-use crate::topology::RegionIndex;
 use crate::topology::zone::Alias;
 use hickory_proto::rr::{Name, RecordType};
 use ipnet::IpNet;
@@ -70,7 +70,7 @@ struct Steering<'a> {
     is_tailored: bool,
     is_settled: bool,
     /// What keeps the answers from being believed for long.
-    unsettled: Vec<(RegionIndex, Unsettled)>,
+    unsettled: Vec<(Label, Unsettled)>,
     /// Sites by their distance from the client, metres.
     sites: Vec<(u64, usize)>,
     /// The decision for everybody at the client's place.
@@ -188,13 +188,9 @@ impl<'a> Steering<'a> {
             By::Sites => (Client::at(counts, place.unwrap_or(&snapshot.here.place).clone(), placed_by), None),
         };
         (client.prefix, client.placed_by) = (prefix_of(counts), placed_by);
-        let young = match steered.by {
-            By::Region(route) => snapshot.topology.route(route).ttl.max,
-            By::Sites => prepared.zone.ttl.max,
-        };
         let sites = if decision.is_none() { sites_from(snapshot, place) } else { Vec::new() };
         let unsettled =
-            if steered.is_settled { Vec::new() } else { unsettled(snapshot, steered.by, young, now).collect() };
+            if steered.is_settled { Vec::new() } else { unsettled(snapshot, steered.by, steered.young, now) };
         Self {
             by: steered.by,
             variant: &steered.variants[variant],

@@ -63,7 +63,8 @@ pub struct Preparer {
 #[derive(Debug)]
 struct MadeOf {
     generation: u64,
-    settled: Vec<(By, bool)>,
+    /// How long something must have stood as it does for each, and whether it has.
+    settled: Vec<(By, Duration, bool)>,
     challenges: Arc<Vec<(Name, Vec<String>)>>,
     secret: Arc<Secret>,
     /// When something in the keys' folder was written last.
@@ -104,7 +105,7 @@ impl Preparer {
             return Ok(self.made_of.take().map(|_| None));
         };
         let served = served(snapshot, &zone);
-        let settled: Vec<(By, bool)> = settled(snapshot, &served, now);
+        let settled = settled(snapshot, &served, now);
         let mut made_of = MadeOf {
             generation: snapshot.generation,
             settled,
@@ -122,8 +123,9 @@ impl Preparer {
             duty.as_ref().map(|duty| duty.until.into_iter().chain([refresh_after(wall)]).min().expect("one at least"));
         let map = self.map(&snapshot.locator);
         let steered = made_of.settled.iter();
-        let steered: HashMap<By, Arc<Steered>> =
-            steered.map(|(by, is_settled)| (*by, Arc::new(Steered::new(snapshot, &map, *by, *is_settled)))).collect();
+        let steered: HashMap<By, Arc<Steered>> = steered
+            .map(|(by, young, is_settled)| (*by, Arc::new(Steered::new(snapshot, &map, *by, (*young, *is_settled)))))
+            .collect();
         let keys = duty.as_ref().map_or(Vec::new(), published);
         let makings = Makings {
             zone: &zone,
@@ -216,11 +218,11 @@ fn served(snapshot: &Snapshot, zone: &Zone) -> Vec<Served> {
     routes.chain(nat).filter(|served| zone.apex.zone_of(&served.name)).collect()
 }
 
-fn settled(snapshot: &Snapshot, served: &[Served], now: Moment) -> Vec<(By, bool)> {
-    let mut settled: Vec<(By, bool)> = Vec::new();
+fn settled(snapshot: &Snapshot, served: &[Served], now: Moment) -> Vec<(By, Duration, bool)> {
+    let mut settled: Vec<(By, Duration, bool)> = Vec::new();
     for Served { by, ttl: Believed { max: young, .. }, .. } in served {
-        if !settled.iter().any(|(other, _)| other == by) {
-            settled.push((*by, is_settled(snapshot, *by, *young, now)));
+        if !settled.iter().any(|(other, ..)| other == by) {
+            settled.push((*by, *young, is_settled(snapshot, *by, *young, now)));
         }
     }
     settled

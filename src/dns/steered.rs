@@ -10,10 +10,11 @@ use crate::health::Standing;
 use crate::health::verdict::Pace;
 use crate::limits::DNS_ADDRESSES_MAX;
 use crate::moment::Moment;
+use crate::names::Label;
 use crate::snapshot::{EndpointState, Snapshot};
 use crate::steering::decision::Decision;
 use crate::steering::{Client, PlacedBy, Query, steer};
-use crate::topology::{RegionIndex, RouteIndex};
+use crate::topology::{EndpointIndex, RegionIndex, RouteIndex};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -51,12 +52,14 @@ pub struct Steered {
     map: Option<AnswerMap>,
     /// Whether nothing is changing: the answers may be believed for as long as the hostname allows.
     pub is_settled: bool,
+    /// How long what they depend on must have stood as it does for that.
+    pub young: Duration,
 }
 
 impl Steered {
     /// The answers of `snapshot`.
     #[must_use]
-    pub fn new(snapshot: &Snapshot, map: &GeoMap, by: By, is_settled: bool) -> Self {
+    pub fn new(snapshot: &Snapshot, map: &GeoMap, by: By, (young, is_settled): (Duration, bool)) -> Self {
         let mut variants = Variants::default();
         let mut answer_of = Vec::with_capacity(map.places().len());
         for (id, place) in map.places().iter().enumerate() {
@@ -68,7 +71,7 @@ impl Steered {
         }
         let map = (variants.keys.len() > 1).then(|| map.merge(&answer_of));
         let variants = variants.keys.into_iter().map(|key| key.variant(snapshot)).collect();
-        Self { by, variants, map, is_settled }
+        Self { by, variants, map, is_settled, young }
     }
 
     /// Which answer the client at `address` gets, and for how many bits of its address that holds.
@@ -93,56 +96,57 @@ impl Steered {
 /// Whether nothing that `by` depends on is changing at `now`, or has changed for less than `young`.
 #[must_use]
 pub fn is_settled(snapshot: &Snapshot, by: By, young: Duration, now: Moment) -> bool {
-    match by {
-        By::Sites => sites_are_settled(snapshot, young, now),
-        By::Region(_) => unsettled(snapshot, by, young, now).next().is_none(),
-    }
+    unsettled(snapshot, by, young, now).is_empty()
 }
 
-/// Whether no site is in doubt, or has come or gone within `young`. Those that nobody asks do neither.
-fn sites_are_settled(snapshot: &Snapshot, young: Duration, now: Moment) -> bool {
-    let mut asked = snapshot.sites.iter().filter_map(|state| state.pace.map(|pace| (state, pace)));
-    asked.all(|(state, pace)| now.since(state.since) >= young && pace != Pace::Fast)
-}
-
-/// Why a region's answers are not believed for long.
+/// Why what an answer depends on does not let it be believed for long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsettled {
     /// It stands as it does for so long only.
     Young(Duration),
-    /// One of its endpoints is not known yet, is being asked more often because of a doubt, or gets a share that grows.
+    /// It, or one of its endpoints, is not known yet, is asked more often because of a doubt, or gets a share that grows.
     Changing,
 }
 
-/// The regions that `by` depends on which are changing at `now`, or have stood as they do for less than `young`.
-pub fn unsettled(
-    snapshot: &Snapshot,
-    by: By,
-    young: Duration,
-    now: Moment,
-) -> impl Iterator<Item = (RegionIndex, Unsettled)> {
-    let members = match by {
-        By::Sites => &[],
-        By::Region(route) => snapshot.topology.route(route).members.as_slice(),
+/// The sites or regions that `by` depends on which are changing at `now`, or have stood as they do for less than `young`.
+#[must_use]
+pub fn unsettled(snapshot: &Snapshot, by: By, young: Duration, now: Moment) -> Vec<(Label, Unsettled)> {
+    let topology = &snapshot.topology;
+    let because = |name: &Label, since, is_steady: bool| {
+        let stands_for = now.since(since);
+        let why = match is_steady {
+            _ if stands_for < young => Unsettled::Young(stands_for),
+            true => return None,
+            false => Unsettled::Changing,
+        };
+        Some((name.clone(), why))
     };
-    members.iter().filter_map(move |member| {
-        let region = snapshot.region(member.region);
-        let endpoints = &snapshot.topology.region(member.region).endpoints;
-        let is_steady = |state: &EndpointState| {
-            state.share_percent == 100
-                && state.standing != Standing::Unknown
-                && state.probes.iter().all(|probe| probe.pace != Pace::Fast)
-        };
-        let stands_for = now.since(region.since);
-        let why = if stands_for < young {
-            Unsettled::Young(stands_for)
-        } else if region.standing == Standing::Down || endpoints.iter().all(|at| is_steady(snapshot.endpoint(*at))) {
-            return None;
-        } else {
-            Unsettled::Changing
-        };
-        Some((member.region, why))
-    })
+    match by {
+        // Those that nobody asks neither come nor go.
+        By::Sites => topology
+            .sites
+            .iter()
+            .zip(&snapshot.sites)
+            .filter_map(|(site, state)| because(&site.name, state.since, state.pace? != Pace::Fast))
+            .collect(),
+        By::Region(route) => topology
+            .route(route)
+            .members
+            .iter()
+            .filter_map(|member| {
+                let (region, state) = (topology.region(member.region), snapshot.region(member.region));
+                let is_steady = |at: &EndpointIndex| is_steady(snapshot.endpoint(*at));
+                let is_steady = state.standing == Standing::Down || region.endpoints.iter().all(is_steady);
+                because(&region.name, state.since, is_steady)
+            })
+            .collect(),
+    }
+}
+
+fn is_steady(endpoint: &EndpointState) -> bool {
+    endpoint.share_percent == 100
+        && endpoint.standing != Standing::Unknown
+        && endpoint.probes.iter().all(|probe| probe.pace != Pace::Fast)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -57,8 +57,8 @@ impl Explanation<'_> {
             "believed": steering.map(|steering| json!({
                 "settled": steering.is_settled,
                 "because": self.believed(steering),
-                "unsettled": steering.unsettled.iter().map(|(region, why)| json!({
-                    "region": prepared.snapshot.topology.region(*region).name,
+                "unsettled": steering.unsettled.iter().map(|(name, why)| json!({
+                    "name": name,
                     "because": why.text(),
                 })).collect::<Vec<_>>(),
             })),
@@ -81,7 +81,7 @@ impl Explanation<'_> {
             let _ = writeln!(text, "  holds for {}", self.scope_text());
             if let Some(steering) = self.steering() {
                 let _ = writeln!(text, "  {}", self.believed(steering));
-                self.write_unsettled(steering, &mut text);
+                Self::write_unsettled(steering, &mut text);
             }
             let _ = writeln!(text, "  {}", self.signed());
             let _ = writeln!(text, "  of generation {}, by {}", self.prepared.snapshot.generation, self.prepared.site);
@@ -218,22 +218,21 @@ impl Explanation<'_> {
             By::Sites if steering.is_settled => {
                 format!("believed for {ttl} s: the front door it leads to fails over by itself")
             }
-            By::Sites => format!("believed for {ttl} s, the shortest: a site is in doubt, or came or went just now"),
             By::Region(_) if steering.is_settled => {
                 format!("believed for {ttl} s, the longest: every region has stood for a while as it stands")
             }
-            By::Region(_) if steering.unsettled.is_empty() => {
+            _ if steering.unsettled.is_empty() => {
                 format!(
                     "believed for {ttl} s: what was changing has just settled, and the next answer is believed longer"
                 )
             }
-            By::Region(_) => format!("believed for {ttl} s, the shortest: something is changing, or did just now"),
+            _ => format!("believed for {ttl} s, the shortest: something is changing, or did just now"),
         }
     }
 
-    fn write_unsettled(&self, steering: &Steering<'_>, text: &mut String) {
-        for (region, why) in &steering.unsettled {
-            let _ = writeln!(text, "    {:<12} {}", self.prepared.snapshot.topology.region(*region).name, why.text());
+    fn write_unsettled(steering: &Steering<'_>, text: &mut String) {
+        for (name, why) in &steering.unsettled {
+            let _ = writeln!(text, "    {name:<12} {}", why.text());
         }
     }
 
@@ -326,7 +325,7 @@ impl Unsettled {
     fn text(self) -> String {
         match self {
             Self::Young(time) => format!("has stood as it does for {} s only", time.as_secs()),
-            Self::Changing => "has an endpoint in doubt, not known yet, or with a share that still grows".to_owned(),
+            Self::Changing => "is not known yet, in doubt, or recovering (or one of its endpoints is)".to_owned(),
         }
     }
 }
