@@ -19,7 +19,6 @@ use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::dns::prepare::{self, Answers, Preparer};
 use crate::dns::tap::{Sink, Tap, Writer, tap};
-use crate::dnssec::folder::KeyError;
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
 use crate::limits::EVENT_QUEUE_MAX;
@@ -122,9 +121,6 @@ pub enum StartError {
     /// The admin token cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The keys that sign the zone cannot be used.
-    #[error(transparent)]
-    Keys(#[from] KeyError),
     /// A certificate or the fleet's secret cannot be used.
     #[error(transparent)]
     Papers(#[from] PapersError),
@@ -229,7 +225,7 @@ impl Node {
         let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
         nat.follow(&published.load_full(), clock);
         let secret = Arc::clone(&papers.secret);
-        let (preparer, answers, challenges) = dns::first_answers(&options, &secret, &published, clock)?;
+        let (preparer, answers, challenges) = dns::first_answers(&options, &secret, &published, clock);
         let common = Common {
             clock,
             published: published.clone(),

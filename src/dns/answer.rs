@@ -8,7 +8,6 @@ use super::contents::{Contents, Found, Node, Role, Rrset, minimal};
 use super::prepared::Prepared;
 use super::question::{Question, Rcode, code};
 use crate::limits::DNS_UDP_RESPONSE_BYTES_MAX;
-use hickory_proto::dnssec::rdata::DNSSECRData;
 use hickory_proto::op::{Edns, Message, MessageType, Metadata, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::rdata::{HINFO, TXT};
@@ -125,7 +124,9 @@ impl<'a> Asked<'a, '_> {
 
     /// The answer where the name exists, or the wildcard `owner` stands for it.
     fn at(&self, node: &'a Node, owner: Option<&'a Name>) -> Said<'a> {
-        let is_steered = node.steered.is_some() && is_steered(self.kind);
+        // Where a name has nothing else, a question about everything is about what steering says, too.
+        let is_about_all = matches!(self.kind, RecordType::ANY | RecordType::RRSIG) && node.sets.is_empty();
+        let is_steered = node.steered.is_some() && (is_about_all || is_steered(self.kind));
         let (variant, scope) = match &node.steered {
             Some(choice) if is_steered => self.prepared.variant(choice.by, self.question, self.asker.address),
             _ => (0, 0),
@@ -139,7 +140,7 @@ impl<'a> Asked<'a, '_> {
             extended: None,
         };
         let found = node.set(RecordType::CNAME, variant).or_else(|| node.set(self.kind, variant)).map(Cow::Borrowed);
-        match found.or_else(|| self.about(node)) {
+        match found.or_else(|| self.about(node, variant)) {
             Some(set) => {
                 said.answers.push((self.name.clone(), set));
                 if owner.is_some() && self.wants_signatures() {
@@ -157,16 +158,14 @@ impl<'a> Asked<'a, '_> {
     }
 
     /// The answer to a question about everything, or about what is only made for answers.
-    fn about(&self, node: &'a Node) -> Option<Cow<'a, Rrset>> {
-        let first =
-            node.sets.iter().chain(node.steered.iter().flat_map(|choice| choice.variants.iter().flatten())).next();
+    fn about(&self, node: &'a Node, variant: usize) -> Option<Cow<'a, Rrset>> {
+        let first = node.sets(variant).next();
         match self.kind {
             // RFC 8482: one set where it has to be signed (§4.1), and else one that is made up (§4.2).
-            RecordType::ANY => first.map(|first| {
-                let is_fixed = !node.sets.is_empty();
-                if self.wants_signatures() && is_fixed { Cow::Borrowed(first) } else { Cow::Owned(hinfo()) }
-            }),
-            RecordType::RRSIG => node.sets.iter().find(|set| !set.signatures.is_empty()).map(|set| {
+            RecordType::ANY => {
+                first.map(|first| if self.wants_signatures() { Cow::Borrowed(first) } else { Cow::Owned(hinfo()) })
+            }
+            RecordType::RRSIG => first.filter(|set| !set.signatures.is_empty()).map(|set| {
                 let (kind, ttl, data) = (RecordType::RRSIG, set.ttl, set.signatures.clone());
                 Cow::Owned(Rrset { kind, ttl, data, signatures: Vec::new() })
             }),
@@ -181,18 +180,15 @@ impl<'a> Asked<'a, '_> {
         if !self.wants_signatures() {
             return;
         }
-        // Of a wildcard: that it has nothing of the type, and that nothing is nearer. Its record of the chain may say both,
-        // and the smallest one never does: of two records at one name a resolver would make one set. Only where the type
-        // is there for others does the chain not say the first.
-        let Some(wildcard) = wildcard else {
-            said.authorities.extend(denial.map(|denial| (self.name.clone(), Cow::Borrowed(denial))));
-            return;
-        };
-        match self.contents.covering(wildcard).filter(|(_, set)| !says(set, self.kind)) {
-            Some((owner, set)) => said.authorities.push((owner.clone(), Cow::Borrowed(set))),
-            None => said.authorities.extend(denial.map(|denial| (wildcard.clone(), Cow::Borrowed(denial)))),
+        // Of a wildcard: that it has nothing of the type, and that nothing is nearer. Both are in the chain: of a record of
+        // another kind at one of its names a resolver would make one set with it.
+        match wildcard {
+            None => said.authorities.extend(denial.map(|denial| (self.name.clone(), Cow::Borrowed(denial)))),
+            Some(wildcard) => {
+                self.cover(wildcard, said);
+                self.cover(self.name, said);
+            }
         }
-        self.cover(self.name, said);
     }
 
     /// There is no such name.
@@ -243,14 +239,6 @@ impl<'a> Asked<'a, '_> {
 #[must_use]
 pub fn is_steered(kind: RecordType) -> bool {
     matches!(kind, RecordType::A | RecordType::AAAA | RecordType::HTTPS)
-}
-
-/// Whether an NSEC says that the type is there.
-fn says(set: &Rrset, kind: RecordType) -> bool {
-    set.data.iter().any(|data| match data {
-        RData::DNSSEC(DNSSECRData::NSEC(nsec)) => nsec.type_bit_maps().any(|there| there == kind),
-        _ => false,
-    })
 }
 
 fn hinfo() -> Rrset {

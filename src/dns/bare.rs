@@ -7,12 +7,12 @@ use crate::limits::DNS_UDP_RESPONSE_BYTES_MAX;
 pub const TRUNCATED: u8 = 0x02;
 
 /// What goes into the OPT record, where the question had one.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Opt<'a> {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opt {
     /// Whether signatures were asked for.
     pub dnssec_ok: bool,
     /// Our cookie for the asker.
-    pub cookie: Option<&'a [u8; 24]>,
+    pub cookie: Option<[u8; 24]>,
 }
 
 /// Adds an answer to `message` at the end of `out`: its header and what follows it up to `question_end`, with `rcode`, and
@@ -22,7 +22,7 @@ pub fn write(
     question_end: usize,
     rcode: Rcode,
     is_truncated: bool,
-    opt: Option<Opt<'_>>,
+    opt: Option<Opt>,
     out: &mut Vec<u8>,
 ) {
     let [id_high, id_low, flags, _, ..] = *message else { return };
@@ -42,5 +42,5 @@ pub fn write(
         return;
     };
     out.extend_from_slice(&[0, 4 + cookie.len() as u8, 0, code::COOKIE as u8, 0, cookie.len() as u8]);
-    out.extend_from_slice(cookie);
+    out.extend_from_slice(&cookie);
 }

@@ -80,6 +80,12 @@ impl Node {
         self.sets(variant).find(|set| set.kind == kind)
     }
 
+    /// The types that it has in every variant.
+    fn types_for_all(&self) -> Vec<RecordType> {
+        let has = |kind: &RecordType| (0..self.variants()).all(|variant| self.set(*kind, variant).is_some());
+        self.types().into_iter().filter(has).collect()
+    }
+
     fn types(&self) -> Vec<RecordType> {
         let all = (0..self.variants()).flat_map(|variant| self.sets(variant));
         let mut types: Vec<RecordType> = all.map(|set| set.kind).collect();
@@ -329,12 +335,11 @@ impl Contents {
             let kinds: Vec<Vec<RecordType>> = (0..variants).map(of_variant).chain([node.types()]).collect();
             node.denial = kinds.into_iter().filter_map(|kinds| minimal(name, kinds, negative_ttl, sign)).collect();
         }
-        let owners: Vec<(Name, Vec<RecordType>)> = self
-            .nodes
-            .iter()
-            .map(|(name, node)| (name.clone(), node.types()))
-            .filter(|(_, kinds)| !kinds.is_empty())
-            .collect();
+        // A wildcard's record is also what proves that it has not what was asked for, so it says only what everybody gets.
+        let kinds = |name: &Name, node: &Node| if name.is_wildcard() { node.types_for_all() } else { node.types() };
+        let owners = self.nodes.iter().map(|(name, node)| (name.clone(), kinds(name, node)));
+        let owners: Vec<(Name, Vec<RecordType>)> =
+            owners.filter(|(name, kinds)| !kinds.is_empty() || name.is_wildcard()).collect();
         for (at, (owner, kinds)) in owners.iter().enumerate() {
             let next = owners[(at + 1) % owners.len()].0.clone();
             let set = denial(owner, next, kinds.iter().copied(), negative_ttl, sign);

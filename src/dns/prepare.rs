@@ -24,7 +24,7 @@ use hickory_proto::rr::{Name, RData};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Between two preparations at least: many changes in a moment are one for resolvers, who believe each for seconds.
@@ -53,10 +53,26 @@ pub struct Inputs {
 pub struct Preparer {
     inputs: Inputs,
     map: Option<(Arc<Locator>, Arc<GeoMap>)>,
-    keyring: Option<(PathBuf, Keyring)>,
+    keys: Option<Keys>,
+    keys_read: u64,
+    /// Why keys could not be read, when that was told last.
+    complaint: Option<String>,
+    /// Where the zone begins that is answered for.
+    apex: Option<Name>,
     signatures: Signatures,
     /// Of what is published.
     made_of: Option<MadeOf>,
+}
+
+/// Keys as they were read.
+#[derive(Debug)]
+struct Keys {
+    folder: PathBuf,
+    /// Of which zone.
+    apex: Name,
+    /// Of the folder, when they were.
+    stamp: Option<u64>,
+    keyring: Keyring,
 }
 
 /// What a [`Prepared`] was made of, as far as one can see that something is another.
@@ -67,8 +83,8 @@ struct MadeOf {
     settled: Vec<(By, Duration, bool)>,
     challenges: Arc<Vec<(Name, Vec<String>)>>,
     secret: Arc<Secret>,
-    /// When something in the keys' folder was written last.
-    keys: Option<SystemTime>,
+    /// How often keys had been read.
+    keys: u64,
     /// When keys or signatures change, since the Unix epoch.
     due: Option<Duration>,
 }
@@ -87,7 +103,16 @@ impl Preparer {
     /// Has prepared nothing yet.
     #[must_use]
     pub fn new(inputs: Inputs) -> Self {
-        Self { inputs, map: None, keyring: None, signatures: Signatures::default(), made_of: None }
+        Self {
+            inputs,
+            map: None,
+            keys: None,
+            keys_read: 0,
+            complaint: None,
+            apex: None,
+            signatures: Signatures::default(),
+            made_of: None,
+        }
     }
 
     /// What is answered from at `now` (and `wall`, since the Unix epoch): `None` if nothing changed, `Some(None)` if there
@@ -102,6 +127,7 @@ impl Preparer {
         wall: Duration,
     ) -> Result<Option<Option<Prepared>>, KeyError> {
         let Some(zone) = snapshot.topology.dns.clone() else {
+            (self.keys, self.apex) = (None, None);
             return Ok(self.made_of.take().map(|_| None));
         };
         let served = served(snapshot, &zone);
@@ -111,14 +137,14 @@ impl Preparer {
             settled,
             challenges: self.inputs.challenges.load_full(),
             secret: self.inputs.secret.load_full(),
-            keys: self.keys_written(&zone),
+            keys: self.follow_keys(&zone)?,
             due: None,
         };
         let is_same = |made: &MadeOf| made.is_as(&made_of) && made.due.is_none_or(|due| wall < due);
         if self.made_of.as_ref().is_some_and(is_same) {
             return Ok(None);
         }
-        let duty = self.duty(&zone, wall)?;
+        let duty = self.keys.as_ref().map(|keys| keys.keyring.at(wall));
         made_of.due =
             duty.as_ref().map(|duty| duty.until.into_iter().chain([refresh_after(wall)]).min().expect("one at least"));
         let map = self.map(&snapshot.locator);
@@ -145,12 +171,8 @@ impl Preparer {
         };
         let signer = duty.as_ref().filter(|_| contents.is_signed()).map(|duty| signer(&zone, duty, wall));
         let cookies = Cookies::new(&made_of.secret);
-        self.made_of = Some(made_of);
+        (self.made_of, self.apex) = (Some(made_of), Some(zone.apex.clone()));
         Ok(Some(Some(Prepared::new(Arc::clone(snapshot), zone, contents, map, (cookies, signer, duty)))))
-    }
-
-    fn keys_written(&self, zone: &Zone) -> Option<SystemTime> {
-        folder::written(&self.inputs.state_dir.join(zone.keys.as_ref()?))
     }
 
     fn map(&mut self, locator: &Arc<Locator>) -> Arc<GeoMap> {
@@ -164,28 +186,46 @@ impl Preparer {
         }
     }
 
-    /// Who signs. The folder is read again when something in it was written: an operator's step.
-    fn duty(&mut self, zone: &Zone, wall: Duration) -> Result<Option<Duty>, KeyError> {
-        let Some(folder) = &zone.keys else { return Ok(None) };
-        let folder = self.inputs.state_dir.join(folder);
-        let is_read =
-            self.made_of.as_ref().is_some_and(|made| made.keys.is_some() && made.keys == self.keys_written(zone));
-        if let Some((of, keyring)) = &self.keyring
-            && is_read
-            && *of == folder
-        {
-            return Ok(Some(keyring.at(wall)));
+    /// Reads the keys again if anything in their folder changed: an operator's step. How often that has been done.
+    ///
+    /// Keys that cannot be read change nothing: those of before go on signing, and a zone that was not signed stays so.
+    /// Whoever stopped answering for that would make an outage of it.
+    fn follow_keys(&mut self, zone: &Zone) -> Result<u64, KeyError> {
+        let Some(folder) = zone.keys.as_ref().map(|folder| self.inputs.state_dir.join(folder)) else {
+            if self.keys.take().is_some_and(|keys| keys.apex == zone.apex) {
+                tracing::warn!(zone = %zone.apex, "the zone is not signed any more: [zone.dnssec] is gone from the file");
+                self.keys_read += 1;
+            }
+            return Ok(self.keys_read);
+        };
+        // Looked at before it is read, so that a change in between is seen next time.
+        let stamp = folder::stamp(&folder);
+        let is_read = |keys: &Keys| keys.folder == folder && keys.apex == zone.apex && keys.stamp == stamp;
+        if stamp.is_some() && self.keys.as_ref().is_some_and(is_read) {
+            return Ok(self.keys_read);
         }
         match Keyring::open(&folder, &zone.apex) {
-            Ok(keyring) => self.keyring = Some((folder, keyring)),
-            Err(error) => match &self.keyring {
-                Some((of, _)) if *of == folder => {
-                    tracing::error!(%error, "the zone's keys cannot be read again: those from before go on signing");
+            Ok(keyring) => {
+                self.keys = Some(Keys { folder, apex: zone.apex.clone(), stamp, keyring });
+                self.keys_read += 1;
+                self.complaint = None;
+            }
+            Err(error) => {
+                let is_known = self.apex.as_ref() == Some(&zone.apex);
+                self.keys = self.keys.take().filter(|keys| keys.apex == zone.apex);
+                if !is_known {
+                    return Err(error);
                 }
-                _ => return Err(error),
-            },
+                let told = error.to_string();
+                if self.complaint.as_ref() != Some(&told) {
+                    let instead =
+                        if self.keys.is_some() { "those from before go on signing" } else { "it stays unsigned" };
+                    tracing::error!(%error, zone = %zone.apex, "the zone's keys cannot be used: {instead}");
+                    self.complaint = Some(told);
+                }
+            }
         }
-        Ok(self.keyring.as_ref().map(|(_, keyring)| keyring.at(wall)))
+        Ok(self.keys_read)
     }
 }
 
@@ -263,10 +303,13 @@ pub async fn run(
                 answers.store(prepared.map(Arc::new));
             }
             Ok(None) => {}
-            Err(error) if has_complained => tracing::debug!(%error, "the zone's keys still cannot be used"),
             Err(error) => {
+                // Another zone than the one before, and nobody knows whether it must be signed.
+                answers.store(None);
+                if !has_complained {
+                    tracing::error!(%error, "the zone's keys cannot be used: nothing is answered by DNS until they can");
+                }
                 has_complained = true;
-                tracing::error!(%error, "the zone's keys cannot be used: what was answered before goes on");
             }
         }
         tokio::select! {

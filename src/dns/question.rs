@@ -119,8 +119,8 @@ pub enum Unanswerable {
         rcode: Rcode,
         /// Header and question, octets; the header alone if the question cannot be read.
         question_end: usize,
-        /// Whether its OPT could be read, so that ours goes with the answer.
-        has_edns: bool,
+        /// Whether signatures were asked for; `None` if its OPT could not be read, or there is none, so that none goes back.
+        dnssec_ok: Option<bool>,
     },
 }
 
@@ -167,17 +167,17 @@ impl<'a> Question<'a> {
         }
         let [questions, answers, authorities, additionals] =
             [4, 6, 8, 10].map(|at| u16::from_be_bytes([message[at], message[at + 1]]));
-        let refuse = |rcode, question_end, has_edns| Err(Unanswerable::Code { rcode, question_end, has_edns });
+        let refuse = |rcode, question_end, dnssec_ok| Err(Unanswerable::Code { rcode, question_end, dnssec_ok });
         if message[2] >> 3 & 0xF != 0 {
-            return refuse(Rcode::NotImp, HEADER_BYTES, false);
+            return refuse(Rcode::NotImp, HEADER_BYTES, None);
         }
         if questions > 1 {
-            return refuse(Rcode::FormErr, HEADER_BYTES, false);
+            return refuse(Rcode::FormErr, HEADER_BYTES, None);
         }
         let mut reader = Reader { message, at: HEADER_BYTES };
         let (mut name_bytes, mut kind, mut class) = (0, 0, code::IN);
         if questions == 1 {
-            let Some(question) = reader.question() else { return refuse(Rcode::FormErr, HEADER_BYTES, false) };
+            let Some(question) = reader.question() else { return refuse(Rcode::FormErr, HEADER_BYTES, None) };
             (name_bytes, kind, class) = question;
         }
         let question_end = reader.at;
@@ -186,10 +186,10 @@ impl<'a> Question<'a> {
         let records = u32::from(answers) + u32::from(authorities) + u32::from(additionals);
         let first_additional = u32::from(answers) + u32::from(authorities);
         for count in 0..records {
-            let Some(record) = reader.record() else { return refuse(Rcode::FormErr, question_end, false) };
+            let Some(record) = reader.record() else { return refuse(Rcode::FormErr, question_end, None) };
             match record.kind {
                 code::OPT if edns.is_some() || !record.is_root || count < first_additional => {
-                    return refuse(Rcode::FormErr, question_end, false);
+                    return refuse(Rcode::FormErr, question_end, None);
                 }
                 code::OPT => edns = Some(record),
                 code::TSIG => is_signed = true,
@@ -197,18 +197,19 @@ impl<'a> Question<'a> {
             }
         }
         if reader.at != message.len() {
-            return refuse(Rcode::FormErr, question_end, false);
+            return refuse(Rcode::FormErr, question_end, None);
         }
+        let dnssec_ok = edns.as_ref().map(|opt| opt.ttl[2] & 0x80 != 0);
         let edns = match edns.as_ref().map(Edns::read).transpose() {
             Ok(edns) => edns,
-            Err(rcode) => return refuse(rcode, question_end, true),
+            Err(rcode) => return refuse(rcode, question_end, dnssec_ok),
         };
         if is_signed {
-            return refuse(Rcode::NotAuth, question_end, edns.is_some());
+            return refuse(Rcode::NotAuth, question_end, dnssec_ok);
         }
         // A question about nothing but our cookie (RFC 7873 §5.4) is the only one without a question.
         if questions == 0 && edns.and_then(|edns| edns.cookie).is_none() {
-            return refuse(Rcode::FormErr, HEADER_BYTES, edns.is_some());
+            return refuse(Rcode::FormErr, HEADER_BYTES, dnssec_ok);
         }
         Ok(Self { message, name_bytes, kind, class, edns })
     }

@@ -6,7 +6,7 @@ use super::cookie::Cookie;
 use super::limit::SigningBudget;
 use super::prepare::Answers;
 use super::prepared::Prepared;
-use super::question::{HEADER_BYTES, Question, Rcode, Unanswerable};
+use super::question::{Question, Rcode, Unanswerable};
 use super::tap::Tap;
 use super::tap::frame::Kind;
 use super::{answer, wire};
@@ -28,6 +28,8 @@ pub enum Outcome {
         question_end: usize,
         /// Whether the asker has shown that it is where it says (RFC 7873).
         is_proven: bool,
+        /// What its OPT gets back.
+        opt: Option<Opt>,
     },
     /// There is none: it was no question.
     Silence,
@@ -107,17 +109,19 @@ impl Responder {
     fn outcome(&mut self, transport: Transport, peer: SocketAddr, message: &[u8], out: &mut Vec<u8>) -> Outcome {
         let refuse = |rcode, question_end, opt, out: &mut Vec<u8>| {
             bare::write(message, question_end, rcode, false, opt, out);
-            Outcome::Answer { rcode, question_end, is_proven: false }
+            Outcome::Answer { rcode, question_end, is_proven: false, opt }
         };
         let question = match Question::parse(message) {
             Ok(question) => question,
             Err(Unanswerable::Silence) => return Outcome::Silence,
-            Err(Unanswerable::Code { rcode, question_end, has_edns }) => {
-                return refuse(rcode, question_end, has_edns.then(Opt::default), out);
+            Err(Unanswerable::Code { rcode, question_end, dnssec_ok }) => {
+                let opt = dnssec_ok.map(|dnssec_ok| Opt { dnssec_ok, cookie: None });
+                return refuse(rcode, question_end, opt, out);
             }
         };
         let Some(prepared) = self.answers.load().as_deref() else {
-            return refuse(Rcode::Refused, question.end(), question.edns.map(|_| Opt::default()), out);
+            let opt = question.edns.map(|edns| Opt { dnssec_ok: edns.dnssec_ok, cookie: None });
+            return refuse(Rcode::Refused, question.end(), opt, out);
         };
         let mut asker = Asker { address: peer.ip().to_canonical(), transport, cookie: None };
         let mut is_proven = false;
@@ -128,7 +132,10 @@ impl Responder {
             if let Some(option) = edns.cookie {
                 let wall = u32::try_from(self.clock.wall().as_secs() & u64::from(u32::MAX)).expect("masked");
                 match prepared.cookies.judge(option, asker.address, wall) {
-                    Cookie::Malformed => return refuse(Rcode::FormErr, question.end(), Some(Opt::default()), out),
+                    Cookie::Malformed => {
+                        let opt = Opt { dnssec_ok: edns.dnssec_ok, cookie: None };
+                        return refuse(Rcode::FormErr, question.end(), Some(opt), out);
+                    }
                     Cookie::Good { answer } => (asker.cookie, is_proven) = (Some(answer), true),
                     Cookie::Bad { answer } => asker.cookie = Some(answer),
                 }
@@ -158,13 +165,13 @@ impl Responder {
                 rcode
             }
         };
-        Outcome::Answer { rcode, question_end: question.end(), is_proven }
+        let opt = question.edns.map(|edns| Opt { dnssec_ok: edns.dnssec_ok, cookie: asker.cookie });
+        Outcome::Answer { rcode, question_end: question.end(), is_proven, opt }
     }
 
-    /// Makes an answer that begins at `start` of `out` one that says to ask again over TCP.
-    pub fn truncate(message: &[u8], question_end: usize, start: usize, out: &mut Vec<u8>) {
-        let has_opt = out.get(start + HEADER_BYTES - 1).is_some_and(|additionals| *additionals != 0);
-        out.truncate(start);
-        bare::write(message, question_end, Rcode::NoError, true, has_opt.then(Opt::default), out);
+    /// Makes `out` an answer that says to ask again over TCP.
+    pub fn truncate(message: &[u8], question_end: usize, opt: Option<Opt>, out: &mut Vec<u8>) {
+        out.clear();
+        bare::write(message, question_end, Rcode::NoError, true, opt, out);
     }
 }

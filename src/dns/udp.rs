@@ -4,6 +4,7 @@
 //! scheduler, and not every request's turn. A batch is one call of the system to take it and one to send its answers.
 
 use super::asker::Transport;
+use super::bare::Opt;
 use super::limit::{Kind, Limiter, Verdict};
 use super::prepare::Answers;
 use super::question::{HEADER_BYTES, Rcode};
@@ -118,9 +119,9 @@ impl Datagrams {
         let Slot { question, bytes, answer, .. } = slot;
         let question = &question[..*bytes];
         let outcome = self.responder.answer(Transport::Udp, (peer, local), question, answer);
-        let Outcome::Answer { rcode, question_end, is_proven } = outcome else { return };
+        let Outcome::Answer { rcode, question_end, is_proven, opt } = outcome else { return };
         if !is_proven {
-            self.limit(peer, (question, question_end, rcode), answer);
+            self.limit(peer, (question, question_end), (rcode, opt), answer);
         }
         if !answer.is_empty() {
             self.responder.log(frame::Kind::Response, Transport::Udp, (peer, local), answer);
@@ -131,7 +132,8 @@ impl Datagrams {
     fn limit(
         &mut self,
         peer: SocketAddr,
-        (question, question_end, rcode): (&[u8], usize, Rcode),
+        (question, question_end): (&[u8], usize),
+        (rcode, opt): (Rcode, Option<Opt>),
         answer: &mut Vec<u8>,
     ) {
         let kind = match rcode {
@@ -144,7 +146,7 @@ impl Datagrams {
             Verdict::Pass => {}
             Verdict::Slip => {
                 DoorCounters::count(&self.counters.dns.slipped);
-                Responder::truncate(question, question_end, 0, answer);
+                Responder::truncate(question, question_end, opt, answer);
             }
             Verdict::Drop => {
                 DoorCounters::count(&self.counters.dns.dropped);

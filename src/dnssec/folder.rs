@@ -8,10 +8,10 @@ use super::life::Life;
 use super::record::Record;
 use hickory_proto::rr::Name;
 use std::fs::{DirBuilder, File, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 use zeroize::Zeroizing;
 
 /// The name of the file with the steps.
@@ -327,8 +327,19 @@ fn failed(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> KeyErro
     move |source| KeyError::File { path, doing, source }
 }
 
-/// When a file in `folder` was last made, replaced or removed; `None` if it cannot be looked at.
+/// What changes with every file in `folder` that is made, replaced, written, renamed, removed or given other permissions;
+/// `None` if it cannot be looked at. By a file's times alone a copy over it, or a mended permission, could not be told.
 #[must_use]
-pub fn written(folder: &Path) -> Option<SystemTime> {
-    std::fs::metadata(folder).and_then(|about| about.modified()).ok()
+pub fn stamp(folder: &Path) -> Option<u64> {
+    let mut files = Vec::new();
+    for file in std::fs::read_dir(folder).ok()? {
+        let file = file.ok()?;
+        let about = file.metadata().ok()?;
+        let times = (about.ctime(), about.ctime_nsec(), about.mtime(), about.mtime_nsec());
+        files.push((file.file_name(), about.ino(), about.len(), times));
+    }
+    files.sort();
+    let mut hasher = DefaultHasher::new();
+    files.hash(&mut hasher);
+    Some(hasher.finish())
 }

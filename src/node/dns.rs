@@ -39,15 +39,19 @@ pub(super) fn first_answers(
     secret: &Arc<ArcSwap<Secret>>,
     published: &Published,
     clock: Clock,
-) -> Result<(Preparer, Answers, Challenges), StartError> {
+) -> (Preparer, Answers, Challenges) {
     let (answers, challenges) = (Answers::default(), Challenges::default());
     let shown = Arc::clone(&challenges);
     let inputs = Inputs { state_dir: options.state_dir.clone(), secret: Arc::clone(secret), challenges };
     let mut preparer = Preparer::new(inputs);
-    if let Some(prepared) = preparer.prepare(&published.load(), clock.now(), clock.wall())? {
-        answers.store(prepared.map(Arc::new));
+    match preparer.prepare(&published.load(), clock.now(), clock.wall()) {
+        Ok(prepared) => answers.store(prepared.flatten().map(Arc::new)),
+        // Other nodes answer meanwhile, and what HTTP carries has nothing to do with it.
+        Err(error) => {
+            tracing::error!(%error, "the zone's keys cannot be used: nothing is answered by DNS until they can")
+        }
     }
-    Ok((preparer, answers, shown))
+    (preparer, answers, shown)
 }
 
 /// What the admin address may ask about the answers in `answers`.
