@@ -3,8 +3,10 @@
 use super::plan::{self, CONFIG_FILE, Changes, FLEET, FLEET_NAME};
 use super::world::LabError;
 use crate::topology::Topology;
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -35,6 +37,9 @@ impl Folder {
     pub(super) fn put(&self, name: &str, text: &str) -> Result<(), LabError> {
         let (path, new) = (self.path.join(name), self.path.join(format!(".{name}.new")));
         in_file(&new, std::fs::write(&new, text))?;
+        if path.extension().is_some_and(|extension| extension == "key") {
+            in_file(&new, std::fs::set_permissions(&new, Permissions::from_mode(0o600)))?;
+        }
         in_file(&path, std::fs::rename(&new, &path))
     }
 }
