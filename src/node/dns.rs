@@ -48,7 +48,7 @@ pub(super) fn first_answers(
         Ok(prepared) => answers.store(prepared.flatten().map(Arc::new)),
         // Other nodes answer meanwhile, and what HTTP carries has nothing to do with it.
         Err(error) => {
-            tracing::error!(%error, "the zone's keys cannot be used: nothing is answered by DNS until they can")
+            tracing::error!(%error, "the zone's keys cannot be used: nothing is answered by DNS until they can");
         }
     }
     (preparer, answers, shown)
