@@ -36,6 +36,8 @@ pub async fn run(
     let mut watch = Watch::new();
     let mut topology = Arc::clone(&published.load().topology);
     let mut is_refused = false;
+    // What changed after the node had read it and before it was watched, nobody tells.
+    let mut is_unseen = true;
     loop {
         follow(&mut watch, &path, &topology, is_refused);
         let is_asked = tokio::select! {
@@ -45,7 +47,9 @@ pub async fn run(
                 None => return,
             },
             () = watch.changed(QUIET) => false,
+            () = std::future::ready(()), if is_unseen => false,
         };
+        is_unseen = false;
         if is_asked {
             others.notify_one();
         }
