@@ -4,6 +4,7 @@
 
 pub mod moment;
 pub mod shutdown;
+pub mod accept;
 pub mod limits;
 pub mod secret;
 pub mod names;

@@ -7,6 +7,7 @@
 use super::asker::Transport;
 use super::crowd::Crowd;
 use super::responder::{Outcome, Responder};
+use crate::accept::accept;
 use crate::counters::{DoorCounters, StreamCounters, WorkerCounters};
 use crate::limits::{DNS_FAREWELL, DNS_MESSAGE_TIMEOUT, DNS_PIPELINED_MAX, DNS_STREAM_IDLE, DNS_WRITE_STALL_MAX};
 use crate::moment::{Clock, Moment};
@@ -15,7 +16,6 @@ use crate::tls::reception::{Reception, Unsecured};
 use bytes::BytesMut;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -23,8 +23,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// After an accept that failed (no descriptors left, say) the next is tried this much later.
-const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
 /// How much is read at once, octets: a question has a few dozen, and room for a longer one is made as it comes.
 const READ_BYTES: usize = 512;
 /// Answers are written once they have come to so much, octets.
@@ -59,36 +57,9 @@ impl Streams {
 
 /// Accepts on `listener` until `shutdown`; then what has been asked is answered, and connections end. They hold `alive` for
 /// as long as they are open.
-pub async fn run(
-    listener: TcpListener,
-    streams: Streams,
-    alive: mpsc::Sender<()>,
-    mut shutdown: watch::Receiver<bool>,
-) {
+pub async fn run(listener: TcpListener, streams: Streams, alive: mpsc::Sender<()>, shutdown: watch::Receiver<bool>) {
     let ending = shutdown.clone();
-    let mut asked = pin!(requested(&mut shutdown));
-    loop {
-        let accepted = tokio::select! {
-            () = &mut asked => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => admit(&streams, stream, peer, &alive, &ending),
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_BACK_OFF).await;
-            }
-        }
-    }
-    // Those who wait in the kernel have a connection already, and may have asked something: closing would reset them.
-    let Ok(listener) = listener.into_std() else { return };
-    while let Ok((stream, peer)) = listener.accept() {
-        if stream.set_nonblocking(true).is_ok()
-            && let Ok(stream) = TcpStream::from_std(stream)
-        {
-            admit(&streams, stream, peer, &alive, &ending);
-        }
-    }
+    accept(listener, shutdown, |stream, peer| admit(&streams, stream, peer, &alive, &ending)).await;
 }
 
 fn admit(

@@ -195,34 +195,26 @@ fn write_options(prepared: &Prepared, question: &Question<'_>, asker: &Asker, sc
         0,
     ]);
     let start = out.len();
-    let mut put = |code: u16, data: &[u8]| {
+    let mut put = |code: u16, data: &[u8], more: &[u8]| {
         out.extend_from_slice(&code.to_be_bytes());
-        out.extend_from_slice(&(data.len() as u16).to_be_bytes());
+        out.extend_from_slice(&((data.len() + more.len()) as u16).to_be_bytes());
         out.extend_from_slice(data);
+        out.extend_from_slice(more);
     };
     if edns.wants_nsid {
-        put(code::NSID, prepared.site.as_bytes());
+        put(code::NSID, prepared.site.as_bytes(), &[]);
     }
     if let Some(subnet) = edns.subnet.filter(|_| prepared.believes(asker.address)) {
         let scope = if subnet.source == 0 { 0 } else { scope };
-        let [family_high, family_low, source, _, ..] = *subnet.octets else { return };
-        put(code::CLIENT_SUBNET, &[family_high, family_low, source, scope]);
-        let address = &subnet.octets[4..];
-        out.extend_from_slice(address);
-        let length = (4 + address.len()) as u16;
-        let at = out.len() - usize::from(length) - 2;
-        out[at..at + 2].copy_from_slice(&length.to_be_bytes());
+        // As it came, but for the scope.
+        let (before, after) = subnet.octets.split_at(3);
+        put(code::CLIENT_SUBNET, &[before[0], before[1], before[2], scope], &after[1..]);
     }
-    let mut put = |code: u16, data: &[u8]| {
-        out.extend_from_slice(&code.to_be_bytes());
-        out.extend_from_slice(&(data.len() as u16).to_be_bytes());
-        out.extend_from_slice(data);
-    };
     if let Some(cookie) = &asker.cookie {
-        put(code::COOKIE, cookie);
+        put(code::COOKIE, cookie, &[]);
     }
     if let Some(keepalive) = asker.keepalive().filter(|_| edns.wants_keepalive) {
-        put(code::KEEPALIVE, &keepalive);
+        put(code::KEEPALIVE, &keepalive, &[]);
     }
     let length = ((out.len() - start) as u16).to_be_bytes();
     out[start - 2..start].copy_from_slice(&length);

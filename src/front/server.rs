@@ -16,7 +16,6 @@ use crate::limits::{
     CONNECTION_BUFFER_BYTES_MAX, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, STREAM_BUFFER_BYTES_MAX,
     STREAMS_PENDING_RESET_MAX, STREAMS_PER_CONNECTION_MAX,
 };
-use crate::shutdown::requested;
 use crate::tls::ALPN_HTTP2;
 use crate::tls::reception::{Reception, Unsecured};
 use http::{Request, Response};
@@ -36,8 +35,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-/// After an accept that failed (no descriptors left, say) the next is tried this much later.
-const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
 /// Room that hyper gets beyond our own limits, so that it is we who say what is too large.
 const HEAD_ROOM_BYTES: usize = 4 << 10;
 /// How often HTTP/2 asks whether a quiet client is still there.
@@ -74,31 +71,9 @@ impl Door {
 }
 
 /// Accepts on `listener` until `shutdown`. Connections go on after that; they end between requests.
-pub async fn accept(door: Door, listener: TcpListener, mut shutdown: watch::Receiver<bool>) {
+pub async fn accept(door: Door, listener: TcpListener, shutdown: watch::Receiver<bool>) {
     let ending = shutdown.clone();
-    let mut asked = pin!(requested(&mut shutdown));
-    loop {
-        let accepted = tokio::select! {
-            () = &mut asked => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => admit(&door, stream, peer, &ending),
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_BACK_OFF).await;
-            }
-        }
-    }
-    // Those who wait in the kernel have a connection already, and may have sent a request: closing would reset them.
-    let Ok(listener) = listener.into_std() else { return };
-    while let Ok((stream, peer)) = listener.accept() {
-        if stream.set_nonblocking(true).is_ok()
-            && let Ok(stream) = TcpStream::from_std(stream)
-        {
-            admit(&door, stream, peer, &ending);
-        }
-    }
+    crate::accept::accept(listener, shutdown, |stream, peer| admit(&door, stream, peer, &ending)).await;
 }
 
 fn admit(door: &Door, stream: TcpStream, peer: SocketAddr, ending: &watch::Receiver<bool>) {
