@@ -184,14 +184,8 @@ fn kinds(args: &Args) -> anyhow::Result<Vec<(String, Kind)>> {
             None => eprintln!("LEFT OUT: {name}, because it is not installed"),
         }
     }
-    if args.anyfront.is_empty() {
-        kinds.push(("anyfront".to_owned(), Kind::Anyfront(env!("CARGO_BIN_EXE_anyfront").into())));
-    }
-    for build in args.anyfront.iter().filter(|build| !build.is_empty()) {
-        let (name, file) = build.split_once('=').with_context(|| format!("{build:?} is not NAME=FILE"))?;
-        ensure!(Path::new(file).is_file(), "there is no program {file}");
-        kinds.push((name.to_owned(), Kind::Anyfront(file.into())));
-    }
+    let builds = shared::builds(&args.anyfront)?.into_iter();
+    kinds.extend(builds.map(|(name, program)| (name, Kind::Anyfront(program))));
     Ok(kinds)
 }
 
