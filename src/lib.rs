@@ -19,6 +19,7 @@ pub mod snapshot;
 pub mod steering;
 pub mod control;
 pub mod counters;
+pub mod history;
 pub mod tls;
 pub mod upstream;
 pub mod probe;

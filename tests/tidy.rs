@@ -129,6 +129,7 @@ const MACHINES: &[&str] = &[
     "src/geo/place.rs",
     "src/geo/record.rs",
     "src/health/",
+    "src/history/story.rs",
     "src/limits.rs",
     "src/load.rs",
     "src/names.rs",

@@ -1,0 +1,7 @@
+//! WHAT HAS HAPPENED: how regions and hostnames did, minute by minute and day by day, and the incidents that came of it.
+//!
+//! [`story`] is what is told of it, as plain values: the page, the feeds, the interfaces and the messages all render the same
+//! [`Report`](story::Report). It comes from the snapshots that requests were steered by and from nothing else, so the page
+//! and the routing cannot disagree.
+
+pub mod story;
