@@ -1,0 +1,13 @@
+"""Verifies one webhook with the official library, as its receivers do."""
+
+import json
+import sys
+
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+told = json.load(sys.stdin)
+try:
+    Webhook(told["secret"]).verify(told["body"], told["headers"])
+    print("believed")
+except WebhookVerificationError:
+    print("refused")
