@@ -106,7 +106,7 @@ impl Exim {
              deliver_drop_privilege = true\nkeep_environment =\nhost_lookup =\nrfc1413_query_timeout = 0s\n{tls}\
              acl_smtp_rcpt = rcpt\nacl_smtp_data = data\nbegin acl\nrcpt:\n deny local_parts = refused\n {needs}\ndata:\n accept\n\
              begin routers\nall:\n driver = accept\n transport = box\n\
-             begin transports\nbox:\n driver = appendfile\n maildir_format\n directory = {mail}/$local_part\n \
+             begin transports\nbox:\n driver = appendfile\n maildir_format\n directory = {mail}\n \
              create_directory\n user = {user}\n group = {group}\n envelope_to_add\n{authenticator}",
             spool = path("spool"),
             folder = folder.path().display(),
@@ -137,17 +137,23 @@ impl Exim {
 
     /// The mails that came for `local`, oldest first, as they are in the folder.
     pub fn mails(&self, local: &str) -> Vec<String> {
-        let folder = self.folder.path().join("mail").join(local).join("new");
-        let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-        let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-        files.sort();
-        files.iter().map(|file| std::fs::read_to_string(file).expect("text")).collect()
+        let to = format!("{local}@");
+        self.all().into_iter().filter(|mail| field(mail, "Envelope-To").is_some_and(|at| at.starts_with(&to))).collect()
     }
 
     /// Everybody who got a mail.
     pub fn everybody(&self) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(self.folder.path().join("mail")) else { return Vec::new() };
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        let to =
+            |mail: &String| field(mail, "Envelope-To").map(|to| to.split('@').next().unwrap_or_default().to_owned());
+        self.all().iter().filter_map(to).collect()
+    }
+
+    /// Every mail, in the order in which they were put into the folder: names begin with the time.
+    fn all(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.folder.path().join("mail/new")) else { return Vec::new() };
+        let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        files.sort();
+        files.iter().map(|file| std::fs::read_to_string(file).expect("text")).collect()
     }
 
     /// What it has logged.

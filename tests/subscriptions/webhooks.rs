@@ -94,6 +94,10 @@ fn is_believed(asked: &Asked, secret: &str) -> Option<bool> {
     match std::str::from_utf8(&output.stdout).expect("text").trim() {
         "believed" => Some(true),
         "refused" => Some(false),
+        "missing" => {
+            println!("SKIPPED: the official library for webhooks is not installed: `make test` does it");
+            None
+        }
         other => panic!("the library says {other:?}"),
     }
 }

@@ -3,7 +3,11 @@
 import json
 import sys
 
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+try:
+    from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+except ImportError:
+    print("missing")
+    sys.exit()
 
 told = json.load(sys.stdin)
 try:
