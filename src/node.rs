@@ -40,7 +40,7 @@ use crate::upstream::resolve;
 use arc_swap::ArcSwap;
 use listen::Listen;
 use ready::become_ready;
-use sockets::{Sockets, local};
+use sockets::{Sockets, locals};
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -77,6 +77,10 @@ pub struct Options {
     pub dnstap: Option<Sink>,
     /// Where operators are served.
     pub admin: Vec<SocketAddr>,
+    /// Where the status page is shown to everybody, by HTTP in the clear.
+    pub status: Vec<SocketAddr>,
+    /// The folder that the status page is written to as files, again and again.
+    pub status_export: Option<PathBuf>,
     /// Where drains and the audit log are kept.
     pub state_dir: PathBuf,
     /// Workers of the data plane.
@@ -177,6 +181,8 @@ pub struct Node {
     pub dot: Vec<SocketAddr>,
     /// The bound admin addresses.
     pub admin: Vec<SocketAddr>,
+    /// The bound addresses of the status page.
+    pub status: Vec<SocketAddr>,
     /// What the node believes.
     pub published: Published,
     /// What it has counted.
@@ -206,8 +212,8 @@ impl Node {
         let token = token(&options)?;
         dns::answers_for_something(&options, &topology)?;
         let papers = papers(&options, &topology, clock)?;
-        let Sockets { http, https, dns, dot, workers, admin } = Sockets::bind(&options)?;
-        let admin_addresses = admin.iter().map(local).collect();
+        let Sockets { http, https, dns, dot, workers, admin, status } = Sockets::bind(&options)?;
+        let (admin_addresses, status_addresses) = (locals(&admin), locals(&status));
         let (tap, writer) = options.dnstap.clone().map(|sink| tap(sink, here.name.as_str())).unzip();
         let started = clock.now();
         let mut control = Control::new(started, Arc::new(topology), Arc::new(locator), here, drains.overrides());
@@ -224,8 +230,7 @@ impl Node {
         let services = Arc::new(ArcSwap::from_pointee(Services::default()));
         let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
         nat.follow(&published.load_full(), clock);
-        let secret = Arc::clone(&papers.secret);
-        let (preparer, answers, challenges) = dns::first_answers(&options, &secret, &published, clock);
+        let (preparer, answers, challenges) = dns::first_answers(&options, &papers.secret, &published, clock);
         let common = Common {
             clock,
             published: published.clone(),
@@ -233,7 +238,7 @@ impl Node {
             counters: counters.clone(),
             failures,
             seed: u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked"),
-            secret,
+            secret: Arc::clone(&papers.secret),
             services,
             answers,
             tap: tap.clone(),
@@ -254,6 +259,7 @@ impl Node {
             dns,
             dot,
             admin: admin_addresses,
+            status: status_addresses,
             published,
             counters,
             runtime,
