@@ -9,6 +9,7 @@ pub mod listen;
 mod doh;
 mod nat;
 mod ordering;
+mod page;
 mod ready;
 mod site;
 mod sockets;
@@ -30,6 +31,7 @@ use crate::reload::tls::{Papers, PapersError};
 use crate::secret::Secret;
 use crate::snapshot::Published;
 use crate::status::admin::{self, Admin};
+use crate::status::board::Board;
 use crate::status::drains::{DrainError, Drains};
 use crate::status::guard::{Token, TokenError};
 use crate::tls::certificates::Sources;
@@ -230,6 +232,8 @@ impl Node {
         let services = Arc::new(ArcSwap::from_pointee(Services::default()));
         let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
         nat.follow(&published.load_full(), clock);
+        let (_, report) = watch::channel(Arc::default());
+        let board = page::board(&status_addresses, &published, &report, clock, accepting_ends.clone());
         let (preparer, answers, challenges) = dns::first_answers(&options, &papers.secret, &published, clock);
         let common = Common {
             clock,
@@ -240,6 +244,7 @@ impl Node {
             seed: u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked"),
             secret: Arc::clone(&papers.secret),
             services,
+            board,
             answers,
             tap: tap.clone(),
             ready: is_ready.clone(),
@@ -251,6 +256,8 @@ impl Node {
         let following = (options.config, asked, papers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
         common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
+        let ends = (&accepting_ends, &control_ends);
+        common.start_page(&runtime, status, report, options.status_export, ends)?;
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -384,6 +391,8 @@ struct Common {
     seed: u64,
     secret: Arc<ArcSwap<Secret>>,
     services: Arc<ArcSwap<Services>>,
+    /// What everybody may see.
+    board: Arc<Board>,
     answers: Answers,
     tap: Option<Tap>,
     ready: watch::Receiver<bool>,

@@ -6,7 +6,8 @@
 //! in force. [`guard`] decides who may ask.
 //!
 //! What everybody may see is a rendering of the history's report and of nothing else: [`page`], [`feed`]s, the documents of
-//! [`api`] and [`badge`]s, made into files by [`rendering`]. Nothing here decides where a request goes.
+//! [`api`] and [`badge`]s, made into files by [`rendering`]. [`board`] has what is shown and answers whoever asks; [`public`] is its door, beside the front's
+//! own; [`export`] writes it into a folder. Nothing here decides where a request goes.
 
 pub mod totals;
 pub mod sites;
@@ -24,3 +25,7 @@ pub mod feed;
 pub mod api;
 pub mod badge;
 pub mod rendering;
+pub mod export;
+pub mod seats;
+pub mod board;
+pub mod public;

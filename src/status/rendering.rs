@@ -21,12 +21,13 @@ use std::time::Duration;
 
 /// Below this compression gains nothing, octets.
 const COMPRESSED_FROM_BYTES: usize = 512;
-/// Pages: asked for anew each time, and seldom sent.
-const FRESH: &str = "no-cache";
-/// What others poll: the next few seconds it is the same.
+/// For the next few seconds it is the same: caches in front of us take the rush.
 const SOON: &str = "public, max-age=5";
 /// What has its content in its name.
 const FOREVER: &str = "public, max-age=31536000, immutable";
+
+/// How deep a path may be that has a page of its own for what is not there.
+const MISSING_DEPTH: usize = 4;
 
 const HTML: &str = "text/html; charset=utf-8";
 const SVG: &str = "image/svg+xml";
@@ -95,8 +96,9 @@ pub struct Rendering {
     pub version: String,
     /// The files by their paths, without a slash before; pages have no ending, and the first page's path is empty.
     pub files: BTreeMap<String, Arc<File>>,
-    /// The page for what is not there.
-    pub missing: Arc<File>,
+    /// The page for what is not there, by how deep the path is: its links are relative.
+    pub missing: Vec<Arc<File>>,
+    setting: Setting,
     parts: Parts,
     title: String,
     level: Level,
@@ -117,9 +119,10 @@ impl Files<'_> {
 }
 
 impl Rendering {
-    /// Of a report. `before` is the rendering before it, of the same setting.
+    /// Of a report. What did not change is taken from `before`, the rendering before it.
     #[must_use]
     pub fn of(report: &Report, setting: &Setting, before: Option<&Self>) -> Self {
+        let before = before.filter(|before| before.setting == *setting);
         let report = &fit(report);
         let headline = headline(report);
         let mut parts = overview::parts(setting, report);
@@ -127,19 +130,26 @@ impl Rendering {
         let mut files = Files { before, files: BTreeMap::new() };
         let first = overview::page(setting, report, &parts, &version);
         incident::put_parts(setting, report, &mut parts);
-        files.put(String::new(), HTML, FRESH, first);
+        files.put(String::new(), HTML, SOON, first);
         put_pages(&mut files, report, setting, &parts);
         put_feeds(&mut files, report, setting);
         put_documents(&mut files, report, setting);
         put_badges(&mut files, report, headline.level);
         put_assets(&mut files, setting);
-        let lost = match before {
-            Some(before) => Arc::clone(&before.missing),
-            None => Arc::new(File::new(HTML, FRESH, missing(setting))),
-        };
+        let lost = |depth| Arc::new(File::new(HTML, SOON, missing(setting, depth)));
+        let lost = before.map_or_else(|| (0..MISSING_DEPTH).map(lost).collect(), |before| before.missing.clone());
         let Files { files, .. } = files;
         let title = format!("{} – {}", headline.title, setting.title);
-        Self { at: report.at, version, files, missing: lost, parts, title, level: headline.level }
+        Self {
+            at: report.at,
+            version,
+            setting: setting.clone(),
+            files,
+            missing: lost,
+            parts,
+            title,
+            level: headline.level,
+        }
     }
 
     /// What changed since `before`, if anything did.
@@ -177,14 +187,14 @@ fn put_pages(files: &mut Files<'_>, report: &Report, setting: &Setting, parts: &
     let part = |id: &str| parts.get(id).map_or("", String::as_str);
     for incident in report.incidents.iter().chain(&report.maintenance) {
         let page = incident::page(setting, incident, part(&incident::id(incident)));
-        files.put(format!("incident/{}", slug(&incident.id)), HTML, FRESH, page);
+        files.put(format!("incident/{}", slug(&incident.id)), HTML, SOON, page);
     }
     let months = incident::months(report);
     for (at, month) in months.iter().enumerate() {
         let page = incident::history(setting, &months, at, part(&format!("month-{month}")));
-        files.put(incident::month_path(&months, at), HTML, FRESH, page);
+        files.put(incident::month_path(&months, at), HTML, SOON, page);
     }
-    files.put("subscribe".to_owned(), HTML, FRESH, subscribe::page(setting, report));
+    files.put("subscribe".to_owned(), HTML, SOON, subscribe::page(setting, report));
 }
 
 /// What feeds and badges can be about.

@@ -2,8 +2,8 @@
 //! each time.
 
 use anyfront::history::story::{
-    DAYS_SHOWN, Day, Flow, HostnameReport, Impact, Incident, Level, Phase, RegionReport, Report, Slot, Subject, Trouble,
-    Update,
+    DAYS_SHOWN, Day, Flow, HostnameReport, Impact, Incident, Level, Phase, RegionReport, Report, Slot, Subject,
+    Trouble, Update,
 };
 use anyfront::topology::check::check;
 use std::path::Path;
@@ -308,13 +308,14 @@ fn region<'a>(report: &'a mut Report, name: &str) -> &'a mut RegionReport {
 /// An evening on which much goes on: a region out, one drained, one slow, one hostname on its fallback, days not watched.
 pub fn outage() -> Report {
     let mut report = all_well();
-    let told = |report: &mut Report, name: &str, level, standing: &str, reason: &str, since, bad: &[(u32, u32, Level)]| {
-        let region = region(report, name);
-        (region.level, region.since) = (level, NOW - since);
-        (region.standing, region.reason) = (standing.into(), reason.into());
-        region.days = history(name.len() as u64, region.latency_ms.unwrap_or(20.0), bad);
-        region.uptime = uptime(&region.days);
-    };
+    let told =
+        |report: &mut Report, name: &str, level, standing: &str, reason: &str, since, bad: &[(u32, u32, Level)]| {
+            let region = region(report, name);
+            (region.level, region.since) = (level, NOW - since);
+            (region.standing, region.reason) = (standing.into(), reason.into());
+            region.days = history(name.len() as u64, region.latency_ms.unwrap_or(20.0), bad);
+            region.uptime = uptime(&region.days);
+        };
     let major = Level::Major;
     told(
         &mut report,
@@ -325,15 +326,25 @@ pub fn outage() -> Report {
         minutes(23),
         &[(0, 1_380, major), (31, 540, major), (52, 2_400, Level::Degraded)],
     );
-    told(&mut report, "sfo", Level::Maintenance, "up", "drained by an operator", minutes(50), &[
-        (0, 3_000, Level::Maintenance),
-        (40, 7_200, Level::Maintenance),
-    ]);
+    told(
+        &mut report,
+        "sfo",
+        Level::Maintenance,
+        "up",
+        "drained by an operator",
+        minutes(50),
+        &[(0, 3_000, Level::Maintenance), (40, 7_200, Level::Maintenance)],
+    );
     told(&mut report, "dfw", major, "ejected", "", minutes(9), &[(0, 540, major)]);
-    told(&mut report, "bom", Level::Degraded, "strained", "slow: half of the probes take 1.9 s", minutes(14), &[
-        (0, 1_800, Level::Degraded),
-        (6, 2_820, Level::Degraded),
-    ]);
+    told(
+        &mut report,
+        "bom",
+        Level::Degraded,
+        "strained",
+        "slow: half of the probes take 1.9 s",
+        minutes(14),
+        &[(0, 1_800, Level::Degraded), (6, 2_820, Level::Degraded)],
+    );
     told(&mut report, "dia", Level::Operational, "up", "", days(46), &[(46, 7_200, major)]);
     let orf = region(&mut report, "orf");
     (orf.latency_ms, orf.recent) = (None, recent(1, 120.0, 94..96));
@@ -343,7 +354,8 @@ pub fn outage() -> Report {
     let us = &mut report.hostnames[1];
     (us.level, us.since) = (Level::Partial, NOW - minutes(9));
     us.serving = vec!["yyz".into()];
-    us.missing = vec![("orf".into(), "down".into()), ("sfo".into(), "draining".into()), ("dfw".into(), "ejected".into())];
+    us.missing =
+        vec![("orf".into(), "down".into()), ("sfo".into(), "draining".into()), ("dfw".into(), "ejected".into())];
     us.fallbacks = vec![("yyz".into(), true)];
     us.sentence = "served from fallback YYZ; ORF down; SFO draining; DFW ejected".into();
     us.days = history(3, 0.0, &[(0, 540, Level::Partial), (31, 200, Level::Partial)]);
@@ -425,8 +437,7 @@ pub fn in_doubt() -> Report {
     let mut report = all_well();
     report.is_suspect = true;
     report.level = Level::Unknown;
-    report.trouble =
-        Some(Trouble { since: NOW - hours(3), why: "nothing can be written: the disk is full".into() });
+    report.trouble = Some(Trouble { since: NOW - hours(3), why: "nothing can be written: the disk is full".into() });
     for region in &mut report.regions {
         (region.level, region.standing) = (Level::Unknown, "down".into());
     }

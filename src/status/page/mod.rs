@@ -226,17 +226,24 @@ fn policy_of_files(url: &str) -> String {
     )
 }
 
-/// What is said where there is no page.
+/// What is said where there is no page, so many folders deep.
 #[must_use]
-pub fn missing(setting: &Setting) -> String {
+pub fn missing(setting: &Setting, depth: usize) -> String {
+    let path = format!("{}missing", "x/".repeat(depth));
+    let home = Links::at(&path, setting.manner).page("");
     let content = html! {
-        section class="hero" {
-            h1 { "There is no such page" }
-            p { "It may have been an incident of more than 90 days ago. " a href=(Links::at("", setting.manner).page("")) { "How everything is now" } }
+        section class="hero unknown" {
+            div class="inner" {
+                (marks::mark(Level::Unknown))
+                div {
+                    h1 { "There is no such page" }
+                    p { "It may have been an incident of more than 90 days ago. " a href=(home) { "See how everything is now" } "." }
+                }
+            }
         }
     };
     let sheet = Sheet {
-        path: "missing",
+        path: &path,
         title: "Not found",
         description: "There is no such page.",
         level: None,
