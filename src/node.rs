@@ -436,6 +436,7 @@ impl Common {
             started,
             nat_ips: nat.document(),
             dns: dns::desk(&self.answers, clock),
+            board: Arc::clone(&self.board),
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());

@@ -4,7 +4,10 @@
 //! page, and copies little. Assets have their content in their names, so an old page finds its old style; the first page is
 //! written last, so that what it points to is there.
 
+use super::page::{Assets, Manner, Setting};
 use super::rendering::{File, Rendering};
+use crate::history::story::Report;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write};
@@ -12,6 +15,44 @@ use std::path::{Path, PathBuf};
 
 /// What a file is called until it takes its name.
 const NEW: &str = ".new";
+
+/// What a node tells somebody who renders the pages elsewhere: `GET /report` of the admin address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// What the pages are called.
+    pub title: String,
+    /// Where they are.
+    pub url: String,
+    /// Whether mail can be subscribed to there.
+    pub has_mail: bool,
+    /// Whether webhooks can be.
+    pub has_webhooks: bool,
+    /// What is told.
+    pub report: Report,
+}
+
+impl Told {
+    /// What `rendering` shows.
+    #[must_use]
+    pub fn of(rendering: &Rendering) -> Self {
+        let Setting { title, url, has_mail, has_webhooks, .. } = rendering.setting.clone();
+        Self { title, url, has_mail, has_webhooks, report: rendering.report.clone() }
+    }
+
+    /// The same as files.
+    #[must_use]
+    pub fn rendered(&self) -> Rendering {
+        let setting = Setting {
+            title: self.title.clone(),
+            url: self.url.clone(),
+            manner: Manner::Static,
+            has_mail: self.has_mail,
+            has_webhooks: self.has_webhooks,
+            assets: Assets::new(),
+        };
+        Rendering::of(&self.report, &setting, None)
+    }
+}
 
 /// A folder with a copy.
 #[derive(Debug)]

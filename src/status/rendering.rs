@@ -98,7 +98,10 @@ pub struct Rendering {
     pub files: BTreeMap<String, Arc<File>>,
     /// The page for what is not there, by how deep the path is: its links are relative.
     pub missing: Vec<Arc<File>>,
-    setting: Setting,
+    /// What surrounds it.
+    pub setting: Setting,
+    /// Of what: the report, without what may not be shown.
+    pub report: Report,
     parts: Parts,
     title: String,
     level: Level,
@@ -123,7 +126,8 @@ impl Rendering {
     #[must_use]
     pub fn of(report: &Report, setting: &Setting, before: Option<&Self>) -> Self {
         let before = before.filter(|before| before.setting == *setting);
-        let report = &fit(report);
+        let fitted = fit(report);
+        let report = &fitted;
         let headline = headline(report);
         let mut parts = overview::parts(setting, report);
         let version = version(&parts);
@@ -141,9 +145,10 @@ impl Rendering {
         let Files { files, .. } = files;
         let title = format!("{} – {}", headline.title, setting.title);
         Self {
-            at: report.at,
+            at: fitted.at,
             version,
             setting: setting.clone(),
+            report: fitted,
             files,
             missing: lost,
             parts,

@@ -4,9 +4,9 @@ use super::incident::{brief, planned};
 use super::map::map;
 use super::marks::{bars, legend, mark, standing};
 use super::region::{self, provider_id};
-use super::words::{DAY_S, clock_time, code, headline, listed, percent, slug, time};
+use super::words::{DAY_S, breakable, clock_time, code, headline, listed, percent, slug, time};
 use super::{Links, Manner, Setting, Sheet, framed};
-use crate::history::story::{HostnameReport, Incident, Level, Report};
+use crate::history::story::{HostnameReport, Incident, Level, Phase, Report};
 use maud::{Markup, PreEscaped, html};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -52,9 +52,9 @@ pub fn page(setting: &Setting, report: &Report, parts: &Parts, version: &str) ->
         div class="inner" {
             (part("notices"))
             (part("current"))
-            (part("planned"))
             (part("hostnames"))
             section class="card" aria-labelledby="world-title" { h2 id="world-title" { "Where requests go" } (part("world")) }
+            (part("planned"))
             section aria-labelledby="regions-title" {
                 div class="title" { h2 id="regions-title" { "Regions" } p class="quiet" { "Open a region for its latency and its bad days." } }
                 @if report.regions.is_empty() { p class="none" { "There are no regions." } }
@@ -90,7 +90,7 @@ fn headline_part(setting: &Setting, report: &Report) -> Markup {
                 (mark(headline.level))
                 div {
                     h1 id="sentence" {
-                        bdi { (headline.title) }
+                        bdi { (breakable(&headline.title)) }
                         @if is_copy { span class="as-of" { " as of " (time(report.at)) } }
                     }
                     @if !headline.detail.is_empty() { p { bdi { (headline.detail) } } }
@@ -125,6 +125,8 @@ fn notices(report: &Report) -> Markup {
 
 fn current(report: &Report, links: Links) -> Markup {
     let open: Vec<&Incident> = report.incidents.iter().filter(|incident| !incident.phase.is_over()).collect();
+    let under_way: Vec<&Incident> =
+        report.maintenance.iter().filter(|window| window.phase == Phase::InProgress).collect();
     html! {
         div id="current" {
             @if !open.is_empty() {
@@ -133,17 +135,24 @@ fn current(report: &Report, links: Links) -> Markup {
                     @for incident in open { (brief(incident, links, report.at, true)) }
                 }
             }
+            @if !under_way.is_empty() {
+                section class="incidents" aria-labelledby="under-way-title" {
+                    h2 id="under-way-title" { "Maintenance under way" }
+                    @for window in under_way { (planned(window, links)) }
+                }
+            }
         }
     }
 }
 
 fn planned_part(report: &Report, links: Links) -> Markup {
-    let ahead: Vec<&Incident> = report.maintenance.iter().filter(|window| !window.phase.is_over()).collect();
+    let is_ahead = |window: &&Incident| !window.phase.is_over() && window.phase != Phase::InProgress;
+    let ahead: Vec<&Incident> = report.maintenance.iter().filter(is_ahead).collect();
     html! {
         div id="planned" {
             @if !ahead.is_empty() {
                 section class="incidents" aria-labelledby="planned-title" {
-                    h2 id="planned-title" { "Maintenance" }
+                    h2 id="planned-title" { "Planned maintenance" }
                     @for window in ahead { (planned(window, links)) }
                 }
             }
@@ -193,7 +202,7 @@ fn hostname_row(report: &Report, hostname: &HostnameReport, links: Links, today:
     html! {
         article class="hostname" id={"hostname-" (slug(&hostname.name))} {
             div class="line" {
-                h3 { bdi { (hostname.name) } }
+                h3 { bdi { (breakable(&hostname.name)) } }
                 (standing(hostname.level))
             }
             p class="sentence" {

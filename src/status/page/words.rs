@@ -83,10 +83,10 @@ fn is_no_character(c: char) -> bool {
 
 /// Whether a reason tells more of the inside than a stranger should read: an address, a path or a URL.
 fn is_internal(reason: &str) -> bool {
-    reason.split([' ', ',', ';', '(', ')']).any(|word| {
-        let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != ':' && c != '[');
+    reason.split([' ', ',', ';', '(', ')']).any(|whole| {
+        let word = whole.trim_matches(|c: char| !c.is_alphanumeric() && c != ':' && c != '[');
         word.contains("://")
-            || word.starts_with('/')
+            || whole.starts_with('/')
             || word.contains('@')
             || word.contains(".internal")
             || word.trim_start_matches('[').parse::<std::net::IpAddr>().is_ok()
@@ -110,6 +110,14 @@ pub fn slug(name: &str) -> String {
 #[must_use]
 pub fn code(region: &str) -> String {
     region.to_uppercase()
+}
+
+/// A name that may be broken after its dots and nowhere else.
+#[must_use]
+pub fn breakable(text: &str) -> Markup {
+    html! {
+        @for (at, piece) in text.split('.').enumerate() { @if at > 0 { "." wbr; } (piece) }
+    }
 }
 
 /// Names in a row: "A, B and C".
@@ -290,8 +298,8 @@ fn regions_in_words(regions: &[RegionReport]) -> String {
     let good = regions.iter().filter(|region| region.level == Level::Operational).count();
     let mut words = match (good, regions.len()) {
         (_, 0) => return String::new(),
-        (good, all) if good == all => format!("All {all} regions work."),
-        (good, all) => format!("{good} of {all} regions work"),
+        (good, all) if good == all => format!("All {all} regions are operational."),
+        (good, all) => format!("{good} of {all} regions are operational"),
     };
     if good == regions.len() {
         return words;
