@@ -3,6 +3,8 @@
 #![allow(clippy::panic, reason = "what cannot be tested fails the test, and says why")]
 #![allow(dead_code, reason = "each test uses its part")]
 
+#[path = "common/asking.rs"]
+mod asking;
 mod common;
 #[path = "common/status.rs"]
 mod status;

@@ -23,11 +23,11 @@ pub(super) fn board(
     published: &Published,
     report: &watch::Receiver<Arc<Report>>,
     clock: Clock,
-    ending: watch::Receiver<bool>,
+    ending: &watch::Receiver<bool>,
 ) -> Arc<Board> {
     let setting = Fallback::of(addresses).setting(&published.load(), Manner::Live);
     let first = Rendering::of(&report.borrow(), &setting, None);
-    Arc::new(Board::new(first, clock, ending))
+    Arc::new(Board::new(first, clock, ending.clone()))
 }
 
 /// The page at its hostname, over HTTPS and in the clear.
@@ -58,9 +58,8 @@ impl Common {
     pub(super) fn start_page(
         &self,
         runtime: &Runtime,
-        listeners: Vec<TcpListener>,
-        reports: watch::Receiver<Arc<Report>>,
-        export: Option<PathBuf>,
+        (listeners, export): (Vec<TcpListener>, Option<PathBuf>),
+        reports: &watch::Receiver<Arc<Report>>,
         (accepting, ending): (&watch::Receiver<bool>, &watch::Receiver<bool>),
     ) -> Result<(), StartError> {
         let addresses = super::locals(&listeners);
@@ -71,7 +70,7 @@ impl Common {
         };
         let keeper = Keeper {
             board: Arc::clone(&self.board),
-            reports,
+            reports: reports.clone(),
             published: self.published.clone(),
             fallback: Fallback::of(&addresses),
             export,
