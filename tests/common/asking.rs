@@ -33,7 +33,7 @@ pub async fn until(address: SocketAddr, path: &str, is_wanted: impl Fn(&str) -> 
         }
     };
     if tokio::time::timeout(BOUND, asking).await.is_err() {
-        panic!("{path} is still: {last}");
+        panic!("{path} is still: {}", last.chars().take(600).collect::<String>());
     }
 }
 

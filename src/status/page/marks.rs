@@ -267,7 +267,9 @@ fn line(points: &[(Duration, f64)], now: Duration, top: f64) -> String {
         let x = at.saturating_sub(begin).as_secs_f64() / day.as_secs_f64() * 480.0;
         let y = 95.5 - (ms / top).clamp(0.0, 1.0) * 95.0;
         let is_joined = before.is_some_and(|before| at.saturating_sub(before) <= step * 3);
-        let _ = write!(path, "{}{x:.0} {y:.1}", if is_joined { "L" } else { "M" });
+        // What stands alone is a dot: a line of no length, with a round end.
+        let (to, dot) = if is_joined { ("L", "") } else { ("M", "h.1") };
+        let _ = write!(path, "{to}{x:.0} {y:.1}{dot}");
         before = Some(*at);
     }
     path
