@@ -7,8 +7,10 @@
 mod dns;
 pub mod listen;
 mod doh;
+mod history;
 mod nat;
 mod ordering;
+mod page;
 mod ready;
 mod site;
 mod sockets;
@@ -21,6 +23,7 @@ use crate::dns::prepare::{self, Answers, Preparer};
 use crate::dns::tap::{Sink, Tap, Writer, tap};
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
+use crate::history::story::Report;
 use crate::limits::EVENT_QUEUE_MAX;
 use crate::moment::{Clock, Dice, Moment, mix};
 use crate::names::Label;
@@ -30,6 +33,7 @@ use crate::reload::tls::{Papers, PapersError};
 use crate::secret::Secret;
 use crate::snapshot::Published;
 use crate::status::admin::{self, Admin};
+use crate::status::board::Board;
 use crate::status::drains::{DrainError, Drains};
 use crate::status::guard::{Token, TokenError};
 use crate::tls::certificates::Sources;
@@ -38,6 +42,7 @@ use crate::topology::mistake::Mistakes;
 use crate::topology::{Site, Topology};
 use crate::upstream::resolve;
 use arc_swap::ArcSwap;
+use history::Historian;
 use listen::Listen;
 use ready::become_ready;
 use sockets::{Sockets, locals};
@@ -187,6 +192,8 @@ pub struct Node {
     pub published: Published,
     /// What it has counted.
     pub counters: Counters,
+    /// What is told of it to everybody.
+    pub report: watch::Receiver<Arc<Report>>,
     runtime: Runtime,
     workers: Vec<JoinHandle<()>>,
     tap: Option<Tap>,
@@ -207,7 +214,6 @@ impl Node {
         let clock = Clock::start();
         let topology = read_topology(&options.config)?;
         let here = site(&topology, options.site.as_ref())?;
-        let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())?;
         let drains = Drains::open(&options.state_dir, clock.wall())?;
         let token = token(&options)?;
         dns::answers_for_something(&options, &topology)?;
@@ -215,11 +221,7 @@ impl Node {
         let Sockets { http, https, dns, dot, workers, admin, status } = Sockets::bind(&options)?;
         let (admin_addresses, status_addresses) = (locals(&admin), locals(&status));
         let (tap, writer) = options.dnstap.clone().map(|sink| tap(sink, here.name.as_str())).unzip();
-        let started = clock.now();
-        let mut control = Control::new(started, Arc::new(topology), Arc::new(locator), here, drains.overrides());
-        control.apply(started, control::Event::Certified { certificates: papers.report() });
-        let (first, _) = control.advance(started, clock.wall()).expect("the first snapshot is always new");
-        let published = Published::new(first);
+        let (control, published) = believe(topology, here, &drains, &papers, clock)?;
         let counters = Counters::new(options.workers);
         let (events, facts) = mpsc::channel(EVENT_QUEUE_MAX);
         let (reload, asked) = mpsc::channel(1);
@@ -228,8 +230,10 @@ impl Node {
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
         let services = Arc::new(ArcSwap::from_pointee(Services::default()));
-        let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
-        nat.follow(&published.load_full(), clock);
+        let nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services), &published.load_full(), clock);
+        let historian =
+            Historian::open(&options.state_dir, &published, &counters, clock).map_err(StartError::System)?;
+        let board = page::board(&status_addresses, &published, &historian.report(), clock, &accepting_ends);
         let (preparer, answers, challenges) = dns::first_answers(&options, &papers.secret, &published, clock);
         let common = Common {
             clock,
@@ -240,17 +244,19 @@ impl Node {
             seed: u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked"),
             secret: Arc::clone(&papers.secret),
             services,
+            board,
             answers,
             tap: tap.clone(),
             ready: is_ready.clone(),
             reread: Arc::default(),
         };
-        let identity = papers.identity.clone();
-        let desk = (drains, token, is_ready, reload.clone(), started);
-        let followers = (nat, preparer, writer);
-        let following = (options.config, asked, papers);
-        let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
+        let desk = (drains, token, is_ready, reload.clone(), clock.now());
+        let (identity, following) = (papers.identity.clone(), (options.config, asked, papers));
+        let runtime =
+            common.start_control((control, facts), desk, (admin, (nat, preparer, writer)), following, &control_ends)?;
         common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
+        let report = common.start_history(&runtime, historian, &control_ends);
+        common.start_page(&runtime, (status, options.status_export), &report, (&accepting_ends, &control_ends))?;
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -262,6 +268,7 @@ impl Node {
             status: status_addresses,
             published,
             counters,
+            report,
             runtime,
             workers,
             tap,
@@ -320,6 +327,7 @@ impl Node {
         if let Some(tap) = self.tap {
             let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, tap.closed()).await });
         }
+        let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, history::closed(self.report)).await });
         self.runtime.shutdown_timeout(LAST_WORDS);
     }
 }
@@ -331,6 +339,22 @@ fn read_topology(path: &Path) -> Result<Topology, StartError> {
         tracing::warn!("the configuration has warnings:\n{}", checked.warnings);
     }
     Ok(checked.topology)
+}
+
+/// What is believed before anybody was asked.
+fn believe(
+    topology: Topology,
+    here: Site,
+    drains: &Drains,
+    papers: &Papers,
+    clock: Clock,
+) -> Result<(Control, Published), GeoError> {
+    let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())?;
+    let now = clock.now();
+    let mut control = Control::new(now, Arc::new(topology), Arc::new(locator), here, drains.overrides());
+    control.apply(now, control::Event::Certified { certificates: papers.report() });
+    let (first, _) = control.advance(now, clock.wall()).expect("the first snapshot is always new");
+    Ok((control, Published::new(first)))
 }
 
 fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError> {
@@ -384,6 +408,8 @@ struct Common {
     seed: u64,
     secret: Arc<ArcSwap<Secret>>,
     services: Arc<ArcSwap<Services>>,
+    /// What everybody may see.
+    board: Arc<Board>,
     answers: Answers,
     tap: Option<Tap>,
     ready: watch::Receiver<bool>,
@@ -427,6 +453,7 @@ impl Common {
             started,
             nat_ips: nat.document(),
             dns: dns::desk(&self.answers, clock),
+            board: Arc::clone(&self.board),
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());

@@ -76,6 +76,9 @@ enum Use {
     WriteDurably,
 }
 
+/// Where what becomes of a job comes.
+pub type Pending<T> = oneshot::Receiver<Result<T, StoreError>>;
+
 type Job = Box<dyn FnOnce(&mut Desk) + Send>;
 
 /// The way to the thread. Cheap to clone.
@@ -191,9 +194,28 @@ impl Store {
     pub fn try_run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError> {
+    ) -> Result<Pending<T>, StoreError> {
+        self.try_ask(Use::Write, job)
+    }
+
+    /// The same with a job that only reads.
+    ///
+    /// # Errors
+    /// As [`Store::try_run`].
+    pub fn try_read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<Pending<T>, StoreError> {
+        self.try_ask(Use::Read, job)
+    }
+
+    fn try_ask<T: Send + 'static>(
+        &self,
+        how: Use,
+        job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<Pending<T>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let message = Message::Do(Box::new(move |desk| drop(reply.send(desk.perform(Use::Write, job)))));
+        let message = Message::Do(Box::new(move |desk| drop(reply.send(desk.perform(how, job)))));
         self.jobs.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.shared.dropped.fetch_add(1, Relaxed);
