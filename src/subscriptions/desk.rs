@@ -27,7 +27,7 @@ use super::crowd::Crowd;
 use super::outbox::{self, Outcome};
 use super::scope::Scopes;
 use super::table::{self, Noted, Subscriber, Wish};
-use super::{Parts, hook};
+use super::{Counts, Parts, hook};
 use crate::history::seal::Sealer;
 use crate::history::store::StoreError;
 use crate::history::story::Subject;
@@ -211,6 +211,17 @@ impl Desk {
     #[must_use]
     pub fn new(parts: Arc<Parts>, caller: Arc<Caller>) -> Self {
         Self { parts, caller, crowd: Arc::default() }
+    }
+
+    /// What it shares with those who deliver.
+    pub(super) fn shared(&self) -> (Arc<Parts>, Arc<Caller>) {
+        (Arc::clone(&self.parts), Arc::clone(&self.caller))
+    }
+
+    /// What became of messages, and what waits.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.parts.counts
     }
 
     /// What forms may be shown.

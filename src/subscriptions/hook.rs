@@ -124,7 +124,7 @@ fn shown_incident(incident: &Incident, page: &Status) -> Value {
         "resolved_at": time(incident.closed_at),
         "scheduled_for": time(incident.window.map(|(from, _)| from)),
         "scheduled_until": time(incident.window.map(|(_, until)| until)),
-        "shortlink": page.url.as_ref().map(|url| format!("{url}/incidents/{}", incident.id)),
+        "shortlink": page.url.as_ref().map(|url| format!("{url}/incident/{}", incident.id)),
         "incident_updates": updates.collect::<Vec<_>>(),
         "components": components(&incident.subjects),
     })

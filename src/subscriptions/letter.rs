@@ -150,7 +150,7 @@ impl Told {
             heading: one_line(&incident.title),
             facts,
             text: lines(&update.text),
-            link: format!("{url}/incidents/{}", one_line(&incident.id)),
+            link: format!("{url}/incident/{}", one_line(&incident.id)),
         }
     }
 

@@ -31,7 +31,7 @@ use crate::shutdown::requested;
 use crate::snapshot::Published;
 use address::{HookUrl, MailAddress};
 use call::Caller;
-use desk::Kind;
+use desk::{Desk, Kind};
 use hickory_resolver::TokioResolver;
 use outbox::Verdict;
 use post::Post;
@@ -165,11 +165,11 @@ pub fn masked(kind: Kind, to: &str) -> String {
 
 /// Tells whoever wants to be told of what is new in each report, until `shutdown`.
 pub async fn run(
-    parts: Arc<Parts>,
-    caller: Arc<Caller>,
+    desk: Desk,
     mut reports: watch::Receiver<Arc<Report>>,
     mut shutdown: watch::Receiver<bool>,
 ) {
+    let (parts, caller) = desk.shared();
     let post = Arc::new(Post::new(parts.clock));
     while !resume(&parts).await {
         tokio::select! {

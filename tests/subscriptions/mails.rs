@@ -71,7 +71,7 @@ fn whoever_says_yes_twice_is_told_until_he_says_no() {
     assert_eq!(field(second, "In-Reply-To").as_ref(), Some(&thread));
     assert_eq!(field(second, "References").as_ref(), Some(&thread));
     assert_ne!(field(second, "Message-ID"), Some(thread));
-    for part in ["text/plain", "text/html", "We look into it: ö.", "https://status.z.example/incidents/i1"] {
+    for part in ["text/plain", "text/html", "We look into it: ö.", "https://status.z.example/incident/i1"] {
         assert!(body(first).contains(part), "{part} in\n{}", body(first));
     }
 

@@ -71,10 +71,10 @@ impl Stand {
         let published = Published::new(Arc::new(first_snapshot(topology)));
         let parts = Arc::new(Parts::new(store, published, clock, 7, folder.to_owned()));
         let caller = Arc::new(caller(clock));
-        let desk = Desk::new(Arc::clone(&parts), Arc::clone(&caller));
+        let desk = Desk::new(Arc::clone(&parts), caller);
         let (reports, follow) = watch::channel(Arc::default());
         let (end, ending) = watch::channel(false);
-        let task = runtime.spawn(subscriptions::run(Arc::clone(&parts), caller, follow, ending));
+        let task = runtime.spawn(subscriptions::run(desk.clone(), follow, ending));
         drop(inside);
         Self { clock, desk, parts, runtime, reports, report: Report::default(), end, task: Some(task) }
     }

@@ -118,7 +118,7 @@ fn what_a_webhook_is_told_is_what_happened_signed_and_believed_by_the_official_l
     assert_eq!((&first["type"], &second["type"]), (&"incident.created".into(), &"incident.resolved".into()));
     assert_eq!(first["data"]["incident"]["status"], "investigating", "as it was then");
     assert_eq!(first["data"]["incident"]["name"], "Trouble i1");
-    assert_eq!(first["data"]["incident"]["shortlink"], "https://status.z.example/incidents/i1");
+    assert_eq!(first["data"]["incident"]["shortlink"], "https://status.z.example/incident/i1");
     assert_eq!(first["data"]["incident"]["incident_updates"].as_array().map(Vec::len), Some(1));
     assert_eq!(second["data"]["incident"]["incident_updates"][0]["body"], "It is over.");
     assert_eq!(first["data"]["update"]["body"], "We look into it: ö, \"quotes\" & <tags>.");
