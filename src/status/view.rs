@@ -5,7 +5,8 @@
 use super::dns::ZoneView;
 use super::sites::SiteView;
 use super::totals::Totals;
-use crate::counters::{Counters, Recent};
+use crate::counters::Counters;
+use crate::counters::record::Record;
 use crate::health::opinion::Shown;
 use crate::moment::{Moment, rfc3339};
 use crate::snapshot::{CertificateInForce, CertificateReport, Drained, EndpointState, Override, Snapshot};
@@ -215,7 +216,10 @@ pub struct DrainView {
 /// A request that was steered: an element of `GET /decisions`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DecisionView {
-    /// How long ago its answer's head was ready, milliseconds.
+    /// What it is called in `x-anyfront-decision`; `anyfront explain ID` replays it.
+    #[serde(default)]
+    pub decision: String,
+    /// How long ago its answer's head was ready, or it ended without one, milliseconds.
     pub age_ms: f64,
     /// For which hostname.
     pub hostname: String,
@@ -230,8 +234,11 @@ pub struct DecisionView {
     /// What the request had to do with it: `bound` (a session or pin that allows no other), `prefers`, `avoids`, or
     /// `spread` (by the value of a header or credential).
     pub wish: Option<String>,
-    /// With which status.
+    /// With which status; 0: with none.
     pub status: u16,
+    /// How it ended: `complete`, `cut`, `client_gone`, `unserved` and so on, or `under_way`.
+    #[serde(default)]
+    pub outcome: String,
     /// How many attempts it took.
     pub attempts: u32,
     /// Regions that failed before.
@@ -408,22 +415,25 @@ impl DrainView {
 impl DecisionView {
     /// A request, `now`.
     #[must_use]
-    pub fn of(recent: &Recent, now: Moment) -> Self {
+    pub fn of(record: &Record, now: Moment) -> Self {
+        let elapsed = record.elapsed.unwrap_or(record.lasted);
         Self {
-            age_ms: milliseconds(now.since(recent.at)),
-            hostname: recent.hostname.to_string(),
-            client: recent.client.prefix.to_string(),
-            place: recent.client.place.to_string(),
-            method: recent.method.to_string(),
-            region: recent.region.as_ref().map(ToString::to_string),
-            wish: recent.wish.map(ToOwned::to_owned),
-            status: recent.status,
-            attempts: recent.attempts,
-            tried: recent.tried.iter().map(ToString::to_string).collect(),
-            elapsed_ms: milliseconds(recent.elapsed),
-            request_id: String::from_utf8_lossy(recent.request_id.as_bytes()).into_owned(),
-            private_link: recent.link.as_ref().map(ToString::to_string),
-            generation: recent.generation,
+            decision: record.id.to_string(),
+            age_ms: milliseconds(now.since(record.began + elapsed)),
+            hostname: record.hostname.as_ref().map(ToString::to_string).unwrap_or_default(),
+            client: record.prefix.to_string(),
+            place: record.client.as_ref().map(|client| client.place.to_string()).unwrap_or_default(),
+            method: record.method.to_string(),
+            region: record.region.as_ref().map(ToString::to_string),
+            wish: record.wish.map(ToOwned::to_owned),
+            status: record.status,
+            outcome: record.outcome.as_str().to_owned(),
+            attempts: record.attempts,
+            tried: record.failed.iter().map(|failed| failed.region.to_string()).collect(),
+            elapsed_ms: milliseconds(elapsed),
+            request_id: String::from_utf8_lossy(record.request_id.as_bytes()).into_owned(),
+            private_link: record.link.as_ref().map(ToString::to_string),
+            generation: record.decided.generation,
         }
     }
 }
