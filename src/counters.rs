@@ -10,10 +10,8 @@ pub mod records;
 pub mod record;
 pub mod traffic;
 
-use crate::geo::place::Country;
 use crate::health::Fault;
 use crate::moment::Moment;
-use crate::names::Label;
 use crate::snapshot::Snapshot;
 use archive::Archive;
 use record::Record;
@@ -22,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use traffic::{Tables, Together, Traffic};
+use traffic::{FlowKey, Tables, Together, Traffic};
 
 /// Adds to a counter that one thread alone writes: it needs no locked instruction.
 fn bump(counter: &AtomicU64, by: u64) {
@@ -285,7 +283,7 @@ impl Counters {
     /// Requests over the last minute, by country of the client (if it is known) and region. Bounded by
     /// [`FLOWS_MAX`](crate::limits::FLOWS_MAX) for each worker.
     #[must_use]
-    pub fn flows(&self, now: Moment) -> BTreeMap<(Option<Country>, Label), u64> {
+    pub fn flows(&self, now: Moment) -> BTreeMap<FlowKey, u64> {
         self.tables().flows(now)
     }
 }

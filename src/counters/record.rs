@@ -37,15 +37,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
-        Self::UnderWay,
-        Self::Complete,
-        Self::Cut,
-        Self::ClientGone,
-        Self::Refused,
-        Self::Unserved,
-        Self::Own,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::UnderWay, Self::Complete, Self::Cut, Self::ClientGone, Self::Refused, Self::Unserved, Self::Own];
 
     /// The name in logs and metrics.
     #[must_use]

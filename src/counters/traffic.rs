@@ -186,13 +186,16 @@ pub struct Place {
     flow: Option<Arc<Flow>>,
 }
 
+/// From which country, if that is known, to which region.
+pub type FlowKey = (Option<Country>, Label);
+
 /// One worker's tables.
 #[derive(Debug)]
 pub struct Tables {
     cells: Mutex<HashMap<Key, Arc<Cell>>>,
     /// What has no cell of its own.
     rest: Arc<Cell>,
-    flows: Mutex<HashMap<(Option<Country>, Label), Arc<Flow>>>,
+    flows: Mutex<HashMap<FlowKey, Arc<Flow>>>,
     added: Histogram<{ ADDED_BOUNDS.len() }>,
     outcomes: [AtomicU64; Outcome::ALL.len()],
 }
@@ -292,7 +295,7 @@ impl Together<'_> {
 
     /// Requests over the last minute, by country of the client and region.
     #[must_use]
-    pub fn flows(&self, now: Moment) -> BTreeMap<(Option<Country>, Label), u64> {
+    pub fn flows(&self, now: Moment) -> BTreeMap<FlowKey, u64> {
         let mut all = BTreeMap::new();
         for tables in &self.0 {
             for (key, flow) in tables.flows.lock().unwrap_or_else(PoisonError::into_inner).iter() {

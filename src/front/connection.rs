@@ -91,8 +91,11 @@ struct Memory {
     decision: Option<(RouteIndex, Arc<Decision>)>,
     introduction: Option<(Asker, Hostname, Version, Arc<Introduction>)>,
     farewell: Option<(RegionIndex, StatusCode, Version, Arc<Farewell>)>,
-    place: Option<(Hostname, Option<RegionIndex>, Arc<str>, Option<Country>, Place)>,
+    place: Option<(Counted, Place)>,
 }
+
+/// What requests are counted by: hostname, region, class and the client's country.
+type Counted = (Hostname, Option<RegionIndex>, Arc<str>, Option<Country>);
 
 impl Connection {
     /// A connection nobody has asked anything on.
@@ -216,7 +219,7 @@ impl Connection {
     ) -> Place {
         let mut memory = self.memory(snapshot);
         let index = region.map(|(index, _)| index);
-        if let Some((of, at, within, from, known)) = &memory.place
+        if let Some(((of, at, within, from), known)) = &memory.place
             && (of, *at, *from) == (hostname, index, country)
             && Arc::ptr_eq(within, class)
         {
@@ -224,7 +227,7 @@ impl Connection {
         }
         let (tables, now) = (&self.front.counters.tables, self.front.clock.now());
         let found = tables.place(hostname, region.map(|(_, name)| name), class, country, now);
-        memory.place = Some((hostname.clone(), index, Arc::clone(class), country, found.clone()));
+        memory.place = Some(((hostname.clone(), index, Arc::clone(class), country), found.clone()));
         found
     }
 

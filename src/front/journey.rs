@@ -49,7 +49,15 @@ impl Journey {
         let region = &snapshot.topology.region(target.region).name;
         let endpoint = snapshot.topology.endpoint(target.endpoint).name.clone();
         let region_name = region.clone();
-        self.failed.push(Failed { region: region_name, endpoint, fault, reason: None, elapsed, leaves_region, decided });
+        self.failed.push(Failed {
+            region: region_name,
+            endpoint,
+            fault,
+            reason: None,
+            elapsed,
+            leaves_region,
+            decided,
+        });
         self.tried.push(snapshot.endpoint(target.endpoint).id);
         if leaves_region {
             self.left.push(region.clone());

@@ -90,6 +90,15 @@ struct Exchange<'a> {
     is_told: bool,
 }
 
+/// How a request begins.
+struct Start {
+    /// Where its first attempt goes, if anybody can be asked.
+    first: Option<Target>,
+    failover: Failover,
+    /// How the last attempt failed, if there was one.
+    error: Option<AttemptError>,
+}
+
 /// What an attempt came to.
 enum Outcome {
     /// The client is to have this answer.
@@ -116,8 +125,7 @@ impl<'a> Exchange<'a> {
             Some(resumed) => resumed.request_id.clone(),
             None => headers::given_request_id(&parts.headers).unwrap_or_else(|| front.new_request_id()),
         };
-        let Prepared { route, hostname, mut terms, bond } = match prepare(connection, &snapshot, violation, &mut parts)
-        {
+        let prepared = match prepare(connection, &snapshot, violation, &mut parts) {
             Ok(prepared) => prepared,
             Err(refused) => {
                 let id = front.counters.records.next_unsteered();
@@ -125,39 +133,56 @@ impl<'a> Exchange<'a> {
                 return (id, refusal(connection, &snapshot, refused, asked, body).await);
             }
         };
+        let is_websocket = prepared.terms.protocol == Protocol::WebSocket;
+        let offer = is_websocket.then(|| Offer::of(&mut parts)).flatten();
+        let body = source(connection, &snapshot, &prepared.terms, parts.version == Version::HTTP_2, body);
+        let resumed = resumed.unwrap_or_else(|| Resumed::nothing(began, &request_id, &snapshot.topology.forward));
+        let (mut exchange, start) = Self::begin(connection, snapshot, prepared, &parts, resumed, body.meter());
+        let id = exchange.id;
+        let carried = match start.first {
+            Some(first) => exchange.carry_in_time(first, start.failover, &parts, &body).await,
+            None => Err(start.error),
+        };
+        let answer = match carried {
+            Ok((target, answer)) => exchange.pass_on(target, answer, offer),
+            Err(failed) => exchange.give_up(failed, &body).await,
+        };
+        (id, answer)
+    }
+
+    /// Decides where the first attempt goes, or the next of a request that has a past.
+    fn begin(
+        connection: &'a Connection,
+        snapshot: Arc<Snapshot>,
+        prepared: Prepared,
+        parts: &Parts,
+        resumed: Resumed,
+        octets_up: Meter,
+    ) -> (Self, Start) {
+        let front = &connection.front;
+        let Prepared { route, hostname, mut terms, bond } = prepared;
+        let Resumed { began, request_id, journey, failover, attempts, error, is_over, id } = resumed;
         let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
-        let key = front.recall.key(Who::of(asker.address, &parts, &hostname));
+        let key = front.recall.key(Who::of(asker.address, parts, &hostname));
         if terms.is_another_try {
             terms.ties.avoid = front.recall.regions(began, key);
         }
-        let class = Arc::clone(&snapshot.topology.class(&hostname, parts.uri.path()).name);
-        let path = front.counters.records.has_listeners().then(|| parts.uri.path().into());
-        let (client, decision) = connection.decide(&snapshot, route, &asker, terms.ties.wish(&snapshot));
-        let offer = (terms.protocol == Protocol::WebSocket).then(|| Offer::of(&mut parts)).flatten();
+        let wish = terms.ties.wish(&snapshot);
+        let (client, decision) = connection.decide(&snapshot, route, &asker, wish);
         let introduction = connection.introduce(&snapshot, asker, &hostname, parts.version);
-        let body = source(connection, &snapshot, &terms, parts.version == Version::HTTP_2, body);
-        let resumed = resumed.unwrap_or_else(|| Resumed::nothing(began, &request_id, &snapshot.topology.forward));
-        let Resumed { journey, failover, attempts, error, is_over, id, .. } = resumed;
-        let id = id.unwrap_or_else(|| front.counters.records.next());
-        let mut decided = Decided::of(&decision);
+        let decided = Decided::of(&decision);
         let first = match error {
             None if bond.is_lost(&decision) => None,
-            None => journey.first(&snapshot, &decision, front.roll()),
+            None => journey.first(&snapshot, &decision, front.roll()).map(|target| (target, decided.clone())),
             Some(_) if is_over => None,
-            Some(_) => {
-                let next = journey.next(&snapshot, &hostname, &client, terms.ties.wish(&snapshot), front.roll());
-                next.map(|(target, by)| {
-                    decided = by;
-                    target
-                })
-            }
+            Some(_) => journey.next(&snapshot, &hostname, &client, wish, front.roll()),
         };
-        let mut exchange = Exchange {
+        let (first, decided) = first.map_or((None, decided), |(target, decided)| (Some(target), decided));
+        let exchange = Exchange {
             connection,
             began,
             deadline: terms.timeout.map(|timeout| began + timeout),
             is_late: false,
-            hostname,
             terms,
             bond,
             request_id,
@@ -168,25 +193,18 @@ impl<'a> Exchange<'a> {
             journey,
             attempts,
             key,
-            id,
-            class,
-            path,
+            id: id.unwrap_or_else(|| front.counters.records.next()),
+            class: Arc::clone(&snapshot.topology.class(&hostname, parts.uri.path()).name),
+            path: front.counters.records.has_listeners().then(|| parts.uri.path().into()),
             has_residency: snapshot.topology.route(route).residency.is_some(),
+            hostname,
             decided,
             first_byte: None,
-            octets_up: body.meter(),
+            octets_up,
             is_told: false,
             snapshot,
         };
-        let carried = match first {
-            Some(first) => exchange.carry_in_time(first, failover, &parts, &body).await,
-            None => Err(error),
-        };
-        let answer = match carried {
-            Ok((target, answer)) => exchange.pass_on(target, answer, offer),
-            Err(failed) => exchange.give_up(failed, &body).await,
-        };
-        (id, answer)
+        (exchange, Start { first, failover, error })
     }
 
     /// The same within the client's own time.
@@ -253,18 +271,9 @@ impl<'a> Exchange<'a> {
                 return Err(Some(error));
             }
             self.notice_failure(&state, error, declined.as_ref());
-            let situation = Situation { is_safe: self.terms.is_safe, is_replayable: body.is_replayable() };
-            let step = failover.after(front.clock.now(), error, situation);
-            let is_refused = step == Step::Again && !self.may_repeat(&self.snapshot, target, error);
-            let step = if is_refused { Step::Stop } else { step };
-            tracing::debug!(hostname = %self.hostname, attempt = self.attempts, reason = error.fault.as_str(), ?step, "an attempt failed");
+            let made = Made { target, decided: self.decided.clone(), elapsed: answered_at.since(tried_at) };
+            let step = self.step_after(made, (error, reason), &mut failover, body);
             is_fresh = step == Step::Again;
-            if !is_fresh {
-                let (decided, elapsed) = (self.decided.clone(), answered_at.since(tried_at));
-                let made = Made { target, decided, elapsed };
-                self.journey.failed_at(&self.snapshot, made, error.fault, step == Step::NextRegion);
-                self.journey.said(reason);
-            }
             let next = match step {
                 Step::Again => Some(target),
                 Step::NextEndpoint | Step::NextRegion => self.next(target, error, body),
@@ -283,6 +292,26 @@ impl<'a> Exchange<'a> {
                 front.counters.door.failed_over(error.fault);
             }
         }
+    }
+
+    /// What comes after an attempt that failed with `error`; `reason`: in the region's own words.
+    fn step_after(
+        &mut self,
+        made: Made,
+        (error, reason): (AttemptError, Option<Box<str>>),
+        failover: &mut Failover,
+        body: &Source,
+    ) -> Step {
+        let situation = Situation { is_safe: self.terms.is_safe, is_replayable: body.is_replayable() };
+        let step = failover.after(self.connection.front.clock.now(), error, situation);
+        let is_refused = step == Step::Again && !self.may_repeat(&self.snapshot, made.target, error);
+        let step = if is_refused { Step::Stop } else { step };
+        tracing::debug!(hostname = %self.hostname, attempt = self.attempts, reason = error.fault.as_str(), ?step, "an attempt failed");
+        if step != Step::Again {
+            self.journey.failed_at(&self.snapshot, made, error.fault, step == Step::NextRegion);
+            self.journey.said(reason);
+        }
+        step
     }
 
     /// What only the body tells is looked at when an attempt has failed, and no sooner.

@@ -9,6 +9,7 @@ use super::explain::Question;
 use super::guard::{self, Token};
 use super::keeper::{Ask, Denied, Granted};
 use super::metrics::{self, Format};
+use super::replay::Replay;
 use super::view::{DecisionView, DrainView, Overview};
 use crate::counters::Counters;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, DECISIONS_MAX, HEADER_TIMEOUT};
@@ -38,6 +39,8 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// What `GET /` says.
 const INDEX: &str = include_str!("index.txt");
 const PATHS: [&str; 8] = ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics", "/nat-ips"];
+/// Behind it a decision is called by its name.
+const REPLAYED: &str = "/explain/";
 const POSTED: [&str; 3] = ["/drain", "/undrain", "/reload"];
 
 /// An answer on its way out.
@@ -159,6 +162,8 @@ impl Desk {
             "/drains" => Ok(json_answer(&json!({ "drains": self.overview().drains }))),
             "/decisions" => self.decisions(parts.uri.query().unwrap_or_default()),
             "/explain" => self.explain(parts),
+            path if path.starts_with(REPLAYED) && !is_get => Err(Refused::method(path, "GET")),
+            path if path.starts_with(REPLAYED) => self.replay(parts, &path[REPLAYED.len()..]),
             path => Err(Refused::new(404, format!("there is no {path:?} here; GET / tells what there is"))),
         }
     }
@@ -212,6 +217,13 @@ impl Desk {
         let question = Question { host, client, link, bound, prefers };
         let answer = question.answer(&snapshot).map_err(|(status, text)| Refused::new(status, text))?;
         Ok(if is_text { text(answer.to_text()) } else { json_answer(&answer.to_json()) })
+    }
+
+    fn replay(&self, parts: &Parts, id: &str) -> Result<Answer, Refused> {
+        let is_text = wants_text(parts, parts.uri.query().unwrap_or_default())?;
+        let replay = Replay::find(&self.counters, self.clock.now(), id);
+        let replay = replay.map_err(|(status, text)| Refused::new(status, text))?;
+        Ok(if is_text { text(replay.to_text()) } else { json_answer(&replay.to_json()) })
     }
 
     async fn posted(&self, path: &str, peer: IpAddr, body: &[u8]) -> Result<Answer, Refused> {

@@ -15,4 +15,5 @@ pub mod drains;
 pub mod keeper;
 pub mod answer;
 pub mod explain;
+pub mod replay;
 pub mod admin;

@@ -50,18 +50,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             budget.succeeded(now);
         }
         self.input.drain(..asked.head_bytes + asked.body_bytes);
-        let is_ended_by_close = answered.extent == Extent::UntilClose;
-        if is_ended_by_close {
+        if answered.extent == Extent::UntilClose {
             // Until it has ended well, whatever else may end it.
             self.talk.ends_in_reset();
         }
         if answered.closes && !asked.closes {
             self.talk.leaves();
         }
-        self.rooms.lines = asked.lines;
         let begun = Begun { method: asked.method, octets_up: asked.body_bytes as u64, status: answered.status, now };
+        self.rooms.lines = asked.lines;
+        // What has all at hand is over before anybody could ask.
         if !is_here {
-            // What has all at hand is over before anybody could ask.
             front.counters.records.show(self.record(&errand, &begun));
         }
         let mut relay = Relay::new(
@@ -74,40 +73,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         );
         let carried = relay.run(&self.rooms.answer[answered.head_bytes..], &mut self.input).await;
         let (octets, gap) = (relay.octets, relay.gap);
-        drop(in_flight);
         let (outcome, fault) = match carried {
             Ok(_) => (Outcome::Complete, None),
             Err(Broken::Client) => (Outcome::ClientGone, None),
             Err(Broken::Region(fault)) => (Outcome::Cut, Some(fault)),
         };
+        drop(in_flight);
         let mut record = self.record(&errand, &begun);
         (record.outcome, record.reason) = (outcome, fault.map(Fault::as_str));
         (record.octets_down, record.gap, record.path) = (octets, gap, errand.path.take());
         self.conclude(&errand, record, Some(region));
-        match carried {
-            Ok(is_clean) => {
+        match (carried, fault) {
+            (Ok(is_clean), _) => {
                 if is_clean && answered.is_kept {
                     errand.pool.put_back_bare(bare);
                 }
-                if !answered.closes {
-                    return Next::Request;
-                }
-                self.talk.ends_well();
-                let _ = self.client.shutdown().await;
-                Next::End
+                self.go_on(answered.closes).await
             }
-            Err(Broken::Client) => Next::End,
-            Err(Broken::Region(fault)) => {
-                let front = &self.connection.front;
-                DoorCounters::count(&front.counters.door.cut);
-                errand.snapshot.endpoint(errand.target.endpoint).load.failed();
-                if let Some(key) = key {
-                    front.recall.failed(front.clock.now(), key, region);
-                }
-                self.tell(&errand, fault);
+            (Err(_), None) => Next::End,
+            (Err(_), Some(fault)) => {
+                self.blame(&errand, fault, key);
                 Next::End
             }
         }
+    }
+
+    /// The answer has come to its end; the connection to its own, if it `closes`.
+    async fn go_on(&mut self, closes: bool) -> Next {
+        if !closes {
+            return Next::Request;
+        }
+        self.talk.ends_well();
+        let _ = self.client.shutdown().await;
+        Next::End
+    }
+
+    /// The region broke off what it had begun.
+    fn blame(&self, errand: &Errand, fault: Fault, key: Option<Key>) {
+        let front = &self.connection.front;
+        DoorCounters::count(&front.counters.door.cut);
+        errand.snapshot.endpoint(errand.target.endpoint).load.failed();
+        if let Some(key) = key {
+            let region = &errand.snapshot.topology.region(errand.target.region).name;
+            front.recall.failed(front.clock.now(), key, region);
+        }
+        self.tell(errand, fault);
     }
 
     /// One more request is on its way to its end. When that was.

@@ -23,7 +23,7 @@ use super::journey::{Journey, Made, Target};
 use super::lifetime::given_up;
 use super::reply::retry_after_ms;
 use crate::control::Event;
-use crate::counters::record::{Decided, Outcome};
+use crate::counters::record::Decided;
 use crate::counters::records::DecisionId;
 use crate::health::Fault;
 use crate::limits::HEADER_BYTES_MAX;
@@ -42,7 +42,7 @@ use rewound::Rewound;
 use rooms::{Rooms, poll_append, poll_first};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use words::{date_at, without_port};
 
@@ -392,9 +392,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             vigil,
             began: errand.began,
         };
-        let (mut answered, at) = asking.run(&mut self.patience).await?;
+        let (mut answered, mut at) = asking.run(&mut self.patience).await?;
         if answered.is_event_stream && !errand.commit_hold.is_zero() {
             Box::pin(asking.first_event(&answered, errand.commit_hold)).await?;
+            // It is the region that is waited for.
+            at = front.clock.now();
         }
         // An answer to a request that is not all sent: the rest of it would be in the way of the next.
         answered.is_kept &= asking.written == self.rooms.output.len();

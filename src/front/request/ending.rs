@@ -15,7 +15,7 @@ use crate::front::replay::Source;
 use crate::front::reply::Complaint;
 use crate::front::stream::{Carried, Followed, Reply, Silence};
 use crate::front::terms::Protocol;
-use crate::front::tunnel::{Offer, Tunnel};
+use crate::front::tunnel::{Edge, Offer, Tunnel};
 use crate::health::Fault;
 use crate::topology::{Dialect, RegionIndex};
 use crate::upstream::answer::Answer;
@@ -26,7 +26,12 @@ use std::sync::Arc;
 
 impl Exchange<'_> {
     /// The region's answer, made ours.
-    pub(super) fn pass_on(mut self, target: Target, mut answer: Response<Answer>, offer: Option<Offer>) -> Response<Reply> {
+    pub(super) fn pass_on(
+        mut self,
+        target: Target,
+        mut answer: Response<Answer>,
+        offer: Option<Offer>,
+    ) -> Response<Reply> {
         let front = Arc::clone(&self.connection.front);
         let snapshot = Arc::clone(&self.snapshot);
         let status = answer.status();
@@ -52,20 +57,7 @@ impl Exchange<'_> {
         parts.version = Version::HTTP_11;
         if let (Some(offer), Some(region)) = (offer, region_upgrade) {
             let (client, edge) = offer.accept(&mut parts, self.connection);
-            let tunnel = Tunnel {
-                front,
-                answer: body,
-                edge,
-                endpoint: state.id,
-                name: snapshot.topology.endpoint(target.endpoint).name.clone(),
-                load: Arc::clone(&state.load),
-                prefix: self.client.hash(),
-                idle_max: snapshot.topology.forward.websocket_idle_timeout,
-                busy: self.connection.talk.busy(),
-                alive: self.connection.alive.clone(),
-                ongoing,
-            };
-            tokio::spawn(tunnel.join(client, region));
+            tokio::spawn(self.tunnel(target, body, edge, ongoing).join(client, region));
             return Response::from_parts(parts, Reply::own(""));
         }
         let silence = self.terms.patience.and_then(|patience| patience.silence);
@@ -92,6 +84,23 @@ impl Exchange<'_> {
             ongoing,
         };
         Response::from_parts(parts, Reply::region(carried))
+    }
+
+    fn tunnel(&self, target: Target, answer: Answer, edge: Edge, ongoing: Ongoing) -> Tunnel {
+        let state = self.snapshot.endpoint(target.endpoint);
+        Tunnel {
+            front: Arc::clone(&self.connection.front),
+            answer,
+            edge,
+            endpoint: state.id,
+            name: self.snapshot.topology.endpoint(target.endpoint).name.clone(),
+            load: Arc::clone(&state.load),
+            prefix: self.client.hash(),
+            idle_max: self.snapshot.topology.forward.websocket_idle_timeout,
+            busy: self.connection.talk.busy(),
+            alive: self.connection.alive.clone(),
+            ongoing,
+        }
     }
 
     fn farewell(&self, region: RegionIndex, status: StatusCode, version: Version) -> Arc<Farewell> {
