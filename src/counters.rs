@@ -5,6 +5,7 @@
 //! operators; [`archive`] what they were decided by.
 
 pub mod histogram;
+pub mod limit;
 pub mod archive;
 pub mod records;
 pub mod record;
@@ -14,6 +15,7 @@ use crate::health::Fault;
 use crate::moment::Moment;
 use crate::snapshot::Snapshot;
 use archive::Archive;
+use limit::Limit;
 use record::Record;
 use records::{DecisionId, Listener, Records, Seal};
 use std::collections::BTreeMap;
@@ -54,6 +56,8 @@ pub struct DoorCounters {
     pub failovers: AtomicU64,
     /// The same by what the attempt before had failed with, in the order of [`Fault::NAMES`].
     pub failovers_after: [AtomicU64; Fault::NAMES.len()],
+    /// Limits that were reached, in the order of [`Limit::ALL`].
+    pub limits: [AtomicU64; Limit::ALL.len()],
     /// Repetitions not made because the budget for them was spent.
     pub unrepeated: AtomicU64,
     /// Answers that ended before their end.
@@ -99,6 +103,11 @@ pub struct StreamCounters {
 }
 
 impl DoorCounters {
+    /// A limit was reached.
+    pub fn reached(&self, limit: Limit) {
+        Self::count(&self.limits[limit as usize]);
+    }
+
     /// One more attempt is made because one failed with `fault`.
     pub fn failed_over(&self, fault: Fault) {
         Self::count(&self.failovers);

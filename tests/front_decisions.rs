@@ -1,6 +1,8 @@
 //! Every answer names its decision, and every request leaves one record: told once, when its answer has ended, and replayed
 //! from what is remembered.
 
+#![allow(clippy::panic, reason = "this is how a test fails")]
+
 #[path = "common/front.rs"]
 mod front;
 
@@ -8,6 +10,7 @@ use anyfront::counters::record::{Outcome, Record};
 use anyfront::counters::records::DecisionId;
 use anyfront::health::Fault;
 use anyfront::moment::{Clock, Moment};
+use anyfront::names::Label;
 use front::{Answer, BOUND, Client, Door, Origin, Papers};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -141,7 +144,7 @@ fn a_record_says_how_the_answer_ended_on_both_ways() {
             let record = ended(&door, decision(&door.ask(get(path, way))));
             assert_eq!((record.outcome, record.octets_down), (Outcome::Complete, octets), "{way}{path}");
             assert_eq!((record.attempts, record.failed.len(), record.reason), (1, 0, None));
-            assert_eq!(record.region.as_ref().map(|region| region.as_str()), Some("a"));
+            assert_eq!(record.region.as_ref().map(Label::as_str), Some("a"));
             assert!(record.first_byte <= record.elapsed && record.elapsed <= Some(record.lasted), "{record:#?}");
             assert_eq!(record.path, None, "nobody writes it down");
         }
@@ -182,8 +185,7 @@ fn a_record_says_how_the_answer_ended_on_both_ways() {
     }
     let traffic = door.node.as_ref().expect("it runs").counters.traffic();
     let total = |region: Option<&str>, class: &str| {
-        let one =
-            traffic.iter().find(|one| one.region.as_ref().map(|name| name.as_str()) == region && &*one.class == class);
+        let one = traffic.iter().find(|one| one.region.as_ref().map(Label::as_str) == region && &*one.class == class);
         one.map(|one| (one.statuses, one.failures))
     };
     assert_eq!(total(Some("a"), "/v1/"), Some(([0, 0, 4, 0, 0, 0], 0)));

@@ -2,6 +2,7 @@
 
 use super::Front;
 use super::replay::Meter;
+use crate::counters::limit::Limit;
 use crate::counters::record::{Outcome, Record};
 use crate::counters::traffic::Place;
 use crate::health::Fault;
@@ -76,6 +77,9 @@ impl Front {
     pub(super) fn conclude(&self, place: Option<&Place>, mut record: Record) {
         let now = self.clock.now();
         record.lasted = now.since(record.began);
+        if let Some(limit) = record.reason.and_then(Limit::told_by) {
+            self.counters.door.reached(limit);
+        }
         self.counters.tables.count(place, &record, now);
         self.counters.records.finish(record);
     }

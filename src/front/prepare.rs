@@ -126,7 +126,13 @@ pub async fn refusal(
         let is_secured = connection.arrival.tls.is_some();
         if let Some(live) = live::find(front, snapshot, &hostname, parts.uri.path()).filter(|_| is_secured) {
             let page = live.serve(connection, snapshot, (parts, body), request_id).await;
-            asked.answered(connection, &page, Outcome::Own, None);
+            let status = page.status();
+            let code = match status {
+                StatusCode::PAYLOAD_TOO_LARGE => Some("body_too_large"),
+                StatusCode::REQUEST_TIMEOUT => Some("body_too_slow"),
+                _ => None,
+            };
+            asked.answered(connection, &page, Outcome::Own, code.map(|code| (code, status)));
             return page;
         }
         if let Some(page) = front.services.load().answer(authority, parts, request_id, front.roll()) {

@@ -6,6 +6,7 @@
 use super::headers::trailers_toward_region;
 use super::strict::malformed_fields;
 use crate::counters::WorkerCounters;
+use crate::counters::limit::Limit;
 use crate::limits::{BODY_GRACE, BODY_RATE_MIN, REPLAY_REQUEST_BYTES_MAX};
 use crate::moment::{Clock, Moment};
 use crate::upstream::body::{Outgoing, OutgoingError};
@@ -235,6 +236,7 @@ impl Shared {
             || all + cost as u64 > self.worker_bytes_max;
         if is_too_much {
             self.is_lost = true;
+            self.counters.door.reached(Limit::Replay);
             self.forget();
             return;
         }

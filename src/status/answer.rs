@@ -8,6 +8,7 @@ use super::drains::{DrainError, Operator, REASON_CHARACTERS_MAX, Wish};
 use super::explain::Question;
 use super::guard::{self, Token};
 use super::keeper::{Ask, Denied, Granted};
+use super::metrics::traffic::Requests;
 use super::metrics::{self, Format};
 use super::replay::Replay;
 use super::view::{DecisionView, DrainView, Overview};
@@ -155,7 +156,9 @@ impl Desk {
             "/ready" => Ok(self.readiness()),
             "/metrics" => {
                 let format = Format::accepted_by(accept(parts));
-                Ok(answer(format.content_type(), metrics::render(&self.overview(), *self.ready.borrow(), format)))
+                let (requests, is_ready) = (Requests::of(&self.counters), *self.ready.borrow());
+                let page = metrics::render(&self.overview(), &requests, is_ready, format);
+                Ok(answer(format.content_type(), page))
             }
             "/regions" => Ok(json_answer(&self.overview())),
             "/nat-ips" => Ok(answer("application/json", self.nat_ips.borrow().to_string())),

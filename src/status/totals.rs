@@ -1,6 +1,8 @@
 //! What a node has counted since it started, as it is shown.
 
+use crate::counters::limit::Limit;
 use crate::counters::{Counters, DNS_OUTCOMES, DNS_TRANSPORTS, DnsCounters, Elapsed, StreamCounters, WorkerCounters};
+use crate::health::Fault;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -33,6 +35,15 @@ pub struct Totals {
     pub unserved: u64,
     /// Attempts after the first of a request.
     pub failovers: u64,
+    /// The same by what the attempt before had failed with; what never happened is left out.
+    #[serde(default)]
+    pub failovers_after: BTreeMap<String, u64>,
+    /// How often limits were reached, by their names.
+    #[serde(default)]
+    pub limits: BTreeMap<String, u64>,
+    /// How many requests ended how.
+    #[serde(default)]
+    pub outcomes: BTreeMap<String, u64>,
     /// Repetitions not made because the budget for them was spent.
     #[serde(default)]
     pub unrepeated: u64,
@@ -128,6 +139,9 @@ impl Totals {
             refusals: counters.total(|door| &door.refusals),
             unserved: counters.total(|door| &door.unserved),
             failovers: counters.total(|door| &door.failovers),
+            failovers_after: failovers_after(counters),
+            limits: limits(counters),
+            outcomes: outcomes(counters),
             unrepeated: counters.total(|door| &door.unrepeated),
             cut: counters.total(|door| &door.cut),
             dropped_events: counters.total(|door| &door.dropped_events),
@@ -143,6 +157,33 @@ impl Totals {
             dns: DnsTotals::of(counters),
         }
     }
+}
+
+fn failovers_after(counters: &Counters) -> BTreeMap<String, u64> {
+    let reasons = Fault::NAMES.into_iter().enumerate();
+    let counts = reasons.map(|(at, name)| (name.to_owned(), counters.total(|door| &door.failovers_after[at])));
+    counts.filter(|(_, count)| *count > 0).collect()
+}
+
+/// Limits of the doors; those that others count are beside them.
+fn limits(counters: &Counters) -> BTreeMap<String, u64> {
+    let dns = DnsTotals::of(counters);
+    let count = |limit: Limit| counters.total(|door| &door.limits[limit as usize]);
+    let doors = Limit::ALL.into_iter().map(|limit| (limit.as_str(), count(limit)));
+    let others = [
+        ("retry_budget", counters.total(|door| &door.unrepeated)),
+        ("fact_queue", counters.total(|door| &door.dropped_events)),
+        ("dns_streams", dns.streams.values().map(|streams| streams.turned_out).sum()),
+        ("dns_rate", dns.limited()),
+        ("dns_signatures", dns.presigned),
+        ("dnstap_queue", dns.untapped),
+    ];
+    doors.chain(others).map(|(name, count)| (name.to_owned(), count)).collect()
+}
+
+fn outcomes(counters: &Counters) -> BTreeMap<String, u64> {
+    let outcomes = counters.tables().outcomes().into_iter();
+    outcomes.map(|(outcome, count)| (outcome.as_str().to_owned(), count)).collect()
 }
 
 /// What became of questions, in the order of [`DnsCounters::outcomes`].

@@ -8,6 +8,7 @@ use super::totals::Totals;
 use crate::counters::Counters;
 use crate::counters::record::Record;
 use crate::health::opinion::Shown;
+use crate::load::Load;
 use crate::moment::{Moment, rfc3339};
 use crate::snapshot::{CertificateInForce, CertificateReport, Drained, EndpointState, Override, Snapshot};
 use crate::topology::{EndpointIndex, Region, RegionIndex, Route, Steering};
@@ -34,6 +35,9 @@ pub struct Overview {
     /// What TLS clients are shown.
     #[serde(default)]
     pub certificates: CertificatesView,
+    /// The node's wall clock, seconds since the Unix epoch.
+    #[serde(default)]
+    pub wall_s: f64,
     /// Since the node started, seconds.
     pub uptime_s: f64,
     /// What was counted since then.
@@ -153,6 +157,15 @@ pub struct EndpointView {
     pub requests: u64,
     /// Attempts failed.
     pub failures: u64,
+    /// Connections to it, WebSockets apart: open now.
+    #[serde(default)]
+    pub connections_open: u32,
+    /// Those of them that nothing is under way on, as of some seconds ago.
+    #[serde(default)]
+    pub connections_idle: u32,
+    /// Those opened since the node started.
+    #[serde(default)]
+    pub connections_opened: u64,
     /// What each of its probes says.
     #[serde(default)]
     pub probes: Vec<ProbeView>,
@@ -165,6 +178,12 @@ pub struct ProbeView {
     pub kind: String,
     /// `up`, `unknown` or `down`.
     pub standing: String,
+    /// How many have passed since the node started, of all probes of this kind.
+    #[serde(default)]
+    pub passed: u64,
+    /// How many have failed.
+    #[serde(default)]
+    pub failed: u64,
     /// How it failed last, until that is forgiven.
     pub fault: Option<String>,
     /// From its request to the first event, if it opens streams.
@@ -271,6 +290,7 @@ impl Overview {
                 .as_ref()
                 .map(|problem| ProblemView { since_s: seconds(now.since(problem.since)), text: problem.text.clone() }),
             certificates: CertificatesView::of(&snapshot.certificates, wall),
+            wall_s: seconds(wall),
             uptime_s: seconds(now.since(started)),
             counters: Totals::of(counters),
             sites: SiteView::all(snapshot, now),
@@ -343,17 +363,24 @@ impl EndpointView {
             in_flight: state.load.in_flight(),
             requests: state.load.requests(),
             failures: state.load.failures(),
-            probes: state.probes.iter().map(ProbeView::of).collect(),
+            connections_open: state.load.open(),
+            connections_idle: state.load.idle(),
+            connections_opened: state.load.connects(),
+            probes: state.probes.iter().map(|said| ProbeView::of(said, &state.load)).collect(),
         }
     }
 }
 
 impl ProbeView {
-    fn of(said: &Shown) -> Self {
+    fn of(said: &Shown, load: &Load) -> Self {
+        let counts = load.probes().find(|(kind, _)| *kind == said.kind).map(|(_, counts)| counts);
+        let [failed, passed] = counts.unwrap_or_default();
         let (first, gap) = (said.first_event, said.gap);
         Self {
             kind: said.kind.to_owned(),
             standing: said.standing.as_str().to_owned(),
+            passed,
+            failed,
             fault: said.fault.map(|fault| fault.to_string()),
             first_event_ms: first.map(|first| milliseconds(first.last)),
             first_event_smoothed_ms: first.map(|first| milliseconds(first.smoothed)),

@@ -350,7 +350,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             Some(bare) => bare,
             None => {
                 let timeout = errand.snapshot.topology.forward.connect_timeout;
-                let opened = errand.pool.open_bare(&state.addresses, timeout, &state.load).await;
+                let opened = errand.pool.open_bare(&state.addresses, timeout).await;
                 opened.map_err(|fault| Some(AttemptError { fault, progress: Progress::Unsent, was_reused: false }))?
             }
         };
