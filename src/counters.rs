@@ -260,7 +260,7 @@ impl Counters {
     #[must_use]
     pub fn newest(&self, count: usize) -> Vec<Record> {
         let mut all: Vec<Record> = self.workers().flat_map(|worker| worker.records.newest(count)).collect();
-        all.sort_by_key(|record| std::cmp::Reverse(record.began + record.elapsed.unwrap_or_default()));
+        all.sort_by_key(|record| std::cmp::Reverse(record.headed()));
         all.truncate(count);
         all
     }

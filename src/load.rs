@@ -2,8 +2,12 @@
 //!
 //! A [`Load`] belongs to one endpoint as long as it exists, over all generations; snapshots only point at it.
 
+mod times;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+pub use times::{TIME_BUCKETS, Times, bucket_of, time_of};
 
 /// What one endpoint carries and has carried.
 #[derive(Debug, Default)]
@@ -16,6 +20,7 @@ pub struct Load {
     idle: AtomicU32,
     /// Probes that failed and that passed, by [`PROBE_KINDS`].
     probes: [[AtomicU64; 2]; PROBE_KINDS.len()],
+    times: Times,
 }
 
 /// Kinds of probes that are counted apart.
@@ -78,6 +83,17 @@ impl Load {
         if let Some(at) = PROBE_KINDS.iter().position(|known| *known == kind) {
             self.probes[at][usize::from(has_passed)].fetch_add(1, Relaxed);
         }
+    }
+
+    /// How long its probes took.
+    #[must_use]
+    pub fn times(&self) -> &Times {
+        &self.times
+    }
+
+    /// One probe came back: counts its time, if it passed, and hands on what it said.
+    pub fn timed<E>(&self, result: Result<Duration, E>) -> Result<Duration, E> {
+        result.inspect(|elapsed| self.times.observe(*elapsed))
     }
 
     /// One attempt was answered, whatever the status.

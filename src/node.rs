@@ -7,6 +7,7 @@
 mod dns;
 pub mod listen;
 mod doh;
+mod history;
 mod nat;
 mod ordering;
 mod ready;
@@ -21,6 +22,7 @@ use crate::dns::prepare::{self, Answers, Preparer};
 use crate::dns::tap::{Sink, Tap, Writer, tap};
 use crate::front::services::Services;
 use crate::geo::database::{GeoError, Locator};
+use crate::history::story::Report;
 use crate::limits::EVENT_QUEUE_MAX;
 use crate::moment::{Clock, Dice, Moment, mix};
 use crate::names::Label;
@@ -38,9 +40,10 @@ use crate::topology::mistake::Mistakes;
 use crate::topology::{Site, Topology};
 use crate::upstream::resolve;
 use arc_swap::ArcSwap;
+use history::Historian;
 use listen::Listen;
 use ready::become_ready;
-use sockets::{Sockets, local};
+use sockets::{Sockets, locals};
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -77,6 +80,10 @@ pub struct Options {
     pub dnstap: Option<Sink>,
     /// Where operators are served.
     pub admin: Vec<SocketAddr>,
+    /// Where the status page is shown to everybody, by HTTP in the clear.
+    pub status: Vec<SocketAddr>,
+    /// The folder that the status page is written to as files, again and again.
+    pub status_export: Option<PathBuf>,
     /// Where drains and the audit log are kept.
     pub state_dir: PathBuf,
     /// Workers of the data plane.
@@ -177,10 +184,14 @@ pub struct Node {
     pub dot: Vec<SocketAddr>,
     /// The bound admin addresses.
     pub admin: Vec<SocketAddr>,
+    /// The bound addresses of the status page.
+    pub status: Vec<SocketAddr>,
     /// What the node believes.
     pub published: Published,
     /// What it has counted.
     pub counters: Counters,
+    /// What is told of it to everybody.
+    pub report: watch::Receiver<Arc<Report>>,
     runtime: Runtime,
     workers: Vec<JoinHandle<()>>,
     tap: Option<Tap>,
@@ -201,19 +212,14 @@ impl Node {
         let clock = Clock::start();
         let topology = read_topology(&options.config)?;
         let here = site(&topology, options.site.as_ref())?;
-        let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())?;
         let drains = Drains::open(&options.state_dir, clock.wall())?;
         let token = token(&options)?;
         dns::answers_for_something(&options, &topology)?;
         let papers = papers(&options, &topology, clock)?;
-        let Sockets { http, https, dns, dot, workers, admin } = Sockets::bind(&options)?;
-        let admin_addresses = admin.iter().map(local).collect();
+        let Sockets { http, https, dns, dot, workers, admin, status } = Sockets::bind(&options)?;
+        let (admin_addresses, status_addresses) = (locals(&admin), locals(&status));
         let (tap, writer) = options.dnstap.clone().map(|sink| tap(sink, here.name.as_str())).unzip();
-        let started = clock.now();
-        let mut control = Control::new(started, Arc::new(topology), Arc::new(locator), here, drains.overrides());
-        control.apply(started, control::Event::Certified { certificates: papers.report() });
-        let (first, _) = control.advance(started, clock.wall()).expect("the first snapshot is always new");
-        let published = Published::new(first);
+        let (control, published) = believe(topology, here, &drains, &papers, clock)?;
         let counters = Counters::new(options.workers);
         let (events, facts) = mpsc::channel(EVENT_QUEUE_MAX);
         let (reload, asked) = mpsc::channel(1);
@@ -224,8 +230,7 @@ impl Node {
         let services = Arc::new(ArcSwap::from_pointee(Services::default()));
         let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
         nat.follow(&published.load_full(), clock);
-        let secret = Arc::clone(&papers.secret);
-        let (preparer, answers, challenges) = dns::first_answers(&options, &secret, &published, clock);
+        let (preparer, answers, challenges) = dns::first_answers(&options, &papers.secret, &published, clock);
         let common = Common {
             clock,
             published: published.clone(),
@@ -233,19 +238,23 @@ impl Node {
             counters: counters.clone(),
             failures,
             seed: u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked"),
-            secret,
+            secret: Arc::clone(&papers.secret),
             services,
             answers,
             tap: tap.clone(),
             ready: is_ready.clone(),
             reread: Arc::default(),
         };
+        let historian =
+            Historian::open(&options.state_dir, &published, &counters, clock).map_err(StartError::System)?;
+        let report = historian.report();
         let identity = papers.identity.clone();
-        let desk = (drains, token, is_ready, reload.clone(), started);
+        let desk = (drains, token, is_ready, reload.clone(), clock.now());
         let followers = (nat, preparer, writer);
         let following = (options.config, asked, papers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
         common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
+        common.start_history(&runtime, historian, &control_ends);
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -254,8 +263,10 @@ impl Node {
             dns,
             dot,
             admin: admin_addresses,
+            status: status_addresses,
             published,
             counters,
+            report,
             runtime,
             workers,
             tap,
@@ -314,6 +325,7 @@ impl Node {
         if let Some(tap) = self.tap {
             let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, tap.closed()).await });
         }
+        let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, history::closed(self.report)).await });
         self.runtime.shutdown_timeout(LAST_WORDS);
     }
 }
@@ -325,6 +337,22 @@ fn read_topology(path: &Path) -> Result<Topology, StartError> {
         tracing::warn!("the configuration has warnings:\n{}", checked.warnings);
     }
     Ok(checked.topology)
+}
+
+/// What is believed before anybody was asked.
+fn believe(
+    topology: Topology,
+    here: Site,
+    drains: &Drains,
+    papers: &Papers,
+    clock: Clock,
+) -> Result<(Control, Published), GeoError> {
+    let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())?;
+    let now = clock.now();
+    let mut control = Control::new(now, Arc::new(topology), Arc::new(locator), here, drains.overrides());
+    control.apply(now, control::Event::Certified { certificates: papers.report() });
+    let (first, _) = control.advance(now, clock.wall()).expect("the first snapshot is always new");
+    Ok((control, Published::new(first)))
 }
 
 fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError> {

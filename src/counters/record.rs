@@ -161,6 +161,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// When the head of its answer was there, or it ended without one.
+    #[must_use]
+    pub fn headed(&self) -> Moment {
+        self.began + self.elapsed.unwrap_or(self.lasted)
+    }
+
     /// What the time until the answer's head had of this node itself: reading, deciding, connecting, attempts that failed.
     #[must_use]
     pub fn added(&self) -> Option<Duration> {

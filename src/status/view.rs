@@ -446,7 +446,7 @@ impl DecisionView {
         let elapsed = record.elapsed.unwrap_or(record.lasted);
         Self {
             decision: record.id.to_string(),
-            age_ms: milliseconds(now.since(record.began + elapsed)),
+            age_ms: milliseconds(now.since(record.headed())),
             hostname: record.hostname.as_ref().map(ToString::to_string).unwrap_or_default(),
             client: record.prefix.to_string(),
             place: record.client.as_ref().map(|client| client.place.to_string()).unwrap_or_default(),
