@@ -17,11 +17,12 @@ use crate::snapshot::Snapshot;
 use archive::Archive;
 use limit::Limit;
 use record::Record;
-use records::{DecisionId, Listener, Records, Seal};
+use records::{DecisionId, Delivery, Listener, Records, Seal};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+use tokio::sync::mpsc;
 use traffic::{FlowKey, Tables, Together, Traffic};
 
 /// Adds to a counter that one thread alone writes: it needs no locked instruction.
@@ -207,30 +208,60 @@ pub struct WorkerCounters {
 pub struct Counters {
     workers: Arc<[Arc<WorkerCounters>]>,
     archive: Arc<Archive>,
+    access_log: Arc<Delivery>,
+    spans: Arc<Delivery>,
+}
+
+/// Who hears of every record as it is finished, if anybody does.
+#[derive(Clone, Debug, Default)]
+pub struct Listeners {
+    /// Who writes them down.
+    pub access_log: Option<mpsc::Sender<Arc<Record>>>,
+    /// Who makes spans of them.
+    pub spans: Option<mpsc::Sender<Arc<Record>>>,
 }
 
 impl Counters {
     /// Counters for that many workers, all at zero.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self::heard_by(workers, &[])
+        Self::heard_by(workers, Listeners::default())
     }
 
     /// The same; `listeners` get every record as it is finished.
     #[must_use]
-    pub fn heard_by(workers: usize, listeners: &[Listener]) -> Self {
+    pub fn heard_by(workers: usize, listeners: Listeners) -> Self {
         let (seal, archive) = (Arc::new(Seal::random()), Arc::default());
+        let (access_log, spans) = (Arc::<Delivery>::default(), Arc::<Delivery>::default());
+        let both = [(listeners.access_log, &access_log), (listeners.spans, &spans)];
+        let listeners = both.into_iter().filter_map(|(sender, delivery)| {
+            let delivery = Arc::clone(delivery);
+            sender.map(|sender| Listener { sender, delivery })
+        });
+        let listeners: Vec<Listener> = listeners.collect();
         let worker = |number| {
             Arc::new(WorkerCounters {
                 dns: DnsCounters::default(),
                 door: DoorCounters::default(),
                 dns_tcp: StreamCounters::default(),
                 dns_tls: StreamCounters::default(),
-                records: Records::new(number, &seal, &archive, listeners.to_vec()),
+                records: Records::new(number, &seal, &archive, listeners.clone()),
                 tables: Tables::default(),
             })
         };
-        Self { workers: (0..workers).map(worker).collect(), archive }
+        Self { workers: (0..workers).map(worker).collect(), archive, access_log, spans }
+    }
+
+    /// What becomes of lines of the access log.
+    #[must_use]
+    pub fn access_log(&self) -> &Arc<Delivery> {
+        &self.access_log
+    }
+
+    /// What becomes of spans.
+    #[must_use]
+    pub fn spans(&self) -> &Arc<Delivery> {
+        &self.spans
     }
 
     /// One worker's own.

@@ -202,6 +202,13 @@ pub const DECISIONS_MAX: usize = 256;
 /// The same of those that nothing was steered for: refused, or answered by the node itself. Apart from the others, whom a
 /// flood of nonsense must not have forgotten.
 pub const UNSTEERED_MAX: usize = 64;
+/// Requests whose lines wait to be written into the access log; beyond it they are dropped and counted. A fifth of a second
+/// at 40 000 requests a second, some 8 MiB.
+pub const ACCESS_LOG_QUEUE_MAX: usize = 8_192;
+/// Longest line of the access log, octets: what is longer has its path cut. Below what log shippers and `syslog` take.
+pub const ACCESS_LOG_LINE_BYTES_MAX: usize = 4 << 10;
+/// Attempts that one line of the access log tells of; more are only counted.
+pub const ACCESS_LOG_ATTEMPTS_MAX: usize = 8;
 /// Snapshots kept for the replay of decisions, the newest that decided something: 1 KiB each for 14 regions, 70 KiB for
 /// 1 024.
 pub const DECIDED_SNAPSHOTS_MAX: usize = 64;

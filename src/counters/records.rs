@@ -74,13 +74,24 @@ impl Seal {
     }
 }
 
+/// What becomes of records that somebody wants to hear of.
+#[derive(Debug, Default)]
+pub struct Delivery {
+    /// Those that arrived where they were to go.
+    pub delivered: AtomicU64,
+    /// Those that there was no room for: who writes them is behind.
+    pub missed: AtomicU64,
+    /// Those that could not be delivered: the disk is full, the collector does not answer.
+    pub failed: AtomicU64,
+}
+
 /// Somebody who wants every record as it is finished. Who cannot follow misses some, and that is counted.
 #[derive(Clone, Debug)]
 pub struct Listener {
     /// Where they go.
     pub sender: mpsc::Sender<Arc<Record>>,
-    /// How many it has missed.
-    pub missed: Arc<AtomicU64>,
+    /// What becomes of them.
+    pub delivery: Arc<Delivery>,
 }
 
 /// Bits of a number that say which worker's it is, above them whether nothing was steered for it; the rest counts.
@@ -200,7 +211,7 @@ impl Records {
             let told = Arc::new(record.clone());
             for listener in &self.listeners {
                 if listener.sender.try_send(Arc::clone(&told)).is_err() {
-                    listener.missed.fetch_add(1, Relaxed);
+                    listener.delivery.missed.fetch_add(1, Relaxed);
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! What a node has counted since it started, as it is shown.
 
 use crate::counters::limit::Limit;
+use crate::counters::records::Delivery;
 use crate::counters::{Counters, DNS_OUTCOMES, DNS_TRANSPORTS, DnsCounters, Elapsed, StreamCounters, WorkerCounters};
 use crate::health::Fault;
 use serde::{Deserialize, Serialize};
@@ -53,12 +54,37 @@ pub struct Totals {
     pub dropped_events: u64,
     /// Octets kept for possible repetition, now.
     pub replay_bytes: u64,
+    /// What became of lines of the access log.
+    #[serde(default)]
+    pub access_log: DeliveryTotals,
+    /// What became of spans.
+    #[serde(default)]
+    pub spans: DeliveryTotals,
     /// WebSockets.
     #[serde(default)]
     pub websockets: WebsocketTotals,
     /// DNS.
     #[serde(default)]
     pub dns: DnsTotals,
+}
+
+/// What became of what is told of each request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryTotals {
+    /// Arrived where it was to go.
+    pub delivered: u64,
+    /// There was no room for it: who writes is behind.
+    pub dropped: u64,
+    /// Could not be delivered.
+    pub failed: u64,
+}
+
+impl DeliveryTotals {
+    fn of(delivery: &Delivery) -> Self {
+        let [delivered, dropped, failed] =
+            [&delivery.delivered, &delivery.missed, &delivery.failed].map(|count| count.load(Relaxed));
+        Self { delivered, dropped, failed }
+    }
 }
 
 /// DNS, over all ways.
@@ -146,6 +172,8 @@ impl Totals {
             cut: counters.total(|door| &door.cut),
             dropped_events: counters.total(|door| &door.dropped_events),
             replay_bytes: counters.total(|door| &door.replay_bytes),
+            access_log: DeliveryTotals::of(counters.access_log()),
+            spans: DeliveryTotals::of(counters.spans()),
             websockets: WebsocketTotals {
                 open: counters.total(|door| &door.websockets.open),
                 closed: counters.total(|door| &door.websockets.closed),

@@ -99,8 +99,8 @@ fn a_name_of_another_worker_or_run_means_nothing() {
 #[test]
 fn what_is_under_way_is_shown_and_told_only_when_it_has_ended() {
     let (sender, mut told) = mpsc::channel(1);
-    let listener = Listener { sender, missed: Arc::default() };
-    let missed = Arc::clone(&listener.missed);
+    let listener = Listener { sender, delivery: Arc::default() };
+    let delivery = Arc::clone(&listener.delivery);
     let records = records(0, vec![listener]);
     let name = records.next();
     records.show(record(name));
@@ -110,5 +110,5 @@ fn what_is_under_way_is_shown_and_told_only_when_it_has_ended() {
     assert_eq!(records.find(name).map(|found| found.outcome), Some(Outcome::Complete));
     records.finish(record(records.next()));
     assert_eq!(told.try_recv().map(|told| told.id), Ok(name));
-    assert_eq!(missed.load(Relaxed), 1, "nobody waits for a listener");
+    assert_eq!(delivery.missed.load(Relaxed), 1, "nobody waits for a listener");
 }

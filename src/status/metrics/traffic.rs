@@ -49,6 +49,18 @@ impl Page {
         self.named("anyfront_failovers_by_reason", help, "reason", &totals.failovers_after);
         let help = "How often limits were reached that strangers can press.";
         self.named("anyfront_limits_hit", help, "limit", &totals.limits);
+        for (what, of, delivery) in
+            [("access_log_lines", "Lines of the access log", &totals.access_log), ("spans", "Spans", &totals.spans)]
+        {
+            let name = format!("anyfront_{what}");
+            let help = format!("{of}: delivered, dropped because the queue was full, or failed.");
+            self.head(&name, "counter", &help);
+            let counts =
+                [("delivered", delivery.delivered), ("dropped", delivery.dropped), ("failed", delivery.failed)];
+            for (outcome, count) in counts {
+                self.sample(&format!("{name}_total"), &[("outcome", outcome)], count);
+            }
+        }
         let name = "anyfront_added_latency_seconds";
         let help =
             "Of the time until an answer's head, what was not the region's: deciding, connecting, failed attempts.";
