@@ -10,6 +10,7 @@ mod doh;
 mod history;
 mod nat;
 mod ordering;
+mod page;
 mod papers;
 mod ready;
 mod site;
@@ -35,6 +36,7 @@ use crate::reload::tls::{Papers, PapersError};
 use crate::secret::Secret;
 use crate::snapshot::Published;
 use crate::status::admin::{self, Admin};
+use crate::status::board::Board;
 use crate::status::drains::{DrainError, Drains};
 use crate::status::guard::{Token, TokenError};
 use crate::topology::check::check;
@@ -243,8 +245,9 @@ impl Node {
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
         let services = Arc::new(ArcSwap::from_pointee(Services::default()));
-        let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
-        nat.follow(&published.load_full(), clock);
+        let nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services), &published.load_full(), clock);
+        let keeper = Historian::open(&options.state_dir, &published, &counters, clock).map_err(StartError::System)?;
+        let board = page::board(&status_addresses, &published, &keeper.report(), clock, &accepting_ends);
         let (preparer, answers, challenges) = dns::first_answers(&options, &papers.secret, &published, clock);
         let common = Common {
             clock,
@@ -255,20 +258,19 @@ impl Node {
             seed: u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked"),
             secret: Arc::clone(&papers.secret),
             services,
+            board,
             answers,
             tap: tap.clone(),
             ready: is_ready.clone(),
             reread: Arc::default(),
         };
-        let keeper = Historian::open(&options.state_dir, &published, &counters, clock).map_err(StartError::System)?;
-        let report = keeper.report();
-        let identity = papers.identity.clone();
         let desk = (drains, token, is_ready, reload.clone(), clock.now());
-        let followers = (nat, preparer, writer);
-        let following = (options.config, asked, papers);
-        let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
+        let (identity, following) = (papers.identity.clone(), (options.config, asked, papers));
+        let runtime =
+            common.start_control((control, facts), desk, (admin, (nat, preparer, writer)), following, &control_ends)?;
         common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
-        common.start_history(&runtime, keeper, &control_ends);
+        let report = common.start_history(&runtime, keeper, &control_ends);
+        common.start_page(&runtime, (status, options.status_export), &report, (&accepting_ends, &control_ends))?;
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -396,6 +398,8 @@ struct Common {
     seed: u64,
     secret: Arc<ArcSwap<Secret>>,
     services: Arc<ArcSwap<Services>>,
+    /// What everybody may see.
+    board: Arc<Board>,
     answers: Answers,
     tap: Option<Tap>,
     ready: watch::Receiver<bool>,
@@ -439,6 +443,7 @@ impl Common {
             started,
             nat_ips: nat.document(),
             dns: dns::desk(&self.answers, clock),
+            board: Arc::clone(&self.board),
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());

@@ -5,8 +5,10 @@
 //! address: the client is its network.
 
 use crate::counters::record::{Failed, Record};
+use crate::geo::place::Country;
 use crate::limits::{ACCESS_LOG_ATTEMPTS_MAX, ACCESS_LOG_LINE_BYTES_MAX};
 use crate::moment::rfc3339;
+use crate::names::{EndpointName, Hostname, Label};
 use http::Version;
 use serde::Serialize;
 use std::time::Duration;
@@ -126,13 +128,9 @@ fn line<'a>(record: &'a Record, node: &'a str, wall: Duration, path: &'a str) ->
         decision: record.id.to_string(),
         request_id: String::from_utf8_lossy(record.request_id.as_bytes()),
         client: record.prefix.to_string(),
-        country: record
-            .client
-            .as_ref()
-            .and_then(|client| client.place.country.as_ref())
-            .map(|country| country.as_str()),
+        country: record.client.as_ref().and_then(|client| client.place.country.as_ref()).map(Country::as_str),
         private_link: record.link.as_ref().map(ToString::to_string),
-        hostname: record.hostname.as_ref().map(|hostname| hostname.as_str()),
+        hostname: record.hostname.as_ref().map(Hostname::as_str),
         class: record.class.as_deref(),
         method: record.method.as_str(),
         path,
@@ -145,8 +143,8 @@ fn line<'a>(record: &'a Record, node: &'a str, wall: Duration, path: &'a str) ->
         status: Some(record.status).filter(|status| *status > 0),
         outcome: record.outcome.as_str(),
         reason: record.reason,
-        region: record.region.as_ref().map(|region| region.as_str()),
-        endpoint: record.endpoint.as_ref().map(|endpoint| endpoint.as_str()),
+        region: record.region.as_ref().map(Label::as_str),
+        endpoint: record.endpoint.as_ref().map(EndpointName::as_str),
         wish: record.wish,
         residency: record.has_residency,
         generation: record.decided.generation,

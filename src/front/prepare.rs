@@ -124,7 +124,8 @@ pub async fn refusal(
         && let Some((authority, hostname)) = our_own(connection, parts)
     {
         let is_secured = connection.arrival.tls.is_some();
-        if let Some(live) = live::find(front, snapshot, &hostname, parts.uri.path()).filter(|_| is_secured) {
+        let found = live::find(front, snapshot, &hostname, parts.uri.path());
+        if let Some(live) = found.filter(|live| is_secured || live.is_in_the_clear) {
             let page = live.serve(connection, snapshot, (parts, body), request_id).await;
             let status = page.status();
             let code = match status {

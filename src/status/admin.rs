@@ -4,6 +4,7 @@
 //! is. A connection lives a minute at most, and its head and body have to come in time: nobody can occupy it.
 
 use super::answer::Desk;
+use super::board::Board;
 use super::dns::Dns;
 use super::drains::Drains;
 use super::guard::Token;
@@ -58,14 +59,27 @@ pub struct Admin {
     pub nat_ips: watch::Receiver<Arc<str>>,
     /// Who knows DNS.
     pub dns: Dns,
+    /// What everybody may see.
+    pub board: Arc<Board>,
 }
 
 /// Answers on `listeners` until `shutdown`; then finishes the answers under way.
 pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Receiver<bool>) {
-    let Admin { published, events, counters, drains, clock, token, ready, reload, started, nat_ips, dns } = admin;
+    let Admin { published, events, counters, drains, clock, token, ready, reload, started, nat_ips, dns, board } =
+        admin;
     let (asks, asked) = mpsc::channel(ASKS_MAX);
-    let desk =
-        Arc::new(Desk { published: published.clone(), counters, clock, started, token, ready, asks, nat_ips, dns });
+    let desk = Arc::new(Desk {
+        published: published.clone(),
+        counters,
+        clock,
+        started,
+        token,
+        ready,
+        asks,
+        nat_ips,
+        dns,
+        board,
+    });
     let permits = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
     let mut doors = JoinSet::new();
     for listener in listeners {

@@ -3,13 +3,16 @@
 //! Everything that is shown comes from one snapshot, loaded once for each answer. Errors are one JSON object with a
 //! sentence in `error`.
 
+use super::board::Board;
 use super::dns::{Asked, Dns};
 use super::drains::{DrainError, Operator, REASON_CHARACTERS_MAX, Wish};
 use super::explain::Question;
+use super::export::Told;
 use super::guard::{self, Token};
 use super::keeper::{Ask, Denied, Granted};
 use super::metrics::traffic::Requests;
 use super::metrics::{self, Format};
+use super::query::parameter;
 use super::replay::Replay;
 use super::view::{DecisionView, DrainView, Overview};
 use crate::counters::Counters;
@@ -39,7 +42,8 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// What `GET /` says.
 const INDEX: &str = include_str!("index.txt");
-const PATHS: [&str; 8] = ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics", "/nat-ips"];
+const PATHS: [&str; 9] =
+    ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics", "/nat-ips", "/report"];
 /// Behind it a decision is called by its name.
 const REPLAYED: &str = "/explain/";
 const POSTED: [&str; 3] = ["/drain", "/undrain", "/reload"];
@@ -68,6 +72,8 @@ pub struct Desk {
     pub nat_ips: watch::Receiver<Arc<str>>,
     /// Who knows DNS.
     pub dns: Dns,
+    /// What everybody may see.
+    pub board: Arc<Board>,
 }
 
 /// What `POST /drain` is given.
@@ -162,6 +168,7 @@ impl Desk {
             }
             "/regions" => Ok(json_answer(&self.overview())),
             "/nat-ips" => Ok(answer("application/json", self.nat_ips.borrow().to_string())),
+            "/report" => Ok(json_answer(&Told::of(&self.board.shown()))),
             "/drains" => Ok(json_answer(&json!({ "drains": self.overview().drains }))),
             "/decisions" => self.decisions(parts.uri.query().unwrap_or_default()),
             "/explain" => self.explain(parts),
@@ -460,36 +467,4 @@ fn wants_text(parts: &Parts, query: &str) -> Result<bool, Refused> {
 fn address(query: &str, name: &str) -> Result<Option<IpAddr>, Refused> {
     let parse = |text: String| text.parse().map_err(|_| Refused::new(400, format!("{name} {text:?} is no IP address")));
     parameter(query, name).map(parse).transpose()
-}
-
-/// A parameter of a query, decoded (`application/x-www-form-urlencoded`).
-fn parameter(query: &str, name: &str) -> Option<String> {
-    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| decoded(value))
-}
-
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let escaped = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = escaped.filter(|_| first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.unwrap_or(if first == b'+' { b' ' } else { first }));
-        rest = if byte.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_are_decoded() {
-        let query = "host=eu.gateway.example&client=2001%3adb8%3A%3a7&x=a+b%zz%";
-        assert_eq!(parameter(query, "host").as_deref(), Some("eu.gateway.example"));
-        assert_eq!(parameter(query, "client").as_deref(), Some("2001:db8::7"));
-        assert_eq!(parameter(query, "x").as_deref(), Some("a b%zz%"));
-        assert_eq!(parameter(query, "absent"), None);
-    }
 }
