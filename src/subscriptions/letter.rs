@@ -242,6 +242,3 @@ fn whole(title: &str, body: &Markup, foot: &Markup) -> Markup {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -164,11 +164,7 @@ pub fn masked(kind: Kind, to: &str) -> String {
 }
 
 /// Tells whoever wants to be told of what is new in each report, until `shutdown`.
-pub async fn run(
-    desk: Desk,
-    mut reports: watch::Receiver<Arc<Report>>,
-    mut shutdown: watch::Receiver<bool>,
-) {
+pub async fn run(desk: Desk, mut reports: watch::Receiver<Arc<Report>>, mut shutdown: watch::Receiver<bool>) {
     let (parts, caller) = desk.shared();
     let post = Arc::new(Post::new(parts.clock));
     while !resume(&parts).await {
