@@ -39,6 +39,7 @@ use crate::status::admin::{self, Admin};
 use crate::status::board::Board;
 use crate::status::drains::{DrainError, Drains};
 use crate::status::guard::{Token, TokenError};
+use crate::subscriptions::desk::Desk as Subscriptions;
 use crate::topology::check::check;
 use crate::topology::mistake::Mistakes;
 use crate::topology::{Site, Topology};
@@ -264,7 +265,7 @@ impl Node {
             ready: is_ready.clone(),
             reread: Arc::default(),
         };
-        let desk = (drains, token, is_ready, reload.clone(), clock.now());
+        let desk = (drains, token, is_ready, reload.clone(), clock.now(), keeper.subscriptions());
         let (identity, following) = (papers.identity.clone(), (options.config, asked, papers));
         let runtime =
             common.start_control((control, facts), desk, (admin, (nat, preparer, writer)), following, &control_ends)?;
@@ -408,13 +409,13 @@ struct Common {
 }
 
 /// What the admin address gets besides.
-type Desk = (Drains, Option<Token>, watch::Receiver<bool>, mpsc::Sender<()>, Moment);
+type Desk = (Drains, Option<Token>, watch::Receiver<bool>, mpsc::Sender<()>, Moment, Subscriptions);
 
 impl Common {
     fn start_control(
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
-        (drains, token, ready, reload, started): Desk,
+        (drains, token, ready, reload, started, subscriptions): Desk,
         (admin, (nat, preparer, writer)): (Vec<TcpListener>, (nat::Keeper, Preparer, Option<Writer>)),
         (config, asked, papers): (PathBuf, mpsc::Receiver<()>, Papers),
         ending: &watch::Receiver<bool>,
@@ -444,6 +445,7 @@ impl Common {
             nat_ips: nat.document(),
             dns: dns::desk(&self.answers, clock),
             board: Arc::clone(&self.board),
+            subscriptions,
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());

@@ -11,6 +11,7 @@ pub mod nat_ips;
 pub mod plan;
 pub mod serve;
 pub mod status;
+pub mod subscribers;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ enum Command {
     Drain(drain::DrainArgs),
     Undrain(drain::UndrainArgs),
     Status(status::Args),
+    Subscribers(subscribers::Args),
     Geoip(geoip::Args),
     Dnssec(dnssec::Args),
     NatIps(nat_ips::Args),
@@ -48,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Drain(args) => drain::drain(args),
         Command::Undrain(args) => drain::undrain(args),
         Command::Status(args) => status::run(args),
+        Command::Subscribers(args) => subscribers::run(args),
         Command::Geoip(args) => geoip::run(args),
         Command::Dnssec(args) => dnssec::run(args),
         Command::NatIps(args) => nat_ips::run(args),

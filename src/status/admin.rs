@@ -14,6 +14,7 @@ use crate::counters::Counters;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_TIMEOUT};
 use crate::moment::{Clock, Moment};
 use crate::snapshot::Published;
+use crate::subscriptions;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -61,12 +62,14 @@ pub struct Admin {
     pub dns: Dns,
     /// What everybody may see.
     pub board: Arc<Board>,
+    /// Who is told of incidents.
+    pub subscriptions: subscriptions::desk::Desk,
 }
 
 /// Answers on `listeners` until `shutdown`; then finishes the answers under way.
 pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Receiver<bool>) {
-    let Admin { published, events, counters, drains, clock, token, ready, reload, started, nat_ips, dns, board } =
-        admin;
+    let Admin { published, events, counters, drains, clock, token, ready, reload, started, .. } = admin;
+    let (nat_ips, dns, board, subscriptions) = (admin.nat_ips, admin.dns, admin.board, admin.subscriptions);
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let desk = Arc::new(Desk {
         published: published.clone(),
@@ -79,6 +82,7 @@ pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Rec
         nat_ips,
         dns,
         board,
+        subscriptions,
     });
     let permits = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
     let mut doors = JoinSet::new();

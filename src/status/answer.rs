@@ -14,6 +14,7 @@ use super::metrics::traffic::Requests;
 use super::metrics::{self, Format};
 use super::query::parameter;
 use super::replay::Replay;
+use super::subscribers::{self, RemoveAnswer, RemoveBody};
 use super::view::{DecisionView, DrainView, Overview};
 use crate::counters::Counters;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, DECISIONS_MAX, HEADER_TIMEOUT};
@@ -21,6 +22,8 @@ use crate::moment::{Clock, Moment};
 use crate::snapshot::{Override, Published, Snapshot, Target};
 use crate::steering::decision::Exclusion;
 use crate::steering::{Client, Query, steer};
+use crate::subscriptions;
+use crate::subscriptions::desk::Refusal;
 use crate::topology::link::PrivateLink;
 use crate::topology::read::nearest;
 use crate::topology::{EndpointIndex, RouteIndex, Topology};
@@ -74,6 +77,8 @@ pub struct Desk {
     pub dns: Dns,
     /// What everybody may see.
     pub board: Arc<Board>,
+    /// Who is told of incidents.
+    pub subscriptions: subscriptions::desk::Desk,
 }
 
 /// What `POST /drain` is given.
@@ -156,6 +161,11 @@ impl Desk {
                 self.posted(path, peer, &read(body).await?).await
             }
             path if POSTED.contains(&path) => Err(Refused::method(path, "POST")),
+            subscribers::PATH if parts.method == Method::POST => self.unsubscribe(peer, &read(body).await?).await,
+            subscribers::PATH if !is_get => Err(Refused::method(subscribers::PATH, "GET, POST")),
+            subscribers::PATH => {
+                Ok(json_answer(&subscribers::list(&self.subscriptions).await.map_err(|refusal| unable(&refusal))?))
+            }
             path if (PATHS.contains(&path) || path == "/drains") && !is_get => Err(Refused::method(path, "GET")),
             "/" => Ok(text(INDEX.to_owned())),
             "/live" => Ok(text("live\n".to_owned())),
@@ -178,11 +188,20 @@ impl Desk {
         }
     }
 
+    async fn unsubscribe(&self, peer: IpAddr, body: &[u8]) -> Result<Answer, Refused> {
+        let RemoveBody { remove, who } = parsed(body)?;
+        check_text("who", &who)?;
+        let removed = self.subscriptions.remove(remove).await.map_err(|refusal| unable(&refusal))?;
+        tracing::info!(%peer, who, "an operator ended the subscription {remove}: {removed}");
+        Ok(json_answer(&RemoveAnswer { removed }))
+    }
+
     fn overview(&self) -> Overview {
         let snapshot = self.published.load_full();
         let wall = self.clock.wall();
         let overview = Overview::of(&snapshot, &self.counters, self.clock.now(), wall, self.started);
-        Overview { zone: self.dns.zone(wall), ..overview }
+        let deliveries = subscribers::deliveries(&self.subscriptions, wall);
+        Overview { zone: self.dns.zone(wall), deliveries, ..overview }
     }
 
     fn readiness(&self) -> Answer {
@@ -294,6 +313,11 @@ impl Desk {
             Refused::new(status, denied.to_string())
         })
     }
+}
+
+/// Why subscriptions cannot be seen or ended now.
+fn unable(refusal: &Refusal) -> Refused {
+    Refused::new(503, refusal.to_string())
 }
 
 impl DrainAnswer {

@@ -53,6 +53,7 @@ pub fn render(node: &Overview, requests: &Requests, is_ready: bool, format: Form
     page.endpoints(&node.regions);
     page.probes(&node.regions);
     page.dns(node);
+    page.deliveries(&node.deliveries);
     if format == Format::OpenMetrics {
         page.text.push_str("# EOF\n");
     }
@@ -60,6 +61,7 @@ pub fn render(node: &Overview, requests: &Requests, is_ready: bool, format: Form
 }
 
 mod dns;
+mod subscriptions;
 pub mod traffic;
 
 struct Page {

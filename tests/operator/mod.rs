@@ -4,6 +4,7 @@
 use anyfront::control::{self, Control, Event};
 use anyfront::counters::Counters;
 use anyfront::geo::database::Locator;
+use anyfront::history::store::Store;
 use anyfront::history::story::Report;
 use anyfront::moment::{Clock, Moment};
 use anyfront::snapshot::Published;
@@ -15,6 +16,9 @@ use anyfront::status::guard::Token;
 use anyfront::status::page::Manner;
 use anyfront::status::public::Fallback;
 use anyfront::status::rendering::Rendering;
+use anyfront::subscriptions::call::Caller;
+use anyfront::subscriptions::desk::Desk as Subscriptions;
+use anyfront::subscriptions::{Parts, table};
 use anyfront::topology::check::check;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -115,6 +119,13 @@ pub struct Node {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
+/// Subscriptions that nobody has.
+fn subscriptions(state: &Path, published: &Published, clock: Clock) -> Subscriptions {
+    let store = Store::start(state, &[table::MODULE], clock).expect("a thread");
+    let parts = Parts::new(store, published.clone(), clock, 7, state.to_owned());
+    Subscriptions::new(Arc::new(parts), Arc::new(Caller::new(clock, None)))
+}
+
 /// A status page that has nothing to tell.
 fn board(published: &Published, clock: Clock, ending: watch::Receiver<bool>) -> Board {
     let setting = Fallback::of(&[]).setting(&published.load(), Manner::Live);
@@ -153,6 +164,7 @@ impl Node {
             nat_ips: watch::channel("{}".into()).1,
             dns: Dns::default(),
             board: Arc::new(board(&published, clock, asked.clone())),
+            subscriptions: subscriptions(state, &published, clock),
         };
         let writer = published.clone();
         let thread = std::thread::spawn(move || {
