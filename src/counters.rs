@@ -3,6 +3,7 @@
 use crate::limits::DECISIONS_MAX;
 use crate::moment::Moment;
 use crate::names::{Hostname, Label};
+use crate::residency::tally::Tally;
 use crate::steering::Client;
 use crate::topology::link::PrivateLink;
 use http::{HeaderValue, Method};
@@ -217,6 +218,8 @@ pub struct WorkerCounters {
     pub dns_tls: StreamCounters,
     /// Its last requests.
     pub recent: RecentRequests,
+    /// Where its requests are sent, and answered.
+    pub residency: Tally,
 }
 
 /// The counters of all workers of a node. Cheap to clone.

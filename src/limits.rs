@@ -197,6 +197,9 @@ pub const PROBES_IN_FLIGHT_MAX: usize = 8;
 pub const ADMIN_BODY_BYTES_MAX: usize = 16 << 10;
 /// Drains in force at once.
 pub const OVERRIDES_MAX: usize = 1_024;
+/// Flows by which headroom is computed, clients of one place for one hostname at one region each; beyond it the smallest are
+/// left out. Steering places each of them twice, in some 10 µs.
+pub const HEADROOM_FLOWS_MAX: usize = 2_048;
 /// Decisions remembered for the terminal view by one worker.
 pub const DECISIONS_MAX: usize = 256;
 

@@ -7,9 +7,12 @@
 mod dns;
 pub mod listen;
 mod doh;
+mod kept;
 mod nat;
 mod ordering;
 mod ready;
+mod records;
+mod residency;
 mod site;
 mod sockets;
 mod worker;
@@ -40,6 +43,7 @@ use crate::upstream::resolve;
 use arc_swap::ArcSwap;
 use listen::Listen;
 use ready::become_ready;
+use records::Keepers;
 use sockets::{Sockets, local};
 use std::future::Future;
 use std::io;
@@ -51,7 +55,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// Threads of the control plane.
 const CONTROL_THREADS: usize = 2;
@@ -189,6 +193,8 @@ pub struct Node {
     ready: watch::Sender<bool>,
     end_accepting: watch::Sender<bool>,
     end_control: watch::Sender<bool>,
+    /// Ends when what was counted is written.
+    is_written: oneshot::Receiver<()>,
     drain_time: Duration,
 }
 
@@ -242,7 +248,8 @@ impl Node {
         };
         let identity = papers.identity.clone();
         let desk = (drains, token, is_ready, reload.clone(), started);
-        let followers = (nat, preparer, writer);
+        let (keepers, is_written) = Keepers::open(&options, &common);
+        let followers = (nat, preparer, writer, keepers);
         let following = (options.config, asked, papers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
         common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
@@ -264,6 +271,7 @@ impl Node {
             ready,
             end_accepting,
             end_control,
+            is_written,
             drain_time: options.drain_time,
         })
     }
@@ -311,6 +319,8 @@ impl Node {
             let _ = worker.join();
         }
         self.end_control.send_replace(true);
+        // Ended or dropped, it is over.
+        let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, self.is_written).await });
         if let Some(tap) = self.tap {
             let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, tap.closed()).await });
         }
@@ -388,12 +398,15 @@ struct Common {
 /// What the admin address gets besides.
 type Desk = (Drains, Option<Token>, watch::Receiver<bool>, mpsc::Sender<()>, Moment);
 
+/// What follows the snapshot beside `control`.
+type Followers = (nat::Keeper, Preparer, Option<Writer>, Keepers);
+
 impl Common {
     fn start_control(
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
         (drains, token, ready, reload, started): Desk,
-        (admin, (nat, preparer, writer)): (Vec<TcpListener>, (nat::Keeper, Preparer, Option<Writer>)),
+        (admin, (nat, preparer, writer, keepers)): (Vec<TcpListener>, Followers),
         (config, asked, papers): (PathBuf, mpsc::Receiver<()>, Papers),
         ending: &watch::Receiver<bool>,
     ) -> Result<Runtime, StartError> {
@@ -421,6 +434,7 @@ impl Common {
             started,
             nat_ips: nat.document(),
             dns: dns::desk(&self.answers, clock),
+            records: keepers.records(),
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());
@@ -435,6 +449,7 @@ impl Common {
         if let Some(writer) = writer {
             spawn("dnstap", Box::pin(writer.run(ends())));
         }
+        self.start_keepers(&runtime, keepers, ending);
         spawn("the NAT addresses", Box::pin(nat.run(published.clone(), clock, ends())));
         let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&self.reread), ends());
         spawn("reload", Box::pin(following));

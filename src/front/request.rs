@@ -424,6 +424,7 @@ impl<'a> Exchange<'a> {
             None if self.is_late => Complaint::late(self.attempts),
             None => {
                 DoorCounters::count(&front.counters.door.unserved);
+                front.counters.residency.refused(front.clock.wall(), &self.snapshot.topology, &self.hostname);
                 if let (Some(AttemptError { progress: Progress::Sent, .. }), Some(last)) =
                     (failed, self.journey.failed.last())
                 {
@@ -446,6 +447,9 @@ impl<'a> Exchange<'a> {
     fn remember(&self, target: Option<Target>, status: StatusCode) {
         let front = &self.connection.front;
         let now = front.clock.now();
+        if let Some(target) = target {
+            front.passes_on(&self.snapshot, &self.hostname, target.region);
+        }
         front.counters.recent.push(Recent {
             at: now,
             hostname: self.hostname.clone(),

@@ -8,6 +8,7 @@ use super::dns::Dns;
 use super::drains::Drains;
 use super::guard::Token;
 use super::keeper::{self, ASKS_MAX, Node};
+use super::records::Records;
 use crate::control::Event;
 use crate::counters::Counters;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_TIMEOUT};
@@ -58,14 +59,27 @@ pub struct Admin {
     pub nat_ips: watch::Receiver<Arc<str>>,
     /// Who knows DNS.
     pub dns: Dns,
+    /// Headroom, and where requests were processed.
+    pub records: Records,
 }
 
 /// Answers on `listeners` until `shutdown`; then finishes the answers under way.
 pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Receiver<bool>) {
-    let Admin { published, events, counters, drains, clock, token, ready, reload, started, nat_ips, dns } = admin;
+    let Admin { published, events, counters, drains, clock, token, ready, reload, started, nat_ips, dns, records } =
+        admin;
     let (asks, asked) = mpsc::channel(ASKS_MAX);
-    let desk =
-        Arc::new(Desk { published: published.clone(), counters, clock, started, token, ready, asks, nat_ips, dns });
+    let desk = Arc::new(Desk {
+        published: published.clone(),
+        counters,
+        clock,
+        started,
+        token,
+        ready,
+        asks,
+        nat_ips,
+        dns,
+        records,
+    });
     let permits = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
     let mut doors = JoinSet::new();
     for listener in listeners {

@@ -9,8 +9,10 @@ use super::explain::Question;
 use super::guard::{self, Token};
 use super::keeper::{Ask, Denied, Granted};
 use super::metrics::{self, Format};
+use super::records::{self, Records};
 use super::view::{DecisionView, DrainView, Overview};
 use crate::counters::Counters;
+use crate::headroom;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, DECISIONS_MAX, HEADER_TIMEOUT};
 use crate::moment::{Clock, Moment};
 use crate::snapshot::{Override, Published, Snapshot, Target};
@@ -37,7 +39,19 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// What `GET /` says.
 const INDEX: &str = include_str!("index.txt");
-const PATHS: [&str; 8] = ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics", "/nat-ips"];
+const PATHS: [&str; 11] = [
+    "/",
+    "/ready",
+    "/live",
+    "/regions",
+    "/decisions",
+    "/explain",
+    "/metrics",
+    "/nat-ips",
+    "/headroom",
+    "/residency",
+    "/residency/key",
+];
 const POSTED: [&str; 3] = ["/drain", "/undrain", "/reload"];
 
 /// An answer on its way out.
@@ -64,6 +78,8 @@ pub struct Desk {
     pub nat_ips: watch::Receiver<Arc<str>>,
     /// Who knows DNS.
     pub dns: Dns,
+    /// Headroom, and where requests were processed.
+    pub records: Records,
 }
 
 /// What `POST /drain` is given.
@@ -152,14 +168,49 @@ impl Desk {
             "/ready" => Ok(self.readiness()),
             "/metrics" => {
                 let format = Format::accepted_by(accept(parts));
-                Ok(answer(format.content_type(), metrics::render(&self.overview(), *self.ready.borrow(), format)))
+                let (headroom, shelf) = (self.records.headroom(), self.records.shelf().ok());
+                let records = (&*headroom, shelf.as_deref(), self.clock.wall());
+                let page = metrics::render(&self.overview(), records, *self.ready.borrow(), format);
+                Ok(answer(format.content_type(), page))
             }
             "/regions" => Ok(json_answer(&self.overview())),
             "/nat-ips" => Ok(answer("application/json", self.nat_ips.borrow().to_string())),
             "/drains" => Ok(json_answer(&json!({ "drains": self.overview().drains }))),
             "/decisions" => self.decisions(parts.uri.query().unwrap_or_default()),
             "/explain" => self.explain(parts),
+            "/headroom" => self.headroom(parts),
+            path if path.starts_with("/residency") => self.residency(path, is_get),
             path => Err(Refused::new(404, format!("there is no {path:?} here; GET / tells what there is"))),
+        }
+    }
+
+    /// What would be without any one region or provider; `without=`, as often as one likes: without all of these.
+    fn headroom(&self, parts: &Parts) -> Result<Answer, Refused> {
+        let query = parts.uri.query().unwrap_or_default();
+        let is_text = wants_text(parts, query)?;
+        let lost = parameters(query, "without");
+        if lost.is_empty() {
+            let headroom = self.records.headroom();
+            return Ok(if is_text { text(headroom::text::page(&headroom)) } else { json_answer(&*headroom) });
+        }
+        let headroom = self.records.without(&self.published.load_full(), &lost).map_err(Refused::from)?;
+        Ok(if is_text { text(headroom::text::plan(&headroom)) } else { json_answer(&headroom) })
+    }
+
+    fn residency(&self, path: &str, is_get: bool) -> Result<Answer, Refused> {
+        if !is_get {
+            return Err(Refused::method(path, "GET"));
+        }
+        let shelf = self.records.shelf().map_err(Refused::from)?;
+        match path.strip_prefix("/residency").map(|rest| rest.trim_start_matches('/')) {
+            Some("") => Ok(json_answer(&shelf.index())),
+            Some("key") => Ok(json_answer(&shelf.keys())),
+            Some(rest) => {
+                let (day, hostname) = rest.split_once('/').unwrap_or((rest, ""));
+                let document = records::document(&shelf, day, hostname, self.clock.wall()).map_err(Refused::from)?;
+                Ok(answer("application/json", document))
+            }
+            None => Err(Refused::new(404, format!("there is no {path:?} here; GET / tells what there is"))),
         }
     }
 
@@ -387,6 +438,12 @@ async fn read(body: Incoming) -> Result<Bytes, Refused> {
     }
 }
 
+impl From<records::Missing> for Refused {
+    fn from((status, text): records::Missing) -> Self {
+        Self::new(status, text)
+    }
+}
+
 impl Refused {
     fn new(status: u16, text: impl Into<String>) -> Self {
         Self(StatusCode::from_u16(status).expect("written here"), text.into())
@@ -449,8 +506,13 @@ fn address(query: &str, name: &str) -> Result<Option<IpAddr>, Refused> {
 
 /// A parameter of a query, decoded (`application/x-www-form-urlencoded`).
 fn parameter(query: &str, name: &str) -> Option<String> {
+    parameters(query, name).into_iter().next()
+}
+
+/// The same of a parameter that may be there several times.
+fn parameters(query: &str, name: &str) -> Vec<String> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| decoded(value))
+    pairs.into_iter().filter(|(key, _)| *key == name).map(|(_, value)| decoded(value)).collect()
 }
 
 fn decoded(text: &str) -> String {

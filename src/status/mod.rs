@@ -7,6 +7,7 @@
 
 pub mod totals;
 pub mod sites;
+pub mod records;
 pub mod dns;
 pub mod view;
 pub mod metrics;

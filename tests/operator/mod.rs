@@ -10,6 +10,7 @@ use anyfront::status::admin::{self, Admin};
 use anyfront::status::dns::Dns;
 use anyfront::status::drains::Drains;
 use anyfront::status::guard::Token;
+use anyfront::status::records::Records;
 use anyfront::topology::check::check;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -141,6 +142,7 @@ impl Node {
             started: Moment::ZERO,
             nat_ips: watch::channel("{}".into()).1,
             dns: Dns::default(),
+            records: Records::none(),
         };
         let writer = published.clone();
         let thread = std::thread::spawn(move || {

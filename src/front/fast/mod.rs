@@ -312,6 +312,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
                 opened.map_err(|fault| Some(AttemptError { fault, progress: Progress::Unsent, was_reused: false }))?
             }
         };
+        front.sends(&errand.snapshot, &errand.hostname, errand.target.region);
         self.write_request(asked, errand);
         self.rooms.answer.clear();
         self.rooms.reply.clear();
@@ -476,6 +477,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         self.talk.served();
         DoorCounters::count(&front.counters.door.requests);
         let now = front.clock.now();
+        front.passes_on(&errand.snapshot, &errand.hostname, errand.target.region);
         front.counters.recent.push(Recent {
             at: now,
             hostname: errand.hostname.clone(),
