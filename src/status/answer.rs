@@ -39,19 +39,8 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// What `GET /` says.
 const INDEX: &str = include_str!("index.txt");
-const PATHS: [&str; 11] = [
-    "/",
-    "/ready",
-    "/live",
-    "/regions",
-    "/decisions",
-    "/explain",
-    "/metrics",
-    "/nat-ips",
-    "/headroom",
-    "/residency",
-    "/residency/key",
-];
+const PATHS: [&str; 9] =
+    ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics", "/nat-ips", "/headroom"];
 const POSTED: [&str; 3] = ["/drain", "/undrain", "/reload"];
 
 /// An answer on its way out.
@@ -179,7 +168,7 @@ impl Desk {
             "/decisions" => self.decisions(parts.uri.query().unwrap_or_default()),
             "/explain" => self.explain(parts),
             "/headroom" => self.headroom(parts),
-            path if path.starts_with("/residency") => self.residency(path, is_get),
+            path if path == "/residency" || path.starts_with("/residency/") => self.residency(path, is_get),
             path => Err(Refused::new(404, format!("there is no {path:?} here; GET / tells what there is"))),
         }
     }
