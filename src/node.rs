@@ -228,10 +228,8 @@ impl Node {
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
         let services = Arc::new(ArcSwap::from_pointee(Services::default()));
-        let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
-        nat.follow(&published.load_full(), clock);
-        let secret = Arc::clone(&papers.secret);
-        let (preparer, answers, challenges) = dns::first_answers(&options, &secret, &published, clock);
+        let nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services), &published.load(), clock);
+        let (preparer, answers, challenges) = dns::first_answers(&options, &papers.secret, &published, clock);
         let common = Common {
             clock,
             published: published.clone(),
@@ -239,7 +237,7 @@ impl Node {
             counters: counters.clone(),
             failures,
             seed: u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked"),
-            secret,
+            secret: Arc::clone(&papers.secret),
             services,
             answers,
             tap: tap.clone(),

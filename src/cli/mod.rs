@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
         Command::Geoip(args) => geoip::run(args),
         Command::Dnssec(args) => dnssec::run(args),
         Command::NatIps(args) => nat_ips::run(args),
-        Command::Plan(args) => rehearse::run(args),
+        Command::Plan(args) => rehearse::run(&args),
         Command::Residency(args) => residency::run(args),
         Command::Lab(args) => lab::run(args),
     };

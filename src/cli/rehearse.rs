@@ -71,10 +71,10 @@ fn count(text: &str) -> Result<f64, String> {
 ///
 /// # Errors
 /// If there is no such region or provider, or the configuration or node cannot be asked.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let headroom = match &args.config {
-        Some(config) => offline(&args, config)?,
-        None => live(&args)?,
+        Some(config) => offline(args, config)?,
+        None => live(args)?,
     };
     if args.json {
         plan::print(&format!("{:#}\n", serde_json::to_value(&headroom)?))?;
@@ -82,8 +82,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         let page = if args.without.is_empty() { text::page(&headroom) } else { text::plan(&headroom) };
         plan::print(&printable(&page))?;
     }
-    let is_bad = headroom.losses.iter().any(|loss| loss.saturates || loss.fails);
-    Ok(if args.check && is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if args.check && headroom.is_short() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn live(args: &Args) -> anyhow::Result<Headroom> {

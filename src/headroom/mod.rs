@@ -73,6 +73,22 @@ pub struct Headroom {
     pub losses: Vec<Loss>,
 }
 
+impl Headroom {
+    /// Whether a region has more than it may have, or would be asked for more, or written hostnames would find nobody.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.regions.iter().any(RegionRoom::is_over) || self.losses.iter().any(|loss| loss.saturates || loss.fails)
+    }
+}
+
+impl RegionRoom {
+    /// Whether it has more than it may have.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.used.is_some_and(|used| used > 1.0)
+    }
+}
+
 /// What a region carries, and may.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RegionRoom {

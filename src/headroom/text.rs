@@ -33,7 +33,7 @@ pub fn page(headroom: &Headroom) -> String {
         }
         remarks(&mut text, loss);
     }
-    text.push_str(&verdict(&headroom.losses));
+    text.push_str(&verdict(headroom));
     text
 }
 
@@ -69,7 +69,7 @@ pub fn plan(headroom: &Headroom) -> String {
         }
         remarks(&mut text, loss);
     }
-    text.push_str(&verdict(&headroom.losses));
+    text.push_str(&verdict(headroom));
     text
 }
 
@@ -171,25 +171,31 @@ fn remarks(text: &mut String, loss: &Loss) {
     }
 }
 
-fn verdict(losses: &[Loss]) -> String {
+fn verdict(headroom: &Headroom) -> String {
+    let losses = &headroom.losses;
+    let over: Vec<String> = headroom.regions.iter().filter(|one| one.is_over()).map(|one| one.region.clone()).collect();
     let names = |is: fn(&Loss) -> bool| -> Vec<String> {
         losses.iter().filter(|loss| is(loss)).map(|loss| loss.lost.join(" and ")).collect()
     };
     let (saturated, failing) = (names(|loss| loss.saturates), names(|loss| loss.fails));
     let mut text = String::from("\n");
+    if !over.is_empty() {
+        let _ = writeln!(text, "  more than it may have already: {}", list(&over, WIDTH - 44));
+    }
     if !saturated.is_empty() {
         let _ = writeln!(text, "  too much for those that are left without {}", list(&saturated, WIDTH - 44));
     }
     if !failing.is_empty() {
         let _ = writeln!(text, "  some requests would find nobody without {}", list(&failing, WIDTH - 44));
     }
-    let is_unlimited =
-        losses.iter().flat_map(|loss| &loss.receivers).any(|one| one.region.is_some() && one.capacity.is_none());
-    if saturated.is_empty() && failing.is_empty() {
+    let taking = || losses.iter().flat_map(|loss| &loss.receivers).filter(|one| one.region.is_some());
+    let (is_any_limited, is_any_unlimited) =
+        (taking().any(|one| one.capacity.is_some()), taking().any(|one| one.capacity.is_none()));
+    if !headroom.is_short() && is_any_limited {
         text.push_str("  there is room for everything, as far as limits are written\n");
     }
-    if is_unlimited {
-        text.push_str("  none set: no capacity is written for that region, so nobody can say how full it is\n");
+    if is_any_unlimited {
+        text.push_str("  none set: no capacity is written, so nobody can say whether there is room\n");
     }
     text
 }

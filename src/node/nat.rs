@@ -39,19 +39,14 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Takes over what the state directory has. What cannot be understood is moved aside, and told.
-    pub(super) fn open(folder: &Path, services: Arc<ArcSwap<Services>>) -> Self {
+    /// Takes over what the state directory has, and what `first` says. What cannot be understood is moved aside, and told.
+    pub(super) fn open(folder: &Path, services: Arc<ArcSwap<Services>>, first: &Snapshot, clock: Clock) -> Self {
         let path = folder.join(FILE);
         let (ledger, may_write) = kept::read(&path, FILE_BYTES_MAX);
-        Self {
-            path,
-            ledger,
-            may_write,
-            has_complained: false,
-            digest: "".into(),
-            services,
-            document: watch::Sender::new("".into()),
-        }
+        let (digest, document) = ("".into(), watch::Sender::new("".into()));
+        let mut keeper = Self { path, ledger, may_write, has_complained: false, digest, services, document };
+        keeper.follow(first, clock);
+        keeper
     }
 
     /// The document, as it changes.
@@ -60,7 +55,7 @@ impl Keeper {
     }
 
     /// Takes over what `snapshot` says.
-    pub(super) fn follow(&mut self, snapshot: &Snapshot, clock: Clock) {
+    fn follow(&mut self, snapshot: &Snapshot, clock: Clock) {
         let topology = &snapshot.topology;
         self.digest = Arc::clone(&topology.digest);
         if let Some(next) = self.ledger.after(entries(topology), clock.wall()) {

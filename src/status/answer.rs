@@ -9,10 +9,10 @@ use super::explain::Question;
 use super::guard::{self, Token};
 use super::keeper::{Ask, Denied, Granted};
 use super::metrics::{self, Format};
-use super::records::{self, Records};
+use super::query::parameter;
+use super::records::Records;
 use super::view::{DecisionView, DrainView, Overview};
 use crate::counters::Counters;
-use crate::headroom;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, DECISIONS_MAX, HEADER_TIMEOUT};
 use crate::moment::{Clock, Moment};
 use crate::snapshot::{Override, Published, Snapshot, Target};
@@ -33,6 +33,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+
+mod records;
 
 /// Longest drain that ends by itself; a longer one is meant to stay.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -170,36 +172,6 @@ impl Desk {
             "/headroom" => self.headroom(parts),
             path if path == "/residency" || path.starts_with("/residency/") => self.residency(path, is_get),
             path => Err(Refused::new(404, format!("there is no {path:?} here; GET / tells what there is"))),
-        }
-    }
-
-    /// What would be without any one region or provider; `without=`, as often as one likes: without all of these.
-    fn headroom(&self, parts: &Parts) -> Result<Answer, Refused> {
-        let query = parts.uri.query().unwrap_or_default();
-        let is_text = wants_text(parts, query)?;
-        let lost = parameters(query, "without");
-        if lost.is_empty() {
-            let headroom = self.records.headroom();
-            return Ok(if is_text { text(headroom::text::page(&headroom)) } else { json_answer(&*headroom) });
-        }
-        let headroom = self.records.without(&self.published.load_full(), &lost).map_err(Refused::from)?;
-        Ok(if is_text { text(headroom::text::plan(&headroom)) } else { json_answer(&headroom) })
-    }
-
-    fn residency(&self, path: &str, is_get: bool) -> Result<Answer, Refused> {
-        if !is_get {
-            return Err(Refused::method(path, "GET"));
-        }
-        let shelf = self.records.shelf().map_err(Refused::from)?;
-        match path.strip_prefix("/residency").map(|rest| rest.trim_start_matches('/')) {
-            Some("") => Ok(json_answer(&shelf.index())),
-            Some("key") => Ok(json_answer(&shelf.keys())),
-            Some(rest) => {
-                let (day, hostname) = rest.split_once('/').unwrap_or((rest, ""));
-                let document = records::document(&shelf, day, hostname, self.clock.wall()).map_err(Refused::from)?;
-                Ok(answer("application/json", document))
-            }
-            None => Err(Refused::new(404, format!("there is no {path:?} here; GET / tells what there is"))),
         }
     }
 
@@ -427,12 +399,6 @@ async fn read(body: Incoming) -> Result<Bytes, Refused> {
     }
 }
 
-impl From<records::Missing> for Refused {
-    fn from((status, text): records::Missing) -> Self {
-        Self::new(status, text)
-    }
-}
-
 impl Refused {
     fn new(status: u16, text: impl Into<String>) -> Self {
         Self(StatusCode::from_u16(status).expect("written here"), text.into())
@@ -491,41 +457,4 @@ fn wants_text(parts: &Parts, query: &str) -> Result<bool, Refused> {
 fn address(query: &str, name: &str) -> Result<Option<IpAddr>, Refused> {
     let parse = |text: String| text.parse().map_err(|_| Refused::new(400, format!("{name} {text:?} is no IP address")));
     parameter(query, name).map(parse).transpose()
-}
-
-/// A parameter of a query, decoded (`application/x-www-form-urlencoded`).
-fn parameter(query: &str, name: &str) -> Option<String> {
-    parameters(query, name).into_iter().next()
-}
-
-/// The same of a parameter that may be there several times.
-fn parameters(query: &str, name: &str) -> Vec<String> {
-    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.into_iter().filter(|(key, _)| *key == name).map(|(_, value)| decoded(value)).collect()
-}
-
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let escaped = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = escaped.filter(|_| first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.unwrap_or(if first == b'+' { b' ' } else { first }));
-        rest = if byte.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_are_decoded() {
-        let query = "host=eu.gateway.example&client=2001%3adb8%3A%3a7&x=a+b%zz%";
-        assert_eq!(parameter(query, "host").as_deref(), Some("eu.gateway.example"));
-        assert_eq!(parameter(query, "client").as_deref(), Some("2001:db8::7"));
-        assert_eq!(parameter(query, "x").as_deref(), Some("a b%zz%"));
-        assert_eq!(parameter(query, "absent"), None);
-    }
 }

@@ -8,6 +8,7 @@
 pub mod totals;
 pub mod sites;
 pub mod records;
+pub mod query;
 pub mod dns;
 pub mod view;
 pub mod metrics;

@@ -10,6 +10,7 @@ mod common;
 #[path = "../common/front.rs"]
 mod front;
 
+mod clock;
 mod documents;
 mod fence;
 mod keeping;

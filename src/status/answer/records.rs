@@ -1,0 +1,45 @@
+//! What the admin address says of headroom and of residency.
+
+use super::super::query::parameters;
+use super::super::records::{Missing, document};
+use super::{Answer, Desk, Refused, answer, json_answer, text, wants_text};
+use crate::headroom;
+use http::request::Parts;
+
+impl Desk {
+    /// What would be without any one region or provider; `without=`, as often as one likes: without all of these.
+    pub(super) fn headroom(&self, parts: &Parts) -> Result<Answer, Refused> {
+        let query = parts.uri.query().unwrap_or_default();
+        let is_text = wants_text(parts, query)?;
+        let lost = parameters(query, "without");
+        if lost.is_empty() {
+            let headroom = self.records.headroom();
+            return Ok(if is_text { text(headroom::text::page(&headroom)) } else { json_answer(&*headroom) });
+        }
+        let headroom = self.records.without(&self.published.load_full(), &lost).map_err(Refused::from)?;
+        Ok(if is_text { text(headroom::text::plan(&headroom)) } else { json_answer(&headroom) })
+    }
+
+    pub(super) fn residency(&self, path: &str, is_get: bool) -> Result<Answer, Refused> {
+        if !is_get {
+            return Err(Refused::method(path, "GET"));
+        }
+        let shelf = self.records.shelf().map_err(Refused::from)?;
+        match path.strip_prefix("/residency").map(|rest| rest.trim_start_matches('/')) {
+            Some("") => Ok(json_answer(&shelf.index())),
+            Some("key") => Ok(json_answer(&shelf.keys())),
+            Some(rest) => {
+                let (day, hostname) = rest.split_once('/').unwrap_or((rest, ""));
+                let document = document(&shelf, day, hostname, self.clock.wall()).map_err(Refused::from)?;
+                Ok(answer("application/json", document))
+            }
+            None => Err(Refused::new(404, format!("there is no {path:?} here; GET / tells what there is"))),
+        }
+    }
+}
+
+impl From<Missing> for Refused {
+    fn from((status, text): Missing) -> Self {
+        Self::new(status, text)
+    }
+}
