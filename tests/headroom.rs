@@ -67,7 +67,7 @@ fn flow(hostname: &str, region: &str, in_flight: f64) -> Flow {
 fn traffic(flows: Vec<Flow>) -> Traffic {
     let mut traffic = Traffic { flows, ..Traffic::default() };
     for flow in &traffic.flows {
-        let carried = traffic.regions.entry(flow.region.clone()).or_insert_with(Carried::default);
+        let carried = traffic.regions.entry(flow.region.clone()).or_default();
         carried.per_second += flow.per_second;
         carried.in_flight += flow.in_flight;
         carried.busy += flow.in_flight;
@@ -170,7 +170,7 @@ fn nothing_is_lost_or_made_up_in_any_world() {
     let mut dice = Dice::seeded(5);
     for _ in 0..300 {
         let capacity = |dice: &mut Dice| {
-            if dice.roll() % 3 == 0 { String::new() } else { format!("capacity = {}", 1 + dice.roll() % 60) }
+            if dice.roll().is_multiple_of(3) { String::new() } else { format!("capacity = {}", 1 + dice.roll() % 60) }
         };
         let limits: Vec<String> = (0..4).map(|_| capacity(&mut dice)).collect();
         let mut snapshot = row([&limits[0], &limits[1], &limits[2], &limits[3]]);

@@ -36,7 +36,7 @@ pub fn even(snapshot: &Snapshot, mut places: Vec<(Place, f64)>, in_flight: f64) 
                 let decision = steer(snapshot, &Query::first(RouteIndex::of(*at), &client));
                 let Some(best) = decision.candidates.first() else { continue };
                 let region = topology.region(best.region).name.clone();
-                let carried = traffic.regions.entry(region.clone()).or_insert_with(Carried::default);
+                let carried = traffic.regions.entry(region.clone()).or_default();
                 carried.per_second += amount;
                 carried.in_flight += amount;
                 carried.busy += amount;
