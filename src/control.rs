@@ -164,7 +164,7 @@ impl Control {
             Event::Probed { endpoint, probe, result } => {
                 if let Some(known) = self.known(endpoint) {
                     match probe {
-                        0 => known.health.probed(now, result),
+                        0 => known.health.probed(now, known.load.timed(result)),
                         _ => known.health.further_probed(now, probe, result.map(drop)),
                     }
                 }

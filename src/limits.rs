@@ -245,5 +245,7 @@ pub const TRUST_FILE_BYTES_MAX: u64 = 4 << 20;
 pub const AUTHORIZATION_FILE_BYTES_MAX: u64 = 8 << 10;
 /// What is read of one answer of an ACME directory, octets: the longest chains take 16 KiB.
 pub const ACME_ANSWER_BYTES_MAX: usize = 256 << 10;
+/// Longest address that a mail may go to or come from, octets (RFC 5321 §4.5.3.1.3, less the angle brackets).
+pub const MAIL_ADDRESS_BYTES_MAX: usize = 254;
 /// Largest country or city database, octets. The largest city databases take 150 MiB.
 pub const GEO_DATABASE_BYTES_MAX: u64 = 1 << 30;

@@ -2,8 +2,12 @@
 //!
 //! A [`Load`] belongs to one endpoint as long as it exists, over all generations; snapshots only point at it.
 
+mod times;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+pub use times::{TIME_BUCKETS, Times, bucket_of, time_of};
 
 /// What one endpoint carries and has carried.
 #[derive(Debug, Default)]
@@ -12,6 +16,7 @@ pub struct Load {
     requests: AtomicU64,
     failures: AtomicU64,
     connects: AtomicU64,
+    times: Times,
 }
 
 impl Load {
@@ -37,6 +42,17 @@ impl Load {
     #[must_use]
     pub fn connects(&self) -> u64 {
         self.connects.load(Relaxed)
+    }
+
+    /// How long its probes took.
+    #[must_use]
+    pub fn times(&self) -> &Times {
+        &self.times
+    }
+
+    /// One probe came back: counts its time, if it passed, and hands on what it said.
+    pub fn timed<E>(&self, result: Result<Duration, E>) -> Result<Duration, E> {
+        result.inspect(|elapsed| self.times.observe(*elapsed))
     }
 
     /// One attempt was answered, whatever the status.

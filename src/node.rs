@@ -5,8 +5,10 @@
 //! pointer, in counters and in bounded channels only.
 
 mod dns;
+mod given;
 pub mod listen;
 mod doh;
+mod history;
 mod kept;
 mod nat;
 mod ordering;
@@ -17,13 +19,14 @@ mod site;
 mod sockets;
 mod worker;
 
-use crate::acme::store::{Store, StoreError};
+use crate::acme::store::StoreError;
 use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::dns::prepare::{self, Answers, Preparer};
 use crate::dns::tap::{Sink, Tap, Writer, tap};
 use crate::front::services::Services;
-use crate::geo::database::{GeoError, Locator};
+use crate::geo::database::GeoError;
+use crate::history::story::Report;
 use crate::limits::EVENT_QUEUE_MAX;
 use crate::moment::{Clock, Dice, Moment, mix};
 use crate::names::Label;
@@ -35,20 +38,19 @@ use crate::snapshot::Published;
 use crate::status::admin::{self, Admin};
 use crate::status::drains::{DrainError, Drains};
 use crate::status::guard::{Token, TokenError};
-use crate::tls::certificates::Sources;
-use crate::topology::check::check;
 use crate::topology::mistake::Mistakes;
-use crate::topology::{Site, Topology};
 use crate::upstream::resolve;
 use arc_swap::ArcSwap;
+use given::{believe, papers, read_topology, site, token};
+use history::Historian;
 use listen::Listen;
 use ready::become_ready;
 use records::Keepers;
-use sockets::{Sockets, local};
+use sockets::{Sockets, locals};
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -81,6 +83,10 @@ pub struct Options {
     pub dnstap: Option<Sink>,
     /// Where operators are served.
     pub admin: Vec<SocketAddr>,
+    /// Where the status page is shown to everybody, by HTTP in the clear.
+    pub status: Vec<SocketAddr>,
+    /// The folder that the status page is written to as files, again and again.
+    pub status_export: Option<PathBuf>,
     /// Where drains and the audit log are kept.
     pub state_dir: PathBuf,
     /// Workers of the data plane.
@@ -181,10 +187,14 @@ pub struct Node {
     pub dot: Vec<SocketAddr>,
     /// The bound admin addresses.
     pub admin: Vec<SocketAddr>,
+    /// The bound addresses of the status page.
+    pub status: Vec<SocketAddr>,
     /// What the node believes.
     pub published: Published,
     /// What it has counted.
     pub counters: Counters,
+    /// What is told of it to everybody.
+    pub report: watch::Receiver<Arc<Report>>,
     runtime: Runtime,
     workers: Vec<JoinHandle<()>>,
     tap: Option<Tap>,
@@ -207,19 +217,14 @@ impl Node {
         let clock = Clock::start();
         let topology = read_topology(&options.config)?;
         let here = site(&topology, options.site.as_ref())?;
-        let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())?;
         let drains = Drains::open(&options.state_dir, clock.wall())?;
         let token = token(&options)?;
         dns::answers_for_something(&options, &topology)?;
         let papers = papers(&options, &topology, clock)?;
-        let Sockets { http, https, dns, dot, workers, admin } = Sockets::bind(&options)?;
-        let admin_addresses = admin.iter().map(local).collect();
+        let Sockets { http, https, dns, dot, workers, admin, status } = Sockets::bind(&options)?;
+        let (admin_addresses, status_addresses) = (locals(&admin), locals(&status));
         let (tap, writer) = options.dnstap.clone().map(|sink| tap(sink, here.name.as_str())).unzip();
-        let started = clock.now();
-        let mut control = Control::new(started, Arc::new(topology), Arc::new(locator), here, drains.overrides());
-        control.apply(started, control::Event::Certified { certificates: papers.report() });
-        let (first, _) = control.advance(started, clock.wall()).expect("the first snapshot is always new");
-        let published = Published::new(first);
+        let (control, published) = believe(topology, here, &drains, &papers, clock)?;
         let counters = Counters::new(options.workers);
         let (events, facts) = mpsc::channel(EVENT_QUEUE_MAX);
         let (reload, asked) = mpsc::channel(1);
@@ -227,8 +232,6 @@ impl Node {
         let (ready, is_ready) = watch::channel(false);
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
-        let services = Arc::new(ArcSwap::from_pointee(Services::default()));
-        let nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services), &published.load(), clock);
         let (preparer, answers, challenges) = dns::first_answers(&options, &papers.secret, &published, clock);
         let common = Common {
             clock,
@@ -238,19 +241,24 @@ impl Node {
             failures,
             seed: u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked"),
             secret: Arc::clone(&papers.secret),
-            services,
+            services: Arc::default(),
             answers,
             tap: tap.clone(),
             ready: is_ready.clone(),
             reread: Arc::default(),
         };
+        let nat = nat::Keeper::open(&options.state_dir, Arc::clone(&common.services), &published.load(), clock);
+        let historian =
+            Historian::open(&options.state_dir, &published, &counters, clock).map_err(StartError::System)?;
+        let report = historian.report();
         let identity = papers.identity.clone();
-        let desk = (drains, token, is_ready, reload.clone(), started);
+        let desk = (drains, token, is_ready, reload.clone(), clock.now());
         let (keepers, is_written) = Keepers::open(&options, &common);
         let followers = (nat, preparer, writer, keepers);
         let following = (options.config, asked, papers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
         common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
+        common.start_history(&runtime, historian, &control_ends);
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -259,8 +267,10 @@ impl Node {
             dns,
             dot,
             admin: admin_addresses,
+            status: status_addresses,
             published,
             counters,
+            report,
             runtime,
             workers,
             tap,
@@ -322,58 +332,9 @@ impl Node {
         if let Some(tap) = self.tap {
             let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, tap.closed()).await });
         }
+        let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, history::closed(self.report)).await });
         self.runtime.shutdown_timeout(LAST_WORDS);
     }
-}
-
-fn read_topology(path: &Path) -> Result<Topology, StartError> {
-    let source = std::fs::read_to_string(path).map_err(|source| StartError::Read { path: path.to_owned(), source })?;
-    let checked = check(&source, path).map_err(|mistakes| StartError::Config(Box::new(mistakes)))?;
-    if !checked.warnings.is_empty() {
-        tracing::warn!("the configuration has warnings:\n{}", checked.warnings);
-    }
-    Ok(checked.topology)
-}
-
-fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError> {
-    let names = || topology.sites.iter().map(|site| site.name.as_str()).collect::<Vec<_>>().join(", ");
-    match (wanted, topology.sites.as_slice()) {
-        (None, [only]) => Ok(only.clone()),
-        (None, _) => Err(StartError::Site(format!("which site is this? --site says it; the file has {}", names()))),
-        (Some(wanted), sites) => sites.iter().find(|site| site.name == *wanted).cloned().ok_or_else(|| {
-            StartError::Site(format!("--site {wanted}: the file has no such [[site]]; it has {}", names()))
-        }),
-    }
-}
-
-/// What admin requests must carry; they must carry something if others could make them.
-fn token(options: &Options) -> Result<Option<Token>, StartError> {
-    let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
-    match options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
-        Some(open) => Err(StartError::OpenAdmin(*open)),
-        None => Ok(token),
-    }
-}
-
-/// Certificates, keys and the fleet's secret.
-fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers, StartError> {
-    if topology.acme.is_some() {
-        Store::in_state(&options.state_dir).make_ready(clock.wall())?;
-    }
-    let mut sources = Sources::default();
-    let https = options.https.iter().map(|listen| ("--https", listen.address));
-    let dot = options.dot.iter().map(|address| ("--dot", *address));
-    if let Some((flag, address)) = https.chain(dot).next() {
-        sources = Sources {
-            pairs: options.certificates.clone(),
-            folders: options.certificate_folders.clone(),
-            ordered: Some(Store::in_state(&options.state_dir).certificate()),
-        };
-        if sources.are_only_ordered() && topology.acme.is_none() {
-            return Err(StartError::NoCertificate { flag, address });
-        }
-    }
-    Ok(Papers::read(sources, options.secret_file.clone(), topology, clock)?)
 }
 
 /// What every part of the node gets.

@@ -59,6 +59,12 @@ impl Secret {
         Self(vec![bytes])
     }
 
+    /// The one that a file holds as it is.
+    #[must_use]
+    pub fn of(octets: &[u8; KEY_BYTES]) -> Self {
+        Self(vec![octets.to_vec()])
+    }
+
     /// Reads secrets, one a line, newest first. Empty lines and those that begin with `#` mean nothing.
     ///
     /// # Errors

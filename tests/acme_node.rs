@@ -84,6 +84,8 @@ impl Stand {
             dot: vec![any],
             dnstap: None,
             admin: vec![any],
+            status: Vec::new(),
+            status_export: None,
             state_dir: self.path("state"),
             workers: 2,
             certificates: Vec::new(),

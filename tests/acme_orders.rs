@@ -333,7 +333,7 @@ fn a_directory_that_is_not_who_it_should_be_is_not_told_anything() {
 fn an_answer_is_read_up_to_its_bound_and_not_one_octet_more() {
     let stand = Stand::new();
     let authority = Authority::new("ours");
-    for (length, told) in [(ACME_ANSWER_BYTES_MAX, "newNonce"), (ACME_ANSWER_BYTES_MAX + 1, "broke off")] {
+    for (length, told) in [(ACME_ANSWER_BYTES_MAX, "newNonce"), (ACME_ANSWER_BYTES_MAX + 1, "with more than")] {
         let directory = Directory::start(&authority, move |asked| match &*asked.path {
             "/dir" => {
                 let urls = serde_json::json!({ "newNonce": "https://localhost:9/", "newAccount": "", "newOrder": "" });

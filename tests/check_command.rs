@@ -158,3 +158,65 @@ fn what_is_no_configuration_is_named() {
     assert!(complaint(&anyfront(&["check", path(&file(FLEET)), "--site", "par-1"])).contains("there are lon-1"));
     assert_eq!(anyfront(&["check"]).status.code(), Some(2));
 }
+
+#[test]
+fn what_is_written_of_the_status_page_is_told_and_its_password_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("password"), "correct horse\n").expect("written");
+    let with = |tables: &str| {
+        let file = folder.path().join("regions.toml");
+        std::fs::write(&file, format!("{FLEET}{tables}")).expect("written");
+        let run = |more: &[&str]| {
+            let arguments: Vec<&str> = ["check", file.to_str().expect("a path")].iter().chain(more).copied().collect();
+            output(&anyfront(&arguments))
+        };
+        (run(&[]), run(&["--json"]))
+    };
+    let (text, _) = with("");
+    assert!(!text.contains("Status page"), "nothing was written of it:\n{text}");
+    let (text, json) = with(
+        "[status]\nhostname = \"status.gateway.example\"\nwebhook_private = [\"10.0.0.0/8\"]\n\
+         [status.mail]\nserver = \"smtp.example:587\"\nuser = \"us\"\npassword_file = \"password\"\n\
+         from = \"status@gateway.example\"\n",
+    );
+    for part in [
+        "Status page",
+        "title         example status",
+        "hostname      status.gateway.example, on the HTTPS listeners",
+        "record        DNS is not answered for it here: whoever does needs A and AAAA with",
+        "links         lead to https://status.gateway.example",
+        "mails         from status@gateway.example by way of smtp.example:587 with STARTTLS as us",
+        "webhooks      to public addresses at port 443, and to 10.0.0.0/8 at any port",
+    ] {
+        assert!(text.contains(part), "{part:?} is missing in\n{text}");
+    }
+    let told: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(told["status"]["mail"]["server"], "smtp.example:587");
+    assert!(!text.contains("horse") && !json.contains("horse"), "the password is shown");
+}
+
+#[test]
+fn a_password_that_changes_is_a_file_that_changes() {
+    use anyfront::topology::check::check;
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = format!(
+        "{FLEET}[status]\nurl = \"https://status.example/\"\n[status.mail]\nserver = \"smtp.example:587\"\n\
+         user = \"us\"\npassword_file = \"password\"\nfrom = \"status@gateway.example\"\n"
+    );
+    let read = |password: &str| {
+        std::fs::write(folder.path().join("password"), password).expect("written");
+        check(&source, &folder.path().join("regions.toml"))
+    };
+    let (one, other) = (read("correct horse\n").expect("right"), read("battery staple").expect("right"));
+    assert_ne!(one.topology.files, other.topology.files);
+    let login = |topology: &anyfront::topology::Topology| {
+        topology.status.mail.as_ref().and_then(|mail| mail.login.clone()).expect("there is one")
+    };
+    assert_eq!(login(&one.topology).password.as_str(), "correct horse");
+    assert_eq!(format!("{:?}", login(&one.topology)), "Login(\"us\")");
+    assert_eq!(one.topology.status.url.as_deref(), Some("https://status.example"));
+    for bad in ["", "\n", "two\nlines\n", "a\u{0}b"] {
+        let told = read(bad).expect_err("no password");
+        assert!(told.rows().iter().any(|row| row.message.contains("has no password")), "{bad:?}: {told}");
+    }
+}

@@ -78,6 +78,8 @@ impl Fleet {
             dot: Vec::new(),
             dnstap: None,
             admin: vec![zone::any()],
+            status: Vec::new(),
+            status_export: None,
             state_dir: path(NAMES[at]),
             workers: 1,
             certificates: Vec::new(),

@@ -198,6 +198,8 @@ impl World {
             dot: Vec::new(),
             dnstap: None,
             admin: vec![any],
+            status: Vec::new(),
+            status_export: None,
             state_dir: folder.path().join("state"),
             workers: 1,
             certificates: Vec::new(),

@@ -9,7 +9,7 @@ mod harness;
 use anyfront::counters::Recent;
 use anyfront::geo::place::{Coordinates, Place};
 use anyfront::headroom::meter::{Meter, WINDOW};
-use anyfront::headroom::{Carried, Flow, Headroom, Loss, Traffic, rehearsal, text, world};
+use anyfront::headroom::{Flow, Headroom, Loss, Traffic, rehearsal, text, world};
 use anyfront::health::{Reason, Standing};
 use anyfront::lab::plan::FLEET;
 use anyfront::lab::world::Settings;

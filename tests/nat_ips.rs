@@ -72,6 +72,8 @@ impl Fleet {
             dot: Vec::new(),
             dnstap: None,
             admin: any,
+            status: Vec::new(),
+            status_export: None,
             state_dir: self.folder.path().join("state"),
             workers: 1,
             certificates: Vec::new(),

@@ -7,6 +7,7 @@ use super::look::{self, Unseen};
 use super::schedule::{ASK_AGAIN, Window};
 use super::store::{Kept, Membership, StoreError};
 use super::{Challenges, Parts, names};
+use crate::fetch::FetchError;
 use crate::moment::Dice;
 use crate::tls::trust::Trust;
 use crate::topology::zone::Acme;
@@ -82,7 +83,7 @@ impl OrderError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self.client()? {
             ClientError::Refused { retry_after, .. } => *retry_after,
-            _ => None,
+            ClientError::Fetch(_) => None,
         }
     }
 
@@ -90,7 +91,8 @@ impl OrderError {
     /// and locks out for, are challenges that it saw fail.
     #[must_use]
     pub fn is_free(&self) -> bool {
-        matches!(self, Self::Unanswered { .. }) || matches!(self.client(), Some(ClientError::Unreachable { .. }))
+        let is_unreached = matches!(self.client(), Some(ClientError::Fetch(FetchError::Unreachable { .. })));
+        is_unreached || matches!(self, Self::Unanswered { .. })
     }
 
     fn client(&self) -> Option<&ClientError> {

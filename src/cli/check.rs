@@ -1,6 +1,7 @@
 //! Proves a configuration and prints its meaning.
 
 mod dns;
+mod page;
 
 use super::plan;
 use crate::geo::place::{Coordinates, Country, Place};
@@ -169,6 +170,7 @@ fn meaning_json(snapshot: &Snapshot, warnings: &Mistakes) -> Value {
         "hostnames": hostnames.collect::<Vec<_>>(),
         "dns": dns::zone_json(topology),
         "acme": dns::acme_json(topology),
+        "status": page::json(topology),
         "warnings": warnings,
     })
 }
@@ -215,15 +217,19 @@ impl Page {
         let zone = format!("CODE.{}", topology.zone);
         let _ = write!(text, "\n  {} ", self.bold(&zone));
         self.wrap(&mut text, zone.chars().count() + 3, 4, &own);
-        let rows = dns::rows(topology);
+        self.rows(&mut text, "DNS", dns::rows(topology));
+        self.rows(&mut text, "Status page", page::rows(topology));
+        text
+    }
+
+    fn rows(&self, text: &mut String, heading: &str, rows: Vec<(&'static str, String)>) {
         if !rows.is_empty() {
-            let _ = writeln!(text, "\n{}", self.bold("DNS"));
+            let _ = writeln!(text, "\n{}", self.bold(heading));
         }
         for (label, words) in rows {
             let _ = write!(text, "  {label:<14}");
-            self.wrap(&mut text, 16, 16, &words);
+            self.wrap(text, 16, 16, &words);
         }
-        text
     }
 
     fn regions(&self, text: &mut String, snapshot: &Snapshot) {

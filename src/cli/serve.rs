@@ -56,6 +56,13 @@ pub struct Args {
     /// Admin requests must carry the token in this file
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
+    /// Show the status page to everybody here, by HTTP in the clear; repeatable. On the HTTPS listeners it is shown at the
+    /// hostname in [status]
+    #[arg(long, value_name = "ADDR")]
+    status: Vec<SocketAddr>,
+    /// Write the status page as files into this folder, whenever it changes, so that it can be served from elsewhere
+    #[arg(long, value_name = "DIR")]
+    status_export: Option<PathBuf>,
     /// Where drains, the audit log, the history of NAT addresses and ordered certificates with their keys are kept
     #[arg(long, value_name = "DIR", default_value = ".anyfront")]
     state_dir: PathBuf,
@@ -112,8 +119,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         tracing::warn!(%error, "the memory of this process is not protected from core dumps");
     }
     let node = Node::start(options)?;
-    let bound =
-        [("http", &node.http), ("https", &node.https), ("dns", &node.dns), ("dot", &node.dot), ("admin", &node.admin)];
+    let bound = [
+        ("http", &node.http),
+        ("https", &node.https),
+        ("dns", &node.dns),
+        ("dot", &node.dot),
+        ("admin", &node.admin),
+        ("status", &node.status),
+    ];
     for (kind, addresses) in bound {
         for address in addresses {
             println!("{kind} {address}");
@@ -142,6 +155,8 @@ fn options(args: Args) -> anyhow::Result<Options> {
         dot: args.dot,
         dnstap: args.dnstap.map(Sink::Socket).or(args.dnstap_file.map(Sink::File)),
         admin: args.admin,
+        status: args.status,
+        status_export: args.status_export,
         state_dir: args.state_dir,
         workers: args.workers.map_or(cores, usize::from),
         certificates: args.tls_cert.into_iter().zip(args.tls_key).collect(),

@@ -243,7 +243,7 @@ fn signer(zone: &Arc<Zone>, duty: &Duty, wall: Duration) -> Signer {
     Box::new(move |owner, ttl, data| sign(&keys, owner, ttl, data, window, &zone.apex))
 }
 
-/// The names that steering answers: hostnames in the zone, and the one where NAT addresses are told.
+/// The names that steering answers: hostnames in the zone, and those that nodes serve themselves.
 fn served(snapshot: &Snapshot, zone: &Zone) -> Vec<Served> {
     let topology = &snapshot.topology;
     let routes = topology.routes.iter().enumerate().filter_map(|(at, route)| {
@@ -253,9 +253,9 @@ fn served(snapshot: &Snapshot, zone: &Zone) -> Vec<Served> {
         };
         Some(Served { name: name_of(&route.hostname)?, by, ttl: route.ttl })
     });
-    let nat = topology.nat_hostname.as_ref().and_then(name_of);
-    let nat = nat.map(|name| Served { name, by: By::Sites, ttl: zone.ttl });
-    routes.chain(nat).filter(|served| zone.apex.zone_of(&served.name)).collect()
+    let own = topology.own_hostnames().filter_map(name_of);
+    let own = own.map(|name| Served { name, by: By::Sites, ttl: zone.ttl });
+    routes.chain(own).filter(|served| zone.apex.zone_of(&served.name)).collect()
 }
 
 fn settled(snapshot: &Snapshot, served: &[Served], now: Moment) -> Vec<(By, Duration, bool)> {

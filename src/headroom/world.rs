@@ -1,6 +1,6 @@
 //! A world where nothing is measured: every hostname asked alike, by clients who are where the networks are.
 
-use super::{Carried, Flow, Traffic};
+use super::{Flow, Traffic};
 use crate::geo::place::Place;
 use crate::snapshot::Snapshot;
 use crate::steering::{Client, PlacedBy, Query, steer};

@@ -201,8 +201,7 @@ fn dns(file: &mut Table, fleet: &Topology) {
         return;
     }
     let is_free = |name: &String| {
-        !fleet.route_by_hostname.contains_key(name.as_str())
-            && fleet.nat_hostname.as_ref().is_none_or(|nat| nat.as_str() != name)
+        !fleet.route_by_hostname.contains_key(name.as_str()) && fleet.own_hostnames().all(|own| own.as_str() != name)
     };
     let names = (1..).map(|number: usize| format!("ns{number}.{}", fleet.zone)).filter(is_free);
     let mut record = Table::new();

@@ -345,6 +345,8 @@ impl World {
             dot: Vec::new(),
             dnstap: None,
             admin: vec![any],
+            status: Vec::new(),
+            status_export: None,
             state_dir: self.folder.path.join("state"),
             workers: 2,
             certificates: vec![self.front_pair()],

@@ -24,6 +24,8 @@ pub(super) struct Sockets {
     /// For each worker its own.
     pub(super) workers: Vec<WorkerSockets>,
     pub(super) admin: Vec<TcpListener>,
+    /// For the status page.
+    pub(super) status: Vec<TcpListener>,
 }
 
 /// One worker's sockets.
@@ -50,10 +52,10 @@ pub(super) struct Bound {
 
 impl Sockets {
     pub(super) fn bind(options: &Options) -> Result<Self, StartError> {
-        let admin = options.admin.iter().map(|address| bind(*address, false)).collect::<Result<_, _>>()?;
+        let (admin, status) = (bind_all(&options.admin)?, bind_all(&options.status)?);
         let workers = (0..options.workers).map(|_| WorkerSockets::default()).collect();
         let none = Vec::new;
-        let mut sockets = Self { http: none(), https: none(), dns: none(), dot: none(), workers, admin };
+        let mut sockets = Self { http: none(), https: none(), dns: none(), dot: none(), workers, admin, status };
         for listen in &options.http {
             let bound = sockets.bind_door(listen, false)?;
             sockets.http.push(bound);
@@ -101,6 +103,11 @@ impl Sockets {
         }
         Ok(bound)
     }
+}
+
+/// For the control plane: a listener for each.
+fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
+    addresses.iter().map(|address| bind(*address, false)).collect()
 }
 
 fn bind_for_workers(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, StartError> {
@@ -158,6 +165,11 @@ fn bind(address: SocketAddr, is_shared: bool) -> Result<TcpListener, StartError>
     bound().map_err(|source| StartError::Bind { address, source })
 }
 
-pub(super) fn local(listener: &TcpListener) -> SocketAddr {
+/// Where they listen.
+pub(super) fn locals(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    listeners.iter().map(local).collect()
+}
+
+fn local(listener: &TcpListener) -> SocketAddr {
     listener.local_addr().expect("a bound socket has an address")
 }

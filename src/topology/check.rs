@@ -13,6 +13,7 @@ mod nat;
 mod records;
 mod regions;
 mod routes;
+mod status;
 mod warnings;
 mod zone;
 
@@ -160,6 +161,7 @@ impl<'a> Proof<'a> {
         let private_links = self.links(&routes, &route_by_hostname);
         self.nat_ips_differ();
         let nat_hostname = self.nat_hostname(&route_by_hostname, &regions);
+        let status = self.status(fleet.as_str(), &route_by_hostname, nat_hostname.as_ref());
         let mut topology = Topology {
             fleet: fleet.as_str().into(),
             zone,
@@ -174,6 +176,7 @@ impl<'a> Proof<'a> {
             nat_hostname,
             dns: None,
             acme: None,
+            status,
             forward,
             classes,
             files: Vec::new(),

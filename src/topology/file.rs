@@ -3,6 +3,7 @@
 //! The documentation of a key here is what editors show (`anyfront check --schema`).
 
 pub mod dns;
+pub mod status;
 
 use super::class::{By, CookieName, FieldName, Pattern, Style, WebOrigin, WhenLost};
 use super::dates::When;
@@ -47,6 +48,8 @@ table! {
         zone: May<dns::Zone>,
         /// Certificates for names in the zone, made and renewed by ACME. Absent: certificates are files.
         acme: May<dns::Acme>,
+        /// The public status page, and who is told of incidents. Absent: a page without a hostname, and nobody by mail.
+        status: May<status::Status>,
     }
 }
 
@@ -389,7 +392,7 @@ table! {
 }
 
 /// Every table: how its header is written, and the keys it may have.
-pub const TABLES: [(&str, &[&str]); 22] = [
+pub const TABLES: [(&str, &[&str]); 24] = [
     (File::HEADER, File::KEYS),
     (Fleet::HEADER, Fleet::KEYS),
     (Site::HEADER, Site::KEYS),
@@ -412,6 +415,8 @@ pub const TABLES: [(&str, &[&str]); 22] = [
     (dns::Signed::HEADER, dns::Signed::KEYS),
     (dns::Acme::HEADER, dns::Acme::KEYS),
     (dns::ExternalAccount::HEADER, dns::ExternalAccount::KEYS),
+    (status::Status::HEADER, status::Status::KEYS),
+    (status::Mail::HEADER, status::Mail::KEYS),
 ];
 
 /// Names that keys had, or have elsewhere, and their names here. Applied where the second is a key.

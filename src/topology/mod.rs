@@ -9,6 +9,7 @@ pub mod class;
 pub mod file;
 pub mod link;
 pub mod mistake;
+pub mod status;
 pub mod zone;
 pub(crate) mod read;
 mod dates;
@@ -97,6 +98,8 @@ pub struct Topology {
     pub dns: Option<Arc<zone::Zone>>,
     /// How certificates for names in that zone are got; `None`: not by themselves.
     pub acme: Option<Arc<zone::Acme>>,
+    /// The status page, and who is told.
+    pub status: status::Status,
     /// How requests are carried.
     pub forward: Forward,
     /// Kinds of traffic; first match wins. The last matches everything.

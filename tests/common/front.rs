@@ -435,6 +435,8 @@ impl Door {
             dot: Vec::new(),
             dnstap: None,
             admin: Vec::new(),
+            status: Vec::new(),
+            status_export: None,
             state_dir: path("state"),
             workers: 1,
             certificates: vec![(path("front.pem"), path("front.key"))],

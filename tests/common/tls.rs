@@ -149,6 +149,8 @@ impl Stand {
             dot: Vec::new(),
             dnstap: None,
             admin: vec![any],
+            status: Vec::new(),
+            status_export: None,
             state_dir: path("state"),
             workers: plan.workers,
             certificates: Vec::new(),

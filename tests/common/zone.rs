@@ -32,6 +32,8 @@ pub fn options(folder: &TempDir, tables: &str) -> Options {
         dot: vec![any()],
         dnstap: None,
         admin: Vec::new(),
+        status: Vec::new(),
+        status_export: None,
         state_dir: path("state"),
         workers: 1,
         certificates: Vec::new(),

@@ -83,7 +83,7 @@ impl Proof<'_> {
         let is_open = |hostname: &&crate::names::Hostname| {
             hostname.is_within(zone) && !names.iter().any(|name| name.covers(hostname))
         };
-        let hostnames = topology.routes.iter().map(|route| &route.hostname).chain(&topology.nat_hostname);
+        let hostnames = topology.routes.iter().map(|route| &route.hostname).chain(topology.own_hostnames());
         let open: Vec<String> = hostnames.filter(is_open).map(ToString::to_string).collect();
         if !open.is_empty() {
             let title = format!("the certificate of [acme] is not for {}", few(&open));

@@ -92,6 +92,12 @@ impl Proof<'_> {
         {
             self.outside(hostname, &topology.zone, span);
         }
+        if let (Some(hostname), Some(page)) = (&topology.status.hostname, &file.status)
+            && let Some(At { span, .. }) = page.value.hostname.as_ref()
+            && !hostname.is_within(&topology.zone)
+        {
+            self.outside(hostname, &topology.zone, span);
+        }
         self.sites_have_addresses(topology);
         self.endpoints_lead_elsewhere(topology);
     }
@@ -130,8 +136,8 @@ impl Proof<'_> {
         let (file, is_within) = (self.file, |route: &&Route| route.hostname.is_within(&topology.zone));
         let Some(zone) = &file.zone else { return };
         let front = topology.routes.iter().filter(is_within).find(|route| route.answer == Answer::Front);
-        let told = front.map(|route| &route.hostname).or(topology.nat_hostname.as_ref());
-        let Some(hostname) = told.filter(|hostname| hostname.is_within(&topology.zone)) else { return };
+        let mut own = topology.own_hostnames().filter(|hostname| hostname.is_within(&topology.zone));
+        let Some(hostname) = front.map(|route| &route.hostname).or_else(|| own.next()) else { return };
         if topology.sites.iter().all(|site| site.addresses.is_empty()) {
             let title = format!("hostname {hostname} is answered with the addresses of sites, and no site has any");
             self.error(&zone.span, title, "nothing to answer", "add addresses = [\"…\"] to each [[site]]");
@@ -218,7 +224,8 @@ impl Proof<'_> {
         }
         let mut names: Vec<At<Name>> = Vec::new();
         for At { value: hostname, span } in list.value.iter().take(NAMESERVERS_MAX) {
-            if topology.route_by_hostname.contains_key(hostname) || topology.nat_hostname.as_ref() == Some(hostname) {
+            if topology.route_by_hostname.contains_key(hostname) || topology.own_hostnames().any(|own| own == hostname)
+            {
                 let title = format!("name server {hostname} is a hostname that steering answers");
                 let help =
                     "its addresses would depend on who asks: give it a name of its own, such as ns1 below the zone";
@@ -329,10 +336,10 @@ fn hand(addresses: &[IpAddr], at: usize, servers: usize) -> Vec<IpAddr> {
     if own.is_empty() { vec![addresses[at % addresses.len()]] } else { own }
 }
 
-/// The names of the zone that steering answers, the document of NAT addresses among them, and whether by the front door.
+/// The names of the zone that steering answers, those that nodes serve themselves among them, and whether by the front door.
 pub(super) fn steered(topology: &Topology) -> HashMap<Name, bool> {
     let routes = topology.routes.iter().map(|route| (&route.hostname, route.answer == Answer::Front));
-    let all = routes.chain(topology.nat_hostname.iter().map(|hostname| (hostname, true)));
+    let all = routes.chain(topology.own_hostnames().map(|hostname| (hostname, true)));
     let inside = all.filter(|(hostname, _)| hostname.is_within(&topology.zone));
     inside.map(|(hostname, is_front)| (name_of(hostname), is_front)).collect()
 }

@@ -1,0 +1,163 @@
+//! Machine: everything that is told, at one moment, from what is believed, what was recorded, and what incidents there are.
+
+use super::levels::{self, Lived};
+use super::recorder::{Recorder, Series};
+use super::story::{Day, Flow, HostnameReport, Incident, Level, RegionReport, Report, Subject, Trouble};
+use crate::counters::Recent;
+use crate::moment::Moment;
+use crate::snapshot::Snapshot;
+use crate::topology::{RegionIndex, Route};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How far back live traffic goes.
+pub const FLOWS_LAST: Duration = Duration::from_secs(60);
+/// Flows told at most, the strongest first.
+pub const FLOWS_MAX: usize = 200;
+/// Places of clients are told to so many degrees: some hundred kilometres, so that nobody's home is on the map.
+const FLOW_DEGREES: f64 = 2.0;
+
+/// What a report is made of.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// What is believed.
+    pub snapshot: &'a Snapshot,
+    /// What was recorded.
+    pub recorder: &'a Recorder,
+    /// Incidents and maintenance of the last days.
+    pub incidents: Vec<Incident>,
+    /// The last requests, newest first, and when they are looked at.
+    pub flows: Vec<Flow>,
+    /// Why the history is not what it should be.
+    pub trouble: Option<Trouble>,
+}
+
+impl Told<'_> {
+    /// The report, `wall` being now.
+    #[must_use]
+    pub fn report(self, wall: Duration) -> Report {
+        let topology = &self.snapshot.topology;
+        let regions: Vec<RegionReport> =
+            (0..topology.regions.len()).map(|at| self.region(RegionIndex::of(at), wall)).collect();
+        let written = topology.routes.iter().filter(|route| !route.is_regional);
+        let hostnames: Vec<HostnameReport> = written.map(|route| self.hostname(route, wall)).collect();
+        let worst = hostnames.iter().map(|hostname| hostname.level).max();
+        let level = worst.or_else(|| regions.iter().map(|region| region.level).max()).unwrap_or_default();
+        let (maintenance, incidents) = self.incidents.into_iter().partition(Incident::is_maintenance);
+        Report {
+            at: wall,
+            fleet: topology.fleet.to_string(),
+            vantage: self.snapshot.here.name.to_string(),
+            generation: self.snapshot.generation,
+            is_suspect: self.snapshot.is_suspect,
+            level,
+            regions,
+            hostnames,
+            incidents: newest_first(incidents),
+            maintenance: next_first(maintenance),
+            flows: self.flows,
+            trouble: self.trouble,
+        }
+    }
+
+    fn region(&self, index: RegionIndex, wall: Duration) -> RegionReport {
+        let topology = &self.snapshot.topology;
+        let (region, state) = (topology.region(index), self.snapshot.region(index));
+        let (level, reason) = levels::of_region(self.snapshot, index);
+        let series = self.recorder.series(&Subject::Region(region.name.to_string()));
+        let days = series.map(|series| series.days(wall)).unwrap_or_default();
+        RegionReport {
+            name: region.name.to_string(),
+            provider: topology.provider(index).to_string(),
+            city: region.place.city.as_ref().map(ToString::to_string),
+            country: region.place.country.map(|country| country.to_string()),
+            latitude: region.place.at.latitude(),
+            longitude: region.place.at.longitude(),
+            level,
+            standing: state.standing.as_str().to_owned(),
+            reason,
+            since: series.map_or(wall, Series::since),
+            latency_ms: series.and_then(Series::latency_ms),
+            uptime: uptime(&days),
+            recent: series.map(|series| series.recent(wall)).unwrap_or_default(),
+            days,
+        }
+    }
+
+    fn hostname(&self, route: &Route, wall: Duration) -> HostnameReport {
+        let lived: Lived = levels::of_hostname(self.snapshot, route);
+        let name = |region: &RegionIndex| self.snapshot.topology.region(*region).name.to_string();
+        let series = self.recorder.series(&Subject::Hostname(route.hostname.to_string()));
+        let days = series.map(|series| series.days(wall)).unwrap_or_default();
+        HostnameReport {
+            name: route.hostname.to_string(),
+            level: lived.level,
+            since: series.map_or(wall, Series::since),
+            serving: lived.serving.iter().map(name).collect(),
+            missing: lived.missing.iter().map(|(region, why)| (name(region), (*why).to_owned())).collect(),
+            fallbacks: lived.fallbacks.iter().map(|(region, is_ready)| (name(region), *is_ready)).collect(),
+            sentence: lived.sentence(self.snapshot),
+            uptime: uptime(&days),
+            days,
+        }
+    }
+}
+
+/// The fraction of the judged time of all `days` in which it worked.
+fn uptime(days: &[Day]) -> Option<f64> {
+    let judged: f64 = days.iter().map(|day| f64::from(day.judged_s())).sum();
+    let down: f64 = days.iter().map(|day| f64::from(day.seconds[Level::Major as usize])).sum();
+    (judged > 0.0).then(|| 1.0 - down / judged)
+}
+
+fn newest_first(mut incidents: Vec<Incident>) -> Vec<Incident> {
+    incidents.sort_by(|a, b| (a.phase.is_over(), b.opened_at, &b.id).cmp(&(b.phase.is_over(), a.opened_at, &a.id)));
+    incidents
+}
+
+/// What is or will be, the next first; then what is over, newest first.
+fn next_first(mut maintenance: Vec<Incident>) -> Vec<Incident> {
+    let begin = |incident: &Incident| incident.window.map_or(incident.opened_at, |(from, _)| from);
+    maintenance.sort_by(|a, b| match (a.phase.is_over(), b.phase.is_over()) {
+        (false, false) => begin(a).cmp(&begin(b)),
+        (true, true) => begin(b).cmp(&begin(a)),
+        (a, b) => a.cmp(&b),
+    });
+    maintenance
+}
+
+/// What flows, from the last requests (the newest first): `is_all` says that there were no others within the time.
+#[must_use]
+pub fn flows(newest: &[Recent], snapshot: &Snapshot, is_all: bool, now: Moment) -> Vec<Flow> {
+    let recent: Vec<&Recent> = newest.iter().take_while(|recent| now.since(recent.at) <= FLOWS_LAST).collect();
+    let oldest = recent.last().map_or(Duration::ZERO, |recent| now.since(recent.at));
+    // As many as are remembered within less than the time are a sample of that shorter time.
+    let span = if is_all || recent.len() < newest.len() { FLOWS_LAST } else { oldest };
+    let span = span.as_secs_f64().clamp(1.0, FLOWS_LAST.as_secs_f64());
+    let coarse = |degrees: f64| (degrees / FLOW_DEGREES).round() * FLOW_DEGREES;
+    let mut counted: BTreeMap<(Option<String>, i32, i32, &str), u32> = BTreeMap::new();
+    for request in recent {
+        let Some(region) = &request.region else { continue };
+        if snapshot.topology.region_named(region.as_str()).is_none() {
+            continue;
+        }
+        let place = &request.client.place;
+        #[expect(clippy::cast_possible_truncation, reason = "degrees")]
+        let (north, east) = (coarse(place.at.latitude()) as i32, coarse(place.at.longitude()) as i32);
+        let country = place.country.map(|country| country.to_string());
+        *counted.entry((country, north, east, region.as_str())).or_default() += 1;
+    }
+    let mut flows: Vec<Flow> = counted
+        .into_iter()
+        .map(|((country, north, east, region), count)| Flow {
+            country,
+            latitude: f64::from(north),
+            longitude: f64::from(east),
+            region: region.to_owned(),
+            per_second: f64::from(count) / span,
+        })
+        .collect();
+    flows.sort_by(|a, b| b.per_second.total_cmp(&a.per_second));
+    flows.truncate(FLOWS_MAX);
+    flows
+}
