@@ -7,7 +7,7 @@ use super::day::Day;
 use crate::geo::place::{Country, EEA_BESIDES_EU, EUROPEAN_UNION};
 use crate::names::{Hostname, Label};
 use crate::topology::{RegionIndex, RouteIndex, Topology};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub struct Tally(Mutex<Page>);
 struct Page {
     day: Day,
     topology: Option<Arc<Topology>>,
-    counts: HashMap<(RouteIndex, RegionIndex), Counts>,
+    counts: BTreeMap<(RouteIndex, RegionIndex), Counts>,
     named: Vec<Line>,
 }
 
@@ -122,7 +122,7 @@ impl Page {
     /// Gives everything its name: indexes mean something with their own topology only.
     fn turn(&mut self) {
         let Some(topology) = &self.topology else { return };
-        for ((route, region), counts) in self.counts.drain() {
+        for ((route, region), counts) in std::mem::take(&mut self.counts) {
             let route = topology.route(route);
             let region = (region != RegionIndex::NOTHING).then(|| topology.region(region));
             self.named.push(Line {

@@ -169,8 +169,8 @@ impl Desk {
             "/drains" => Ok(json_answer(&json!({ "drains": self.overview().drains }))),
             "/decisions" => self.decisions(parts.uri.query().unwrap_or_default()),
             "/explain" => self.explain(parts),
-            "/headroom" => self.headroom(parts),
-            path if path == "/residency" || path.starts_with("/residency/") => self.residency(path, is_get),
+            "/headroom" => self.headroom(parts).await,
+            path if path == "/residency" || path.starts_with("/residency/") => self.residency(path, is_get).await,
             path => Err(Refused::new(404, format!("there is no {path:?} here; GET / tells what there is"))),
         }
     }

@@ -357,7 +357,8 @@ mod tests {
         let receivers = vec![receiver(Some(1.4)), receiver(None), nobody];
         let lost = vec!["region:orf".to_owned()];
         let loss = Loss { lost, in_flight: 4.0, receivers, ..Loss::default() };
-        let headroom = Headroom { losses: vec![loss], ..Headroom::default() };
+        let spared = Loss { lost: vec!["region:x".to_owned()], in_flight: 1.0, ..Loss::default() };
+        let headroom = Headroom { losses: vec![loss, spared], ..Headroom::default() };
         for format in [Format::Plain, Format::OpenMetrics] {
             let text = render(&node, (&headroom, None, Duration::ZERO), true, format);
             let (mut known, mut is_histogram) = (String::new(), false);
@@ -385,6 +386,7 @@ mod tests {
                              anyfront_dns_elapsed_seconds_sum 0.0015\nanyfront_dns_elapsed_seconds_count 3\n";
             assert!(text.contains(histogram), "{text}");
             assert!(text.contains("anyfront_headroom_ratio{lost=\"region:orf\",region=\"dfw\"} 1.4\n"), "{text}");
+            assert!(!text.contains(" -0\n"), "{text}");
             assert!(text.contains("anyfront_headroom_unserved_ratio{lost=\"region:orf\"} 0.25\n"), "{text}");
             assert_eq!(text.ends_with("# EOF\n"), format == Format::OpenMetrics);
         }

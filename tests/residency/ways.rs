@@ -134,3 +134,46 @@ fn http2_names_the_region_on_both_its_ways() {
         }
     });
 }
+
+/// An origin that answers every call of gRPC with nothing, over HTTP/2 in the clear.
+async fn grpc_origin() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = hyper::service::service_fn(|_: Request<hyper::body::Incoming>| async {
+                let answer =
+                    http::Response::builder().header("content-type", "application/grpc").header("grpc-status", "0");
+                answer.body(Full::new(bytes::Bytes::new()))
+            });
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), answer));
+        }
+    });
+    address
+}
+
+#[test]
+fn a_call_of_grpc_names_its_region_too() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let origin = runtime.block_on(grpc_origin());
+    let door = Door::start(&[("h2c", origin)], "", &Papers::new());
+    runtime.block_on(async {
+        let stream = TokioIo::new(door.tls(b"h2").await);
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri("https://gw.test/a.B/C")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        let request: Request<Full<bytes::Bytes>> = request.body(Full::new("".into())).expect("a request");
+        let answer = sender.send_request(request).await.expect("an answer");
+        assert_eq!(
+            (&answer.headers()["x-anyfront-region"], &answer.headers()["grpc-status"]),
+            (&"a".parse().expect("text"), &"0".parse().expect("text"))
+        );
+    });
+}

@@ -54,5 +54,6 @@ fn lost(loss: &Loss) -> String {
 }
 
 fn rounded(ratio: f64) -> f64 {
-    (ratio * 10_000.0).round() / 10_000.0
+    // Adding zero makes -0, which the sum of nothing is, into 0.
+    (ratio * 10_000.0).round() / 10_000.0 + 0.0
 }
