@@ -12,6 +12,7 @@ mod history;
 mod kept;
 mod nat;
 mod ordering;
+mod page;
 mod ready;
 mod records;
 mod residency;
@@ -36,6 +37,7 @@ use crate::reload::tls::{Papers, PapersError};
 use crate::secret::Secret;
 use crate::snapshot::Published;
 use crate::status::admin::{self, Admin};
+use crate::status::board::Board;
 use crate::status::drains::{DrainError, Drains};
 use crate::status::guard::{Token, TokenError};
 use crate::topology::mistake::Mistakes;
@@ -227,11 +229,13 @@ impl Node {
         let (control, published) = believe(topology, here, &drains, &papers, clock)?;
         let counters = Counters::new(options.workers);
         let (events, facts) = mpsc::channel(EVENT_QUEUE_MAX);
-        let (reload, asked) = mpsc::channel(1);
-        let (failures, failed) = mpsc::channel(1);
+        let ((reload, asked), (failures, failed)) = (mpsc::channel(1), mpsc::channel(1));
         let (ready, is_ready) = watch::channel(false);
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
+        let historian =
+            Historian::open(&options.state_dir, &published, &counters, clock).map_err(StartError::System)?;
+        let board = page::board(&status_addresses, &published, &historian.report(), clock, &accepting_ends);
         let (preparer, answers, challenges) = dns::first_answers(&options, &papers.secret, &published, clock);
         let common = Common {
             clock,
@@ -242,23 +246,21 @@ impl Node {
             seed: u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked"),
             secret: Arc::clone(&papers.secret),
             services: Arc::default(),
+            board,
             answers,
             tap: tap.clone(),
             ready: is_ready.clone(),
             reread: Arc::default(),
         };
         let nat = nat::Keeper::open(&options.state_dir, Arc::clone(&common.services), &published.load(), clock);
-        let historian =
-            Historian::open(&options.state_dir, &published, &counters, clock).map_err(StartError::System)?;
-        let report = historian.report();
-        let identity = papers.identity.clone();
-        let desk = (drains, token, is_ready, reload.clone(), clock.now());
         let (keepers, is_written) = Keepers::open(&options, &common);
+        let desk = (drains, token, is_ready, reload.clone(), clock.now());
+        let (identity, following) = (papers.identity.clone(), (options.config, asked, papers));
         let followers = (nat, preparer, writer, keepers);
-        let following = (options.config, asked, papers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
         common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
-        common.start_history(&runtime, historian, &control_ends);
+        let report = common.start_history(&runtime, historian, &control_ends);
+        common.start_page(&runtime, (status, options.status_export), &report, (&accepting_ends, &control_ends))?;
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -347,6 +349,8 @@ struct Common {
     seed: u64,
     secret: Arc<ArcSwap<Secret>>,
     services: Arc<ArcSwap<Services>>,
+    /// What everybody may see.
+    board: Arc<Board>,
     answers: Answers,
     tap: Option<Tap>,
     ready: watch::Receiver<bool>,
@@ -394,6 +398,7 @@ impl Common {
             nat_ips: nat.document(),
             dns: dns::desk(&self.answers, clock),
             records: keepers.records(),
+            board: Arc::clone(&self.board),
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());

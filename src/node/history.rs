@@ -226,14 +226,16 @@ impl Historian {
 }
 
 impl Common {
-    /// Starts keeping the history.
+    /// Starts keeping the history. What is told comes back, as it changes.
     pub(super) fn start_history(
         &self,
         runtime: &tokio::runtime::Runtime,
         historian: Historian,
         ending: &watch::Receiver<bool>,
-    ) {
+    ) -> watch::Receiver<Arc<Report>> {
+        let report = historian.report();
         self.watch(runtime, "the history", Box::pin(historian.run(ending.clone())), ending.clone());
+        report
     }
 }
 

@@ -4,13 +4,18 @@
 use anyfront::control::{self, Control, Event};
 use anyfront::counters::Counters;
 use anyfront::geo::database::Locator;
+use anyfront::history::story::Report;
 use anyfront::moment::{Clock, Moment};
 use anyfront::snapshot::Published;
 use anyfront::status::admin::{self, Admin};
+use anyfront::status::board::Board;
 use anyfront::status::dns::Dns;
 use anyfront::status::drains::Drains;
 use anyfront::status::guard::Token;
+use anyfront::status::page::Manner;
+use anyfront::status::public::Fallback;
 use anyfront::status::records::Records;
+use anyfront::status::rendering::Rendering;
 use anyfront::topology::check::check;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -111,6 +116,12 @@ pub struct Node {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
+/// A status page that has nothing to tell.
+fn board(published: &Published, clock: Clock, ending: watch::Receiver<bool>) -> Board {
+    let setting = Fallback::of(&[]).setting(&published.load(), Manner::Live);
+    Board::new(Rendering::of(&Report::default(), &setting, None), clock, ending)
+}
+
 impl Node {
     /// Starts one with the drains in `state`.
     pub fn start(state: &Path, token: Option<&Path>) -> Self {
@@ -143,6 +154,7 @@ impl Node {
             nat_ips: watch::channel("{}".into()).1,
             dns: Dns::default(),
             records: Records::none(),
+            board: Arc::new(board(&published, clock, asked.clone())),
         };
         let writer = published.clone();
         let thread = std::thread::spawn(move || {
