@@ -7,7 +7,6 @@ use crate::headroom::{Headroom, Traffic, rehearsal, text, world};
 use crate::snapshot::Snapshot;
 use crate::status::records::targets;
 use crate::topology::check::check;
-use anyhow::bail;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -98,14 +97,13 @@ fn offline(args: &Args, config: &Path) -> anyhow::Result<Headroom> {
         anyhow::anyhow!("{shown} cannot be asked: {count} mistakes in it; `anyfront check` draws them")
     })?;
     let snapshot = plan::assume(checked.topology, args.site.as_deref(), &[])?;
+    let lost = targets(&snapshot, &args.without).map_err(|(_, text)| anyhow::anyhow!("{}", printable(&text)))?;
     let traffic = even_world(&snapshot, args.in_flight);
-    if args.without.is_empty() {
-        return Ok(rehearsal::each(&snapshot, &traffic));
-    }
-    match targets(&snapshot, &args.without) {
-        Ok(lost) => Ok(rehearsal::without(&snapshot, &traffic, &lost)),
-        Err((_, text)) => bail!("{}", printable(&text)),
-    }
+    Ok(if lost.is_empty() {
+        rehearsal::each(&snapshot, &traffic)
+    } else {
+        rehearsal::without(&snapshot, &traffic, &lost)
+    })
 }
 
 fn even_world(snapshot: &Snapshot, in_flight: f64) -> Traffic {

@@ -10,10 +10,14 @@ use std::path::{Path, PathBuf};
 /// Files that could not be understood, kept at most; more would be a disk that fails.
 const ASIDE_MAX: u32 = 100;
 
-/// Reads what was kept; nothing if there is nothing yet. What cannot be understood is moved aside, and told. Whether the
-/// file may be written again: not if one is there that could be neither understood nor moved.
-pub(super) fn read<T: DeserializeOwned + Default>(path: &Path, bytes_max: u64) -> (T, bool) {
-    match parsed(path, bytes_max) {
+/// Reads what was kept; nothing if there is nothing yet. What cannot be understood, or is not `sound`, is moved aside, and
+/// told. Whether the file may be written again: not if one is there that could be neither understood nor moved.
+pub(super) fn read<T: DeserializeOwned + Default>(
+    path: &Path,
+    bytes_max: u64,
+    sound: impl Fn(&T) -> Result<(), String>,
+) -> (T, bool) {
+    match parsed(path, bytes_max).and_then(|kept| sound(&kept).map(|()| kept).map_err(Unread::Corrupt)) {
         Ok(kept) => (kept, true),
         Err(Unread::Unreadable(why)) => {
             tracing::error!("{}: cannot be read: {why}: left as it is, and nothing is kept there", path.display());
@@ -61,9 +65,13 @@ fn move_aside(path: &Path, why: &str) -> bool {
     }
 }
 
-/// Replaces the file in one step by `kept` as JSON.
-pub(super) fn write(path: &Path, kept: &impl Serialize) -> io::Result<()> {
-    replace(path, serde_json::to_string_pretty(kept)?.as_bytes(), 0o644)
+/// Replaces the file in one step by `kept` as JSON, unless that would be longer than what is read again.
+pub(super) fn write(path: &Path, kept: &impl Serialize, bytes_max: u64) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(kept)?;
+    if text.len() as u64 > bytes_max {
+        return Err(io::Error::other(format!("it would be longer than {bytes_max} octets")));
+    }
+    replace(path, text.as_bytes(), 0o644)
 }
 
 /// Replaces the file in one step: a new one beside it, on the disk before it takes the name.

@@ -42,7 +42,7 @@ impl Keeper {
     /// Takes over what the state directory has, and what `first` says. What cannot be understood is moved aside, and told.
     pub(super) fn open(folder: &Path, services: Arc<ArcSwap<Services>>, first: &Snapshot, clock: Clock) -> Self {
         let path = folder.join(FILE);
-        let (ledger, may_write) = kept::read(&path, FILE_BYTES_MAX);
+        let (ledger, may_write) = kept::read(&path, FILE_BYTES_MAX, |_| Ok(()));
         let (digest, document) = ("".into(), watch::Sender::new("".into()));
         let mut keeper = Self { path, ledger, may_write, has_complained: false, digest, services, document };
         keeper.follow(first, clock);
@@ -60,7 +60,7 @@ impl Keeper {
         self.digest = Arc::clone(&topology.digest);
         if let Some(next) = self.ledger.after(entries(topology), clock.wall()) {
             self.ledger = next;
-            let written = if self.may_write { kept::write(&self.path, &self.ledger) } else { Ok(()) };
+            let written = if self.may_write { kept::write(&self.path, &self.ledger, FILE_BYTES_MAX) } else { Ok(()) };
             if let (Err(error), false) = (&written, self.has_complained) {
                 tracing::error!("{}: cannot be written: {error}: served all the same", self.path.display());
             }

@@ -79,7 +79,7 @@ impl Keeper {
         if let Err(error) = std::fs::create_dir_all(&folder) {
             trouble = told(&format!("{} cannot be made: {error}", folder.display()));
         }
-        let (ledger, may_write) = kept::read(&folder.join(LEDGER), LEDGER_BYTES_MAX);
+        let (ledger, may_write) = kept::read(&folder.join(LEDGER), LEDGER_BYTES_MAX, Ledger::is_sound);
         if !may_write {
             trouble = told("the ledger of before could be neither understood nor moved aside");
         }
@@ -166,7 +166,7 @@ impl Keeper {
         }
         if self.may_write {
             let path = self.folder.join(LEDGER);
-            let kept = kept::write(&path, &self.ledger);
+            let kept = kept::write(&path, &self.ledger, LEDGER_BYTES_MAX);
             written = written.and(kept.map_err(|error| format!("{} cannot be written: {error}", path.display())));
         }
         match written {

@@ -21,6 +21,9 @@ pub const SPANS_MAX: usize = 288;
 /// cost what was counted.
 pub const DAYS_MAX: usize = 35;
 
+/// Largest count that is believed: no node gets so far in a day, and sums of such still fit.
+const COUNT_MAX: u64 = 1 << 48;
+
 /// The days that can still be added to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,6 +98,32 @@ pub struct Processed {
 }
 
 impl Ledger {
+    /// Whether it can be gone on with, wherever it was read.
+    ///
+    /// # Errors
+    /// What cannot be.
+    pub fn is_sound(&self) -> Result<(), String> {
+        for (day, page) in &self.days {
+            let is_inside =
+                |span: &Span| day.begin_s() <= span.from && span.from <= span.until && span.until <= day.end_s();
+            if !page.watched.iter().all(is_inside) {
+                return Err(format!("what was watched on {day} is not in the day"));
+            }
+            let counts = |kept: &Kept| {
+                let processed = kept.processed.iter().flat_map(|one| [one.sent, one.answers, one.outside]);
+                processed.chain([kept.refused]).all(|count| count <= COUNT_MAX)
+                    && kept.fences.iter().all(|fence| day.begin_s() <= fence.from && fence.from <= day.end_s())
+            };
+            if page.watched.len() > SPANS_MAX || !page.hostnames.values().all(counts) {
+                return Err(format!("no node has counted what it says of {day}"));
+            }
+        }
+        if self.days.len() > DAYS_MAX {
+            return Err(format!("it has more than {DAYS_MAX} days"));
+        }
+        Ok(())
+    }
+
     /// Somebody looks, at `wall`: what lies between this and the last look was watched.
     pub fn look(&mut self, wall: Duration) {
         let goes_on = self.looked.filter(|(looked, _)| *looked <= wall && wall - *looked <= LOOKS_APART_MAX);

@@ -162,6 +162,32 @@ fn a_ledger_from_strange_hands_is_pruned_all_the_same() {
     assert_eq!(ledger.days.len(), DAYS_MAX);
 }
 
+#[test]
+fn what_no_node_has_written_is_not_gone_on_with() {
+    let mut ledger = Ledger::default();
+    looks(&mut ledger, [10.0, 11.0, 12.0]);
+    ledger.add(at(12.0), &line(at(12.0), 5));
+    let text = serde_json::to_string(&ledger).expect("JSON");
+    assert_eq!(ledger.is_sound(), Ok(()));
+    for length in 0..text.len() {
+        assert!(serde_json::from_str::<Ledger>(&text[..length]).is_err(), "{length} octets of it");
+    }
+    let from = format!("\"from\":{}", MIDNIGHT + 10);
+    assert!(text.contains(&from) && text.contains("\"answers\":5") && text.contains("\"refused\":0"), "{text}");
+    for (good, bad) in [
+        (from.as_str(), "\"from\":18446744073709551615"),
+        (&from, "\"from\":0"),
+        ("\"answers\":5", "\"answers\":18446744073709551615"),
+        ("\"refused\":0", "\"refused\":18446744073709551615"),
+    ] {
+        let strange: Ledger = serde_json::from_str(&text.replace(good, bad)).expect("it is one");
+        assert!(strange.is_sound().is_err(), "{bad}");
+    }
+    for bad in ["\"answers\":-1", "\"answers\":1e3", "\"answers\":\"5\"", "\"answers\":null", "\"x\":5"] {
+        assert!(serde_json::from_str::<Ledger>(&text.replace("\"answers\":5", bad)).is_err(), "{bad}");
+    }
+}
+
 const FILE: &str = r#"
 [fleet]
 name = "f"
