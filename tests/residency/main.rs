@@ -14,6 +14,7 @@ mod clock;
 mod documents;
 mod fence;
 mod keeping;
+mod killed;
 mod ways;
 
 use anyfront::lab::world::{Settings, World};
