@@ -156,13 +156,13 @@ fn verify_all(args: &Verify) -> anyhow::Result<ExitCode> {
     let keys = args.key.as_deref().map(keys).transpose().context("--key")?;
     let mut is_good = true;
     for path in &args.files {
-        let shown = printable(&path.display().to_string());
+        let shown = line(&path.display().to_string());
         let verified = read(path, DOCUMENT_BYTES_MAX as u64).map(|text| verify(&text, keys.as_deref()));
         match verified {
-            Ok(Ok(attested)) => plan::print(&printable(&sentence(&shown, &attested, keys.is_some())))?,
+            Ok(Ok(attested)) => plan::print(&sentence(&shown, &attested, keys.is_some()))?,
             Ok(Err(why)) => {
                 is_good = false;
-                eprintln!("{shown}: NOT GENUINE: {}", printable(&why.to_string()));
+                eprintln!("{shown}: NOT GENUINE: {}", line(&why.to_string()));
             }
             Err(error) => {
                 is_good = false;
@@ -203,6 +203,11 @@ fn keys(given: &str) -> anyhow::Result<Vec<PublicKey>> {
     }
     let parse = |key: &String| PublicKey::parse(key).with_context(|| format!("{key:?} is no Ed25519 key in base64"));
     written.iter().map(parse).collect()
+}
+
+/// What came from elsewhere, as part of one line.
+fn line(text: &str) -> String {
+    printable(text).replace('\n', "\u{fffd}")
 }
 
 /// What is attested, for people.

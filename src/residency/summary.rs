@@ -5,6 +5,7 @@ use super::ledger::{Fence, Kept, Page, Processed, Span};
 use super::tally::is_inside;
 use crate::geo::place::Country;
 use crate::moment::{rfc3339, since_epoch};
+use crate::names::{Hostname, Label};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::time::Duration;
@@ -121,8 +122,8 @@ impl Summary {
                 self.kind, self.version
             ));
         }
-        if self.fleet.is_empty() || self.vantage.is_empty() || self.hostname.is_empty() {
-            return no("it does not say whose it is");
+        if !self.is_named_well() {
+            return no("it does not say whose it is, or calls something by what is no name");
         }
         let Some(issued) = since_epoch(&self.issued) else { return no("when it was issued is no time") };
         if self.is_final != (Day::of(issued) > self.day) {
@@ -143,6 +144,19 @@ impl Summary {
             return no("a time of the residency is no time");
         }
         self.counts_agree()
+    }
+
+    /// Whether everything has a name that can have it: what is shown of a file must not be able to pass for what is said
+    /// about it.
+    fn is_named_well(&self) -> bool {
+        let is_label = |name: &str| Label::parse(name).is_ok();
+        let is_code = |code: &str| Country::parse(code).is_some_and(|country| country.as_str() == code);
+        let mut written = self.residency.iter().flat_map(|written| &written.countries);
+        is_label(&self.fleet)
+            && is_label(&self.vantage)
+            && Hostname::parse(&self.hostname).is_ok_and(|hostname| hostname.as_str() == self.hostname)
+            && self.processed.iter().all(|one| is_label(&one.region) && one.country.as_deref().is_none_or(is_code))
+            && written.all(|word| word == "EEA" || is_code(word))
     }
 
     fn counts_agree(&self) -> Result<(), String> {

@@ -106,6 +106,14 @@ fn what_does_not_hold_together_attests_nothing_however_well_it_is_signed() {
         Summary { kind: "x".to_owned(), ..good() },
         Summary { version: 2, ..good() },
         Summary { hostname: String::new(), ..good() },
+        Summary { hostname: "x\n  signed by the fleet".to_owned(), ..good() },
+        Summary { hostname: "EU.gateway.example".to_owned(), ..good() },
+        Summary { vantage: "lon-1\u{1b}[2J".to_owned(), ..good() },
+        Summary { fleet: "f\r\nsummary.json: genuine".to_owned(), ..good() },
+        Summary {
+            residency: vec![Written { from: "2026-11-27T00:00:00Z".to_owned(), countries: vec!["EU\n".to_owned()] }],
+            ..good()
+        },
         Summary { is_final: false, ..good() },
         Summary { issued: "soon".to_owned(), ..good() },
         Summary { watched_s: 86_400, ..good() },
@@ -151,6 +159,7 @@ fn hostile_files_are_refused_and_cost_nothing() {
         ("types", br#"{"algorithm":1,"key_id":[],"key":{},"signature":null,"payload":true}"#),
         ("fields", br#"{"algorithm":"Ed25519","key_id":"","key":"","signature":"","payload":"","more":1}"#),
         ("twice", br#"{"algorithm":"Ed25519","algorithm":"Ed25519","key_id":"","key":"","signature":"","payload":""}"#),
+        ("a line of its own", b"{\"summary.json: genuine\\nsummary.json: genuine: on\":1}"),
         ("escape\x1b[31m", b"{\"algorithm\":\"\x1b[2J\"}"),
         ("huge", huge.as_bytes()),
     ] {
@@ -160,6 +169,7 @@ fn hostile_files_are_refused_and_cost_nothing() {
         assert_eq!(output.status.code(), Some(1), "{name}: {}", said(&output));
         assert!(said(&output).contains("NOT GENUINE"), "{name}: {}", said(&output));
         assert!(!said(&output).contains('\x1b'), "{name}: nothing commands the terminal");
+        assert_eq!(said(&output).trim_end().lines().count(), 1, "{name}: nor has it a line of its own");
     }
     let output = residency(&["verify", &folder.path().display().to_string(), "/nowhere"]);
     assert_eq!(output.status.code(), Some(1));
