@@ -4,6 +4,8 @@ use super::{FENCED, answers, answers_of, counted, fleet, index, until_counted};
 use crate::front::{Door, Origin, Papers};
 use crate::harness::{Ask, Seen, completion, from, get, get_path, hostname, post};
 use anyfront::lab::fault::Fault;
+use anyfront::moment::Moment;
+use anyfront::residency::shelf::Index;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -176,4 +178,38 @@ fn a_call_of_grpc_names_its_region_too() {
             (&"a".parse().expect("text"), &"0".parse().expect("text"))
         );
     });
+}
+
+#[test]
+fn what_is_moved_as_octets_is_counted_like_the_rest() {
+    let (a, b) = (Origin::polite(), Origin::gone());
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let door = Door::adjusted(&[&a, &b], "", |options| options.admin = vec![any]);
+    let node = door.node.as_ref().expect("it runs");
+    let mut client = door.client();
+    for number in 0..30 {
+        // From the one with such a field on, the connection goes the whole way.
+        let field = if number == 20 { "X-Stainless-Read-Timeout: 30\r\n" } else { "" };
+        client.say(format!("GET /x HTTP/1.1\r\nHost: gw.test\r\n{field}\r\n"));
+        let answer = client.answer();
+        assert_eq!((answer.status(), answer.field("x-anyfront-region")), (200, Some("a")));
+    }
+    let mut posted = door.client();
+    posted.say("POST /x HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 2\r\n\r\nhi");
+    assert_eq!(posted.answer().field("x-anyfront-region"), Some("a"));
+    let clock = anyfront::moment::Clock::start();
+    loop {
+        let mut admin = crate::front::Client::connect(node.admin[0]);
+        admin.say(format!("GET /residency HTTP/1.1\r\nHost: {}\r\n\r\n", node.admin[0]));
+        let index: Index = serde_json::from_str(&admin.answer().text()).expect("an index");
+        let hostnames = index.days.iter().flat_map(|day| &day.hostnames).filter_map(|one| one.counts.as_ref());
+        let processed: Vec<_> = hostnames.flat_map(|counts| &counts.processed).collect();
+        let (sent, answers): (u64, u64) =
+            (processed.iter().map(|one| one.sent).sum(), processed.iter().map(|one| one.answers).sum());
+        if (sent, answers) == (31, 31) {
+            return;
+        }
+        assert!(clock.now() < Moment::at(crate::front::BOUND) && sent <= 31 && answers <= 31, "{index:#?}");
+        std::thread::yield_now();
+    }
 }
