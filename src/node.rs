@@ -8,13 +8,13 @@ mod dns;
 mod given;
 pub mod listen;
 mod doh;
+mod findings;
 mod history;
 mod kept;
 mod nat;
 mod ordering;
 mod page;
 mod ready;
-mod records;
 mod residency;
 mod site;
 mod sockets;
@@ -43,11 +43,11 @@ use crate::status::guard::{Token, TokenError};
 use crate::topology::mistake::Mistakes;
 use crate::upstream::resolve;
 use arc_swap::ArcSwap;
+use findings::Keepers;
 use given::{believe, papers, read_topology, site, token};
 use history::Historian;
 use listen::Listen;
 use ready::become_ready;
-use records::Keepers;
 use sockets::{Sockets, locals};
 use std::future::Future;
 use std::io;
@@ -397,7 +397,7 @@ impl Common {
             started,
             nat_ips: nat.document(),
             dns: dns::desk(&self.answers, clock),
-            records: keepers.records(),
+            findings: keepers.findings(),
             board: Arc::clone(&self.board),
         };
         let ends = || ending.clone();

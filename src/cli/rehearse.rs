@@ -5,7 +5,7 @@ use super::plan;
 use crate::geo::map::GeoMap;
 use crate::headroom::{Headroom, Traffic, rehearsal, text, world};
 use crate::snapshot::Snapshot;
-use crate::status::records::targets;
+use crate::status::findings::targets;
 use crate::topology::check::check;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -7,9 +7,9 @@ use super::answer::Desk;
 use super::board::Board;
 use super::dns::Dns;
 use super::drains::Drains;
+use super::findings::Findings;
 use super::guard::Token;
 use super::keeper::{self, ASKS_MAX, Node};
-use super::records::Records;
 use crate::control::Event;
 use crate::counters::Counters;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_TIMEOUT};
@@ -61,7 +61,7 @@ pub struct Admin {
     /// Who knows DNS.
     pub dns: Dns,
     /// Headroom, and where requests were processed.
-    pub records: Records,
+    pub findings: Findings,
     /// What everybody may see.
     pub board: Arc<Board>,
 }
@@ -80,7 +80,7 @@ pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Rec
         started,
         nat_ips,
         dns,
-        records,
+        findings,
         board,
     } = admin;
     let (asks, asked) = mpsc::channel(ASKS_MAX);
@@ -94,7 +94,7 @@ pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Rec
         asks,
         nat_ips,
         dns,
-        records,
+        findings,
         board,
     });
     let permits = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));

@@ -8,11 +8,11 @@ use super::dns::{Asked, Dns};
 use super::drains::{DrainError, Operator, REASON_CHARACTERS_MAX, Wish};
 use super::explain::Question;
 use super::export::Told;
+use super::findings::Findings;
 use super::guard::{self, Token};
 use super::keeper::{Ask, Denied, Granted};
 use super::metrics::{self, Format};
 use super::query::parameter;
-use super::records::Records;
 use super::view::{DecisionView, DrainView, Overview};
 use crate::counters::Counters;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, DECISIONS_MAX, HEADER_TIMEOUT};
@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
-mod records;
+mod findings;
 
 /// Longest drain that ends by itself; a longer one is meant to stay.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -72,7 +72,7 @@ pub struct Desk {
     /// Who knows DNS.
     pub dns: Dns,
     /// Headroom, and where requests were processed.
-    pub records: Records,
+    pub findings: Findings,
     /// What everybody may see.
     pub board: Arc<Board>,
 }
@@ -163,9 +163,9 @@ impl Desk {
             "/ready" => Ok(self.readiness()),
             "/metrics" => {
                 let format = Format::accepted_by(accept(parts));
-                let (headroom, shelf) = (self.records.headroom(), self.records.shelf().ok());
-                let records = (&*headroom, shelf.as_deref(), self.clock.wall());
-                let page = metrics::render(&self.overview(), records, *self.ready.borrow(), format);
+                let (headroom, shelf) = (self.findings.headroom(), self.findings.shelf().ok());
+                let findings = (&*headroom, shelf.as_deref(), self.clock.wall());
+                let page = metrics::render(&self.overview(), findings, *self.ready.borrow(), format);
                 Ok(answer(format.content_type(), page))
             }
             "/regions" => Ok(json_answer(&self.overview())),

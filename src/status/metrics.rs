@@ -40,12 +40,12 @@ impl Format {
 
 const STANDINGS: [&str; 5] = ["up", "strained", "unknown", "ejected", "down"];
 
-/// Writes every metric of a node. `records`: what would be without regions, and what was counted of residency until now by
+/// Writes every metric of a node. `findings`: what would be without regions, and what was counted of residency until now by
 /// the wall clock.
 #[must_use]
 pub fn render(
     node: &Overview,
-    records: (&Headroom, Option<&Shelf>, Duration),
+    findings: (&Headroom, Option<&Shelf>, Duration),
     is_ready: bool,
     format: Format,
 ) -> String {
@@ -58,7 +58,7 @@ pub fn render(
     page.endpoints(&node.regions);
     page.probes(&node.regions);
     page.dns(node);
-    let (headroom, shelf, wall) = records;
+    let (headroom, shelf, wall) = findings;
     page.headroom(headroom);
     if let Some(shelf) = shelf {
         page.residency(shelf, wall);
@@ -70,7 +70,7 @@ pub fn render(
 }
 
 mod dns;
-mod records;
+mod findings;
 
 struct Page {
     text: String,

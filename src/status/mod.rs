@@ -11,7 +11,7 @@
 
 pub mod totals;
 pub mod sites;
-pub mod records;
+pub mod findings;
 pub mod query;
 pub mod dns;
 pub mod view;

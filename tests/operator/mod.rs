@@ -11,10 +11,10 @@ use anyfront::status::admin::{self, Admin};
 use anyfront::status::board::Board;
 use anyfront::status::dns::Dns;
 use anyfront::status::drains::Drains;
+use anyfront::status::findings::Findings;
 use anyfront::status::guard::Token;
 use anyfront::status::page::Manner;
 use anyfront::status::public::Fallback;
-use anyfront::status::records::Records;
 use anyfront::status::rendering::Rendering;
 use anyfront::topology::check::check;
 use std::io::{Read, Write};
@@ -153,7 +153,7 @@ impl Node {
             started: Moment::ZERO,
             nat_ips: watch::channel("{}".into()).1,
             dns: Dns::default(),
-            records: Records::none(),
+            findings: Findings::none(),
             board: Arc::new(board(&published, clock, asked.clone())),
         };
         let writer = published.clone();

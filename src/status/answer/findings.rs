@@ -1,7 +1,7 @@
 //! What the admin address says of headroom and of residency.
 
+use super::super::findings::{Missing, document};
 use super::super::query::parameters;
-use super::super::records::{Missing, document};
 use super::{Answer, Desk, Refused, answer, json_answer, text, wants_text};
 use crate::headroom;
 use http::request::Parts;
@@ -13,12 +13,12 @@ impl Desk {
         let is_text = wants_text(parts, query)?;
         let lost = parameters(query, "without");
         if lost.is_empty() {
-            let headroom = self.records.headroom();
+            let headroom = self.findings.headroom();
             return Ok(if is_text { text(headroom::text::page(&headroom)) } else { json_answer(&*headroom) });
         }
         // Many steerings at once, and below a file: neither beside probes, which share this runtime.
-        let (records, snapshot) = (self.records.clone(), self.published.load_full());
-        let headroom = apart(move || records.without(&snapshot, &lost)).await?;
+        let (findings, snapshot) = (self.findings.clone(), self.published.load_full());
+        let headroom = apart(move || findings.without(&snapshot, &lost)).await?;
         Ok(if is_text { text(headroom::text::plan(&headroom)) } else { json_answer(&headroom) })
     }
 
@@ -26,7 +26,7 @@ impl Desk {
         if !is_get {
             return Err(Refused::method(path, "GET"));
         }
-        let shelf = self.records.shelf().map_err(Refused::from)?;
+        let shelf = self.findings.shelf().map_err(Refused::from)?;
         match path.strip_prefix("/residency").map(|rest| rest.trim_start_matches('/')) {
             Some("") => Ok(json_answer(&shelf.index())),
             Some("key") => Ok(json_answer(&shelf.keys())),

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 /// Where these values come from.
 #[derive(Clone, Debug)]
-pub struct Records {
+pub struct Findings {
     /// Where requests were processed; nothing before the first look.
     pub residency: watch::Receiver<Option<Arc<Shelf>>>,
     /// What is carried, and what would be without.
@@ -32,7 +32,7 @@ pub struct Rehearsed {
 /// A status and a sentence, for who asked for something that is not there.
 pub type Missing = (u16, String);
 
-impl Records {
+impl Findings {
     /// Where nothing is computed.
     #[must_use]
     pub fn none() -> Self {

@@ -9,7 +9,7 @@ use crate::headroom::rehearsal;
 use crate::moment::{Clock, Moment};
 use crate::shutdown::requested;
 use crate::snapshot::Published;
-use crate::status::records::{Records, Rehearsed};
+use crate::status::findings::{Findings, Rehearsed};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -46,8 +46,8 @@ impl Keepers {
     }
 
     /// What the admin address shows of it.
-    pub(super) fn records(&self) -> Records {
-        Records { residency: self.residency.shelf(), headroom: self.rehearsed.subscribe() }
+    pub(super) fn findings(&self) -> Findings {
+        Findings { residency: self.residency.shelf(), headroom: self.rehearsed.subscribe() }
     }
 }
 
@@ -84,7 +84,7 @@ async fn rehearse(
         meter.look(clock.now(), &snapshot, &counters.newest(SAMPLE_MAX));
         let traffic = meter.traffic();
         if clock.now() < due {
-            rehearsed.send_modify(|last| *last = Arc::new(Rehearsed { traffic, ..Rehearsed::clone(last) }));
+            rehearsed.send_modify(|last| *last = Arc::new(Rehearsed { traffic, headroom: Arc::clone(&last.headroom) }));
             continue;
         }
         let began = clock.now();
