@@ -22,6 +22,7 @@ pub mod residency;
 pub mod counters;
 pub mod headroom;
 pub mod history;
+pub mod access_log;
 pub mod tls;
 pub mod fetch;
 pub mod upstream;

@@ -6,7 +6,8 @@
 mod common;
 mod harness;
 
-use anyfront::counters::Recent;
+use anyfront::counters::record::{Decided, Outcome, Record};
+use anyfront::counters::records::DecisionId;
 use anyfront::geo::place::{Coordinates, Place};
 use anyfront::headroom::meter::{Meter, WINDOW};
 use anyfront::headroom::{Flow, Headroom, Loss, Traffic, rehearsal, text, world};
@@ -206,21 +207,35 @@ fn nothing_is_lost_or_made_up_in_any_world() {
 
 // ---- what is measured -----------------------------------------------------------------------------------------------
 
-fn recent(snapshot: &Snapshot, at: Moment, hostname: &str, region: &str, client: &Arc<Client>) -> Recent {
-    Recent {
-        at,
-        hostname: Hostname::parse(hostname).expect("a name"),
-        client: Arc::clone(client),
+fn recent(at: Moment, hostname: &str, region: &str, client: &Arc<Client>) -> Record {
+    Record {
+        id: DecisionId::parse("0123456789abcdef").expect("an id"),
+        began: at,
+        elapsed: Some(Duration::ZERO),
+        lasted: Duration::ZERO,
+        outcome: Outcome::Complete,
+        reason: None,
+        hostname: Some(Hostname::parse(hostname).expect("a name")),
+        class: None,
+        prefix: client.prefix,
+        client: Some(Arc::clone(client)),
         method: Method::GET,
+        path: None,
+        version: http::Version::HTTP_11,
+        request_id: http::HeaderValue::from_static("x"),
+        link: None,
+        decided: Decided::default(),
+        has_residency: false,
         region: Some(Label::parse(region).expect("a name")),
+        endpoint: None,
         wish: None,
         status: 200,
         attempts: 1,
-        tried: Vec::new(),
-        elapsed: Duration::ZERO,
-        request_id: http::HeaderValue::from_static("x"),
-        link: None,
-        generation: snapshot.generation,
+        failed: Vec::new(),
+        first_byte: None,
+        gap: None,
+        octets_up: 0,
+        octets_down: 0,
     }
 }
 
@@ -240,10 +255,10 @@ fn rates_and_requests_at_once_are_those_of_the_last_five_minutes() {
         // Ten at once in one second of ten.
         let held: Vec<InFlight> = (0..if second % 10 == 0 { 10 } else { 2 }).map(|_| InFlight::at(load)).collect();
         let newest = [
-            recent(&snapshot, seconds(second), "www.gw.test", "a", &near),
-            recent(&snapshot, seconds(second), "www.gw.test", "a", &near),
-            recent(&snapshot, seconds(second), "www.gw.test", "a", &near),
-            recent(&snapshot, seconds(second), "in.gw.test", "a", &far),
+            recent(seconds(second), "www.gw.test", "a", &near),
+            recent(seconds(second), "www.gw.test", "a", &near),
+            recent(seconds(second), "www.gw.test", "a", &near),
+            recent(seconds(second), "in.gw.test", "a", &far),
         ];
         meter.look(seconds(second), &snapshot, &newest);
         // The same ones again are not counted again.
@@ -272,13 +287,13 @@ fn strangers_cannot_make_more_flows_than_there_may_be() {
     let mut meter = Meter::default();
     let _held = InFlight::at(&snapshot.endpoints[0].load);
     let usual = client(10.0, 1);
-    let many: Vec<Recent> = (0..50).map(|_| recent(&snapshot, seconds(1), "www.gw.test", "a", &usual)).collect();
+    let many: Vec<Record> = (0..50).map(|_| recent(seconds(1), "www.gw.test", "a", &usual)).collect();
     meter.look(seconds(1), &snapshot, &many);
     for round in 0..4_u64 {
-        let strangers: Vec<Recent> = (0..HEADROOM_FLOWS_MAX as u64)
+        let strangers: Vec<Record> = (0..HEADROOM_FLOWS_MAX as u64)
             .map(|at| {
                 let stranger = client(at as f64 * 0.01 + round as f64 * 0.001, at);
-                recent(&snapshot, seconds(2 + round), "www.gw.test", "a", &stranger)
+                recent(seconds(2 + round), "www.gw.test", "a", &stranger)
             })
             .collect();
         meter.look(seconds(2 + round), &snapshot, &strangers);

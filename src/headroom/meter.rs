@@ -5,7 +5,7 @@
 //! sample. Shares fade as newer requests come to the same region, and stay where none come.
 
 use super::{Carried, Flow, Traffic};
-use crate::counters::Recent;
+use crate::counters::record::Record;
 use crate::limits::HEADROOM_FLOWS_MAX;
 use crate::moment::Moment;
 use crate::names::{Hostname, Label};
@@ -61,7 +61,7 @@ struct Cell {
 
 impl Meter {
     /// Looks at what `snapshot`'s endpoints carry at `now`, and at the `recent` requests, in any order.
-    pub fn look(&mut self, now: Moment, snapshot: &Snapshot, recent: &[Recent]) {
+    pub fn look(&mut self, now: Moment, snapshot: &Snapshot, recent: &[Record]) {
         self.regions.retain(|name, _| snapshot.topology.region_named(name.as_str()).is_some());
         for region in &snapshot.topology.regions {
             let loads = || region.endpoints.iter().map(|endpoint| &snapshot.endpoint(*endpoint).load);
@@ -80,18 +80,19 @@ impl Meter {
         self.learn(snapshot, recent);
     }
 
-    fn learn(&mut self, snapshot: &Snapshot, recent: &[Recent]) {
+    fn learn(&mut self, snapshot: &Snapshot, recent: &[Record]) {
         let newest = self.newest;
         let mut news: BTreeMap<&Label, f64> = BTreeMap::new();
-        for request in recent.iter().filter(|request| request.at > newest) {
-            self.newest = self.newest.max(request.at);
-            let Some(region) = &request.region else { continue };
+        for request in recent.iter().filter(|request| request.headed() > newest) {
+            self.newest = self.newest.max(request.headed());
+            let Record { region: Some(region), hostname: Some(hostname), client: Some(client), .. } = request else {
+                continue;
+            };
             *news.entry(region).or_default() += 1.0;
-            let at = request.client.place.at;
+            let at = client.place.at;
             let place = ((at.latitude() + 0.0).to_bits(), (at.longitude() + 0.0).to_bits());
-            let who = (region.clone(), request.hostname.clone(), place, request.client.hash() % LUCKS);
-            let cell =
-                self.cells.entry(who).or_insert_with(|| Cell { client: Arc::clone(&request.client), weight: 0.0 });
+            let who = (region.clone(), hostname.clone(), place, client.hash() % LUCKS);
+            let cell = self.cells.entry(who).or_insert_with(|| Cell { client: Arc::clone(client), weight: 0.0 });
             cell.weight += 1.0;
         }
         let topology = &snapshot.topology;

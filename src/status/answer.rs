@@ -11,8 +11,10 @@ use super::export::Told;
 use super::findings::Findings;
 use super::guard::{self, Token};
 use super::keeper::{Ask, Denied, Granted};
+use super::metrics::traffic::Requests;
 use super::metrics::{self, Format};
 use super::query::parameter;
+use super::replay::Replay;
 use super::view::{DecisionView, DrainView, Overview};
 use crate::counters::Counters;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, DECISIONS_MAX, HEADER_TIMEOUT};
@@ -45,6 +47,8 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
 const INDEX: &str = include_str!("index.txt");
 const PATHS: [&str; 10] =
     ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics", "/nat-ips", "/headroom", "/report"];
+/// Behind it a decision is called by its name.
+const REPLAYED: &str = "/explain/";
 const POSTED: [&str; 3] = ["/drain", "/undrain", "/reload"];
 
 /// An answer on its way out.
@@ -163,9 +167,10 @@ impl Desk {
             "/ready" => Ok(self.readiness()),
             "/metrics" => {
                 let format = Format::accepted_by(accept(parts));
+                let (requests, is_ready) = (Requests::of(&self.counters), *self.ready.borrow());
                 let (headroom, shelf) = (self.findings.headroom(), self.findings.shelf().ok());
                 let findings = (&*headroom, shelf.as_deref(), self.clock.wall());
-                let page = metrics::render(&self.overview(), findings, *self.ready.borrow(), format);
+                let page = metrics::render(&self.overview(), &requests, findings, is_ready, format);
                 Ok(answer(format.content_type(), page))
             }
             "/regions" => Ok(json_answer(&self.overview())),
@@ -176,6 +181,8 @@ impl Desk {
             "/explain" => self.explain(parts),
             "/headroom" => self.headroom(parts).await,
             path if path == "/residency" || path.starts_with("/residency/") => self.residency(path, is_get).await,
+            path if path.starts_with(REPLAYED) && !is_get => Err(Refused::method(path, "GET")),
+            path if path.starts_with(REPLAYED) => self.replay(parts, &path[REPLAYED.len()..]),
             path => Err(Refused::new(404, format!("there is no {path:?} here; GET / tells what there is"))),
         }
     }
@@ -229,6 +236,13 @@ impl Desk {
         let question = Question { host, client, link, bound, prefers };
         let answer = question.answer(&snapshot).map_err(|(status, text)| Refused::new(status, text))?;
         Ok(if is_text { text(answer.to_text()) } else { json_answer(&answer.to_json()) })
+    }
+
+    fn replay(&self, parts: &Parts, id: &str) -> Result<Answer, Refused> {
+        let is_text = wants_text(parts, parts.uri.query().unwrap_or_default())?;
+        let replay = Replay::find(&self.counters, self.clock.now(), id);
+        let replay = replay.map_err(|(status, text)| Refused::new(status, text))?;
+        Ok(if is_text { text(replay.to_text()) } else { json_answer(&replay.to_json()) })
     }
 
     async fn posted(&self, path: &str, peer: IpAddr, body: &[u8]) -> Result<Answer, Refused> {

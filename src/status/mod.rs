@@ -12,15 +12,16 @@
 pub mod totals;
 pub mod sites;
 pub mod findings;
-pub mod query;
 pub mod dns;
 pub mod view;
 pub mod metrics;
 pub mod guard;
 pub mod drains;
 pub mod keeper;
+mod query;
 pub mod answer;
 pub mod explain;
+pub mod replay;
 pub mod admin;
 pub mod page;
 pub mod feed;

@@ -1,14 +1,12 @@
-//! Queries of the admin address (`application/x-www-form-urlencoded`).
+//! What stands behind the `?` of a request to the admin address. Pure.
 
-/// A parameter, decoded.
-#[must_use]
-pub fn parameter(query: &str, name: &str) -> Option<String> {
+/// A parameter of a query, decoded (`application/x-www-form-urlencoded`).
+pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
     parameters(query, name).into_iter().next()
 }
 
 /// The same of one that may be there several times.
-#[must_use]
-pub fn parameters(query: &str, name: &str) -> Vec<String> {
+pub(super) fn parameters(query: &str, name: &str) -> Vec<String> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs.into_iter().filter(|(key, _)| *key == name).map(|(_, value)| decoded(value)).collect()
 }

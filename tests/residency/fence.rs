@@ -3,13 +3,15 @@
 use super::{FENCED, answers, fleet, until_counted};
 use crate::common::worlds::{Bytes, STANDINGS, random_bytes};
 use crate::harness::{SOON, from, get, post};
-use anyfront::front::journey::Journey;
+use anyfront::counters::record::Decided;
+use anyfront::front::journey::{Journey, Made};
 use anyfront::health::{Fault, Standing};
 use anyfront::moment::Dice;
 use anyfront::residency::tally::is_inside;
 use anyfront::snapshot::{Drained, Snapshot};
 use anyfront::steering::{Query, steer};
 use anyfront::topology::RegionIndex;
+use std::time::Duration;
 
 /// Anything may happen to any region.
 fn befall(snapshot: &mut Snapshot, dice: &mut Dice) {
@@ -50,9 +52,10 @@ fn no_sequence_of_events_leads_a_request_out_of_its_fence() {
             let region = snapshot.topology.region(target.region);
             assert!(is_inside(&fence, region.place.country), "{} is outside {fence:?}", region.name);
             assert_eq!(snapshot.topology.endpoint(target.endpoint).region, target.region);
-            journey.failed_at(&snapshot, target, Fault::Refused, dice.roll().is_multiple_of(2));
+            let made = Made { target, elapsed: Duration::ZERO, decided: Decided::default() };
+            journey.failed_at(&snapshot, made, Fault::Refused, dice.roll().is_multiple_of(2));
             befall(&mut snapshot, &mut dice);
-            next = journey.next(&snapshot, &hostname, &world.client, world.wish, dice.roll());
+            next = journey.next(&snapshot, &hostname, &world.client, world.wish, dice.roll()).map(|(target, _)| target);
         }
         attempts += tries;
         let all = (0..snapshot.topology.regions.len()).map(RegionIndex::of);
