@@ -414,7 +414,7 @@ mod tests {
                 https: at(1_443),
                 dns: at(5_300),
                 admin: at(9_900),
-                status: at(9_902),
+                status: at(8_090),
                 control: at(7),
             },
         );
