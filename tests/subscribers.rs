@@ -16,7 +16,7 @@ fn operators_list_who_is_told_and_end_it() {
     let plan = Plan { origin: nobody, tables, pairs: &[("all", &pair)], files: &[], secret: None, workers: 1 };
     let stand = Stand::start(&plan);
     let admin = stand.admin.to_string();
-    let ask = |words: &[&str]| anyfront(&[&["subscribers"], words, &["--admin", &admin]].concat());
+    let ask = |words: &[&str]| anyfront(&[&["subscribers", "--admin", &admin], words].concat());
     until("the history is open", || ask(&[]).status.success());
     assert_eq!(output(&ask(&[])), "nobody has asked to be told\n");
     let sealed = rusqlite::Connection::open(stand.folder.path().join("state/history.db")).expect("it opens");

@@ -7,6 +7,7 @@ use super::answer::Desk;
 use super::board::Board;
 use super::dns::Dns;
 use super::drains::Drains;
+use super::findings::Findings;
 use super::guard::Token;
 use super::keeper::{self, ASKS_MAX, Node};
 use crate::control::Event;
@@ -60,6 +61,8 @@ pub struct Admin {
     pub nat_ips: watch::Receiver<Arc<str>>,
     /// Who knows DNS.
     pub dns: Dns,
+    /// Headroom, and where requests were processed.
+    pub findings: Findings,
     /// What everybody may see.
     pub board: Arc<Board>,
     /// Who is told of incidents.
@@ -68,8 +71,22 @@ pub struct Admin {
 
 /// Answers on `listeners` until `shutdown`; then finishes the answers under way.
 pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Receiver<bool>) {
-    let Admin { published, events, counters, drains, clock, token, ready, reload, started, .. } = admin;
-    let (nat_ips, dns, board, subscriptions) = (admin.nat_ips, admin.dns, admin.board, admin.subscriptions);
+    let Admin {
+        published,
+        events,
+        counters,
+        drains,
+        clock,
+        token,
+        ready,
+        reload,
+        started,
+        nat_ips,
+        dns,
+        findings,
+        board,
+        subscriptions,
+    } = admin;
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let desk = Arc::new(Desk {
         published: published.clone(),
@@ -81,6 +98,7 @@ pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Rec
         asks,
         nat_ips,
         dns,
+        findings,
         board,
         subscriptions,
     });

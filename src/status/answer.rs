@@ -8,6 +8,7 @@ use super::dns::{Asked, Dns};
 use super::drains::{DrainError, Operator, REASON_CHARACTERS_MAX, Wish};
 use super::explain::Question;
 use super::export::Told;
+use super::findings::Findings;
 use super::guard::{self, Token};
 use super::keeper::{Ask, Denied, Granted};
 use super::metrics::traffic::Requests;
@@ -23,7 +24,6 @@ use crate::snapshot::{Override, Published, Snapshot, Target};
 use crate::steering::decision::Exclusion;
 use crate::steering::{Client, Query, steer};
 use crate::subscriptions;
-use crate::subscriptions::desk::Refusal;
 use crate::topology::link::PrivateLink;
 use crate::topology::read::nearest;
 use crate::topology::{EndpointIndex, RouteIndex, Topology};
@@ -40,13 +40,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
+mod findings;
+
 /// Longest drain that ends by itself; a longer one is meant to stay.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// What `GET /` says.
 const INDEX: &str = include_str!("index.txt");
-const PATHS: [&str; 9] =
-    ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics", "/nat-ips", "/report"];
+const PATHS: [&str; 10] =
+    ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics", "/nat-ips", "/headroom", "/report"];
 /// Behind it a decision is called by its name.
 const REPLAYED: &str = "/explain/";
 const POSTED: [&str; 3] = ["/drain", "/undrain", "/reload"];
@@ -75,6 +77,8 @@ pub struct Desk {
     pub nat_ips: watch::Receiver<Arc<str>>,
     /// Who knows DNS.
     pub dns: Dns,
+    /// Headroom, and where requests were processed.
+    pub findings: Findings,
     /// What everybody may see.
     pub board: Arc<Board>,
     /// Who is told of incidents.
@@ -164,7 +168,7 @@ impl Desk {
             subscribers::PATH if parts.method == Method::POST => self.unsubscribe(peer, &read(body).await?).await,
             subscribers::PATH if !is_get => Err(Refused::method(subscribers::PATH, "GET, POST")),
             subscribers::PATH => {
-                Ok(json_answer(&subscribers::list(&self.subscriptions).await.map_err(|refusal| unable(&refusal))?))
+                Ok(json_answer(&subscribers::list(&self.subscriptions).await.map_err(|why| Refused::new(503, why))?))
             }
             path if (PATHS.contains(&path) || path == "/drains") && !is_get => Err(Refused::method(path, "GET")),
             "/" => Ok(text(INDEX.to_owned())),
@@ -173,7 +177,9 @@ impl Desk {
             "/metrics" => {
                 let format = Format::accepted_by(accept(parts));
                 let (requests, is_ready) = (Requests::of(&self.counters), *self.ready.borrow());
-                let page = metrics::render(&self.overview(), &requests, is_ready, format);
+                let (headroom, shelf) = (self.findings.headroom(), self.findings.shelf().ok());
+                let findings = (&*headroom, shelf.as_deref(), self.clock.wall());
+                let page = metrics::render(&self.overview(), &requests, findings, is_ready, format);
                 Ok(answer(format.content_type(), page))
             }
             "/regions" => Ok(json_answer(&self.overview())),
@@ -182,6 +188,8 @@ impl Desk {
             "/drains" => Ok(json_answer(&json!({ "drains": self.overview().drains }))),
             "/decisions" => self.decisions(parts.uri.query().unwrap_or_default()),
             "/explain" => self.explain(parts),
+            "/headroom" => self.headroom(parts).await,
+            path if path == "/residency" || path.starts_with("/residency/") => self.residency(path, is_get).await,
             path if path.starts_with(REPLAYED) && !is_get => Err(Refused::method(path, "GET")),
             path if path.starts_with(REPLAYED) => self.replay(parts, &path[REPLAYED.len()..]),
             path => Err(Refused::new(404, format!("there is no {path:?} here; GET / tells what there is"))),
@@ -191,7 +199,7 @@ impl Desk {
     async fn unsubscribe(&self, peer: IpAddr, body: &[u8]) -> Result<Answer, Refused> {
         let RemoveBody { remove, who } = parsed(body)?;
         check_text("who", &who)?;
-        let removed = self.subscriptions.remove(remove).await.map_err(|refusal| unable(&refusal))?;
+        let removed = subscribers::remove(&self.subscriptions, remove).await.map_err(|why| Refused::new(503, why))?;
         tracing::info!(%peer, who, "an operator ended the subscription {remove}: {removed}");
         Ok(json_answer(&RemoveAnswer { removed }))
     }
@@ -313,11 +321,6 @@ impl Desk {
             Refused::new(status, denied.to_string())
         })
     }
-}
-
-/// Why subscriptions cannot be seen or ended now.
-fn unable(refusal: &Refusal) -> Refused {
-    Refused::new(503, refusal.to_string())
 }
 
 impl DrainAnswer {

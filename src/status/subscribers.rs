@@ -1,7 +1,7 @@
 //! Who is told of incidents, for operators: addresses in part, counts, and an end to a subscription.
 
 use crate::moment::rfc3339;
-use crate::subscriptions::desk::{Desk, Refusal, Subscription};
+use crate::subscriptions::desk::{Desk, Subscription};
 use crate::subscriptions::outbox::Verdict;
 use crate::subscriptions::{KINDS, OUTCOMES};
 use serde::{Deserialize, Serialize};
@@ -71,9 +71,17 @@ pub struct DeliveriesView {
 ///
 /// # Errors
 /// Why they cannot be listed.
-pub async fn list(desk: &Desk) -> Result<SubscribersView, Refusal> {
-    let everybody = desk.everybody().await?;
+pub async fn list(desk: &Desk) -> Result<SubscribersView, String> {
+    let everybody = desk.everybody().await.map_err(|refusal| refusal.to_string())?;
     Ok(SubscribersView { subscribers: everybody.into_iter().map(view).collect() })
+}
+
+/// Ends the subscription in this row; whether there was one.
+///
+/// # Errors
+/// Why it cannot be ended now.
+pub async fn remove(desk: &Desk, row: i64) -> Result<bool, String> {
+    desk.remove(row).await.map_err(|refusal| refusal.to_string())
 }
 
 fn view((id, seen): (i64, Subscription)) -> SubscriberView {
