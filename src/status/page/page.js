@@ -173,8 +173,7 @@ function openTarget() {
 }
 
 localise(document);
-const zone = document.querySelector('[data-zone]');
-if (zone) zone.textContent = `, shown in yours (${Intl.DateTimeFormat().resolvedOptions().timeZone})`;
+document.querySelector('[data-zone]').textContent = `, shown in yours (${local.resolvedOptions().timeZone})`;
 addEventListener('hashchange', openTarget);
 openTarget();
 if (isLive) follow();

@@ -83,7 +83,7 @@ fn feeds(report: &Report, links: Links) -> Markup {
     html! {
         section class="card" aria-labelledby="feeds" {
             h2 id="feeds" { "By feed" }
-            div class="scroll" tabindex="0" role="region" aria-labelledby="feeds" {
+            div class="scroll" tabindex="0" role="region" aria-label="Feeds of each hostname and region" {
                 table {
                     thead { tr { th scope="col" { "About" } th scope="col" { "Atom" } th scope="col" { "RSS" } } }
                     tbody {

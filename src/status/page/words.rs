@@ -116,7 +116,10 @@ pub fn code(region: &str) -> String {
 #[must_use]
 pub fn breakable(text: &str) -> Markup {
     html! {
-        @for (at, piece) in text.split('.').enumerate() { @if at > 0 { "." wbr; } (piece) }
+        @for (at, piece) in text.split('.').enumerate() {
+            @if at > 0 { "." @if piece.split(' ').next().is_some_and(|label| label.len() > 3) { wbr; } }
+            (piece)
+        }
     }
 }
 
