@@ -1,6 +1,6 @@
 //! How things are said: times, durations, fractions and names, and what a stranger wrote made fit to be shown.
 
-use crate::history::story::{HostnameReport, Incident, LEVELS, Level, RegionReport, Report};
+use crate::history::story::{HostnameReport, Incident, LEVELS, Level, RegionReport, Report, Subject};
 use crate::moment::rfc3339;
 use maud::{Markup, html};
 use std::time::Duration;
@@ -45,9 +45,12 @@ pub fn fit(report: &Report) -> Report {
         fallbacks.iter_mut().for_each(|(name, _)| clean(name));
     }
     for incident in fit.incidents.iter_mut().chain(&mut fit.maintenance) {
-        let Incident { title, updates, post_mortem, .. } = incident;
-        let texts = updates.iter_mut().map(|update| &mut update.text);
-        texts.chain(post_mortem).chain([title]).for_each(clean);
+        let Incident { id, title, subjects, updates, post_mortem, .. } = incident;
+        let names = subjects.iter_mut().map(|subject| match subject {
+            Subject::Region(name) | Subject::Hostname(name) => name,
+        });
+        names.chain(post_mortem).chain([id, title]).for_each(clean);
+        updates.iter_mut().flat_map(|update| [&mut update.id, &mut update.text]).for_each(clean);
     }
     for flow in &mut fit.flows {
         [&mut flow.region].into_iter().chain(&mut flow.country).for_each(clean);
