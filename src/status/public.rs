@@ -10,7 +10,7 @@ use super::rendering::Rendering;
 use super::seats::Seats;
 use crate::history::story::{Incident, Level, Report};
 use crate::limits::{
-    CONNECTION_BUFFER_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_TIMEOUT, STATUS_CONNECTIONS_MAX,
+    CONNECTION_BUFFER_BYTES_MAX, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_TIMEOUT, STATUS_CONNECTIONS_MAX,
     STATUS_CONNECTIONS_PER_PREFIX_MAX, STATUS_EVENTS_LAST,
 };
 use crate::shutdown::requested;
@@ -79,6 +79,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, board: Arc<Board>, mut shutd
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_headers(HEADER_FIELDS_MAX)
+        .max_header_size(HEADER_BYTES_MAX)
         .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
