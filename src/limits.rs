@@ -209,8 +209,29 @@ pub const STATUS_NEWS_MAX: usize = 16;
 pub const STATUS_EVENTS_LAST: Duration = Duration::from_secs(600);
 /// Drains in force at once.
 pub const OVERRIDES_MAX: usize = 1_024;
-/// Decisions remembered for the terminal view by one worker.
+/// Requests that one worker remembers with their decisions: some 100 KiB.
 pub const DECISIONS_MAX: usize = 256;
+/// The same of those that nothing was steered for: refused, or answered by the node itself. Apart from the others, whom a
+/// flood of nonsense must not have forgotten.
+pub const UNSTEERED_MAX: usize = 64;
+/// Requests whose lines wait to be written into the access log; beyond it they are dropped and counted. A fifth of a second
+/// at 40 000 requests a second, some 8 MiB.
+pub const ACCESS_LOG_QUEUE_MAX: usize = 8_192;
+/// Longest line of the access log, octets: what is longer has its path cut. Below what log shippers and `syslog` take.
+pub const ACCESS_LOG_LINE_BYTES_MAX: usize = 4 << 10;
+/// Attempts that one line of the access log tells of; more are only counted.
+pub const ACCESS_LOG_ATTEMPTS_MAX: usize = 8;
+/// Snapshots kept for the replay of decisions, the newest that decided something: 1 KiB each for 14 regions, 70 KiB for
+/// 1 024.
+pub const DECIDED_SNAPSHOTS_MAX: usize = 64;
+/// Versions of the file that they may keep in memory: the one in force and the one before.
+pub const DECIDED_TOPOLOGIES_MAX: usize = 2;
+/// Hostnames at regions in classes that one worker counts apart: more than any fleet has in use, and some 4 MiB. What comes
+/// then is counted as one.
+pub const TRAFFIC_CELLS_MAX: usize = 8_192;
+/// Pairs of country and region that one worker counts over the last minute: all countries at 16 regions, half a MiB. Those
+/// that nobody goes make room; what comes then is not shown.
+pub const FLOWS_MAX: usize = 4_096;
 
 /// Longest `regions.toml`, octets. The real fleet needs 8 KiB; 1 024 regions with everything said need 600 KiB.
 pub const TOPOLOGY_BYTES_MAX: usize = 1 << 20;

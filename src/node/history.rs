@@ -188,7 +188,7 @@ impl Historian {
         let snapshot = self.published.load_full();
         let now = self.clock.now();
         let newest = self.counters.newest(FLOWS_OF);
-        let is_all = newest.last().is_none_or(|oldest| now.since(oldest.at) > FLOWS_LAST);
+        let is_all = newest.last().is_none_or(|oldest| now.since(oldest.headed()) > FLOWS_LAST);
         if self.under_way.is_none() && self.asked.is_none() {
             self.heard = now;
         }
