@@ -38,7 +38,9 @@ async fn a_story_can_be_looked_at_live() {
         "outage" => stories::outage(),
         "new" => stories::no_history_yet(),
         "doubt" => stories::in_doubt(),
-        "hostile" => stories::hostile(0),
+        hostile if hostile.starts_with("hostile") => {
+            stories::hostile(hostile.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0))
+        }
         _ => stories::all_well(),
     };
     let shown = Shown::start(Shown::now(report.clone()), None).await;
