@@ -234,7 +234,7 @@ async fn a_reader_who_is_far_behind_is_told_to_ask_anew() {
         let mut report = stories::all_well();
         report.at += Duration::from_secs(second);
         let next = Rendering::of(&report, &shown.board.shown().setting, Some(&shown.board.shown()));
-        shown.board.show(Arc::new(next));
+        shown.board.show(&Arc::new(next));
     }
     let heard =
         [news.next().await, news.next().await].map(|bytes| String::from_utf8_lossy(&bytes.expect("news")).into_owned());

@@ -123,8 +123,8 @@ impl Board {
     }
 
     /// Shows `next` instead, and tells the followers what changed.
-    pub fn show(&self, next: Arc<Rendering>) {
-        let before = self.shown.swap(Arc::clone(&next));
+    pub fn show(&self, next: &Arc<Rendering>) {
+        let before = self.shown.swap(Arc::clone(next));
         if let Some(change) = next.change_since(&before) {
             // Nobody may be there to hear it.
             let _ = self.news.send(News::new(&next.version, &change));

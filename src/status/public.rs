@@ -180,7 +180,7 @@ pub async fn keep(mut keeper: Keeper, mut shutdown: watch::Receiver<bool>) {
             tracing::error!("the status page could not be rendered: what it showed last stays");
             return;
         };
-        keeper.board.show(Arc::new(next));
+        keeper.board.show(&Arc::new(next));
         let last = gist(&report);
         if let Some(folder) = &keeper.export {
             copy = write_copy(&keeper, &report, folder, copy).await;

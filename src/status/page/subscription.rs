@@ -40,7 +40,7 @@ struct Say<'a> {
     rest: Markup,
 }
 
-fn page(setting: &Setting, say: Say<'_>) -> String {
+fn page(setting: &Setting, say: &Say<'_>) -> String {
     let content = html! {
         section class={"hero " (say.level.as_str())} {
             div class="inner" { (mark(say.level)) div { h1 { (say.title) } p { (say.text) } } }
@@ -88,7 +88,7 @@ pub fn noted(setting: &Setting, token: &str, secret: &str) -> String {
             form method="post" action={"subscription/" (encoded(token)) "/test"} { button { "Send a test now" } }
         }
     };
-    page(setting, Say { path, level: Level::Operational, title: "Your webhook is noted", text, rest })
+    page(setting, &Say { path, level: Level::Operational, title: "Your webhook is noted", text, rest })
 }
 
 /// A subscription's own page. `note` is what has just come of a button.
@@ -149,7 +149,7 @@ pub fn own(
             }
         }
     };
-    page(setting, Say { path, level, title, text, rest })
+    page(setting, &Say { path, level, title, text, rest })
 }
 
 /// It is over.
@@ -175,7 +175,7 @@ pub fn rotated(setting: &Setting, (path, token): (&str, &str), secret: &str) -> 
             p { a href=(links.page(&format!("subscription/{}", encoded(token)))) { "Back to this subscription" } }
         }
     };
-    page(setting, Say { path, level: Level::Operational, title: "A new secret", text, rest })
+    page(setting, &Say { path, level: Level::Operational, title: "A new secret", text, rest })
 }
 
 /// It cannot be, and why.
@@ -193,5 +193,5 @@ pub fn refused(setting: &Setting, path: &str, refusal: &Refusal) -> String {
         _ => (Level::Degraded, "That is not possible now"),
     };
     let text = html! { bdi { (why) } ". " a href=(links.page("subscribe")) { "Back to the forms" } };
-    page(setting, Say { path, level, title, text, rest: html! {} })
+    page(setting, &Say { path, level, title, text, rest: html! {} })
 }

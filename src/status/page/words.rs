@@ -63,7 +63,7 @@ pub fn fit(report: &Report) -> Report {
 
 /// Takes out of `text` what [`fit`] says.
 fn clean(text: &mut String) {
-    let is_good = |c: char| !(c.is_control() && !matches!(c, '\n' | '\t')) && !turns(c) && !is_no_character(c);
+    let is_good = |c: char| (!c.is_control() || matches!(c, '\n' | '\t')) && !turns(c) && !is_no_character(c);
     if text.chars().all(is_good) {
         return;
     }
