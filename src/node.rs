@@ -247,7 +247,7 @@ impl Node {
         let services = Arc::new(ArcSwap::from_pointee(Services::default()));
         let nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services), &published.load_full(), clock);
         let keeper = Historian::open(&options.state_dir, &published, &counters, clock).map_err(StartError::System)?;
-        let board = page::board(&status_addresses, &published, &keeper.report(), clock, &accepting_ends);
+        let board = page::board(&status_addresses, &published, &keeper, clock, &accepting_ends);
         let (preparer, answers, challenges) = dns::first_answers(&options, &papers.secret, &published, clock);
         let common = Common {
             clock,

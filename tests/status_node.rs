@@ -143,3 +143,48 @@ async fn the_command_writes_the_page_of_a_node_as_files() {
         .output();
     assert!(String::from_utf8_lossy(&ran.expect("it runs").stdout).contains("orf"));
 }
+
+/// The forms of a real node: noted, refused, shown, tested, changed, ended; and a look changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_is_subscribed_changed_and_ended_by_forms() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleet = fleet(folder.path()).await;
+    let status = fleet.node().status[0];
+    let form = ask(status, "GET", "/subscribe", "").await;
+    assert!(form.text().contains("name=\"kind\" value=\"webhook\"") && !form.text().contains("value=\"mail\""));
+    let post = |path: String, body: String| async move { asking::post(status, &path, &body).await };
+
+    let hostile = "kind=webhook&to=javascript%3Aalert(1)%22%3E%3Cscript%3E".to_owned();
+    let refused = post("/subscribe".into(), hostile).await;
+    assert_eq!((refused.status, refused.text().contains("<script>")), (400, false), "{}", refused.text());
+    let mail = post("/subscribe".into(), "kind=mail&to=a%40b.example".into()).await;
+    assert_eq!(mail.status, 403, "the file has no mail server");
+
+    let noted =
+        post("/subscribe".into(), "kind=webhook&to=https%3A%2F%2Fhook.example%2Fx&scope=region%3Aorf".into()).await;
+    assert_eq!((noted.status, noted.field("cache-control")), (200, "no-store"), "{}", noted.text());
+    assert!(noted.text().contains("whsec_") && noted.field("content-security-policy").contains("script-src 'self'"));
+    let token = noted.text().split("subscription/").nth(1).and_then(|rest| rest.split('"').next()).expect("its page");
+    let at = |what: &str| format!("/subscription/{token}{what}");
+    for what in ["", "/confirm", "/unsubscribe"] {
+        let own = ask(status, "GET", &at(what), "").await;
+        assert_eq!(own.status, 200, "{what}");
+        assert!(own.text().contains("hook.example") && own.text().contains("ORF") && !own.text().contains("whsec_"));
+        assert_eq!(own.field("cache-control"), "no-store");
+        assert_eq!(own.field("referrer-policy"), "no-referrer");
+    }
+    let changed = post(at("/scopes"), "scope=hostname%3Aus.gateway.truefoundry.ai".into()).await;
+    assert_eq!((changed.status, changed.text().contains("Changed.")), (200, true), "{}", changed.text());
+    let wrong = post(at("/scopes"), "scope=region%3Anowhere".into()).await;
+    assert_eq!(wrong.status, 400);
+    let rotated = post(at("/rotate"), String::new()).await;
+    assert!(rotated.text().contains("whsec_"), "{}", rotated.text());
+    // What mail programs send by themselves (RFC 8058); and again.
+    for _ in 0..2 {
+        let ended = post(at("/unsubscribe"), "List-Unsubscribe=One-Click".into()).await;
+        assert_eq!((ended.status, ended.text().contains("Unsubscribed")), (200, true));
+    }
+    assert_eq!(ask(status, "GET", &at(""), "").await.status, 404);
+    let long = "x".repeat(anyfront::limits::STATUS_FORM_BYTES_MAX + 1);
+    assert_eq!(post("/subscribe".into(), long).await.status, 413);
+}

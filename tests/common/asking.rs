@@ -25,6 +25,27 @@ pub async fn ask_host(address: SocketAddr, host: &str, method: &str, path: &str,
     Answer::of(&bytes)
 }
 
+/// Sends a form.
+pub async fn post(address: SocketAddr, path: &str, body: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: status\r\nconnection: close\r\ncontent-length: {}\r\n\
+         content-type: application/x-www-form-urlencoded\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut bytes = Vec::new();
+    let reading = async {
+        // What is refused before it is whole may end in a reset behind the answer.
+        let mut octets = [0; 4_096];
+        while let Ok(count @ 1..) = stream.read(&mut octets).await {
+            bytes.extend_from_slice(&octets[..count]);
+        }
+    };
+    tokio::time::timeout(BOUND, reading).await.expect("in time");
+    Answer::of(&bytes)
+}
+
 /// Asks for `path` until its text is as wanted.
 pub async fn until(address: SocketAddr, path: &str, is_wanted: impl Fn(&str) -> bool) {
     let mut last = String::new();

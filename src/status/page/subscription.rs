@@ -62,7 +62,7 @@ pub fn mailed(setting: &Setting) -> String {
     let text = html! { "Follow the link in it, and you will be told. It is valid for a day; if nothing comes, look among what your mail program took for spam." };
     page(
         setting,
-        Say {
+        &Say {
             path,
             level: Level::Operational,
             title: "A mail is on its way",
@@ -159,7 +159,7 @@ pub fn ended(setting: &Setting, path: &str) -> String {
     let text = html! { "You will not be told any more, and we have forgotten you. " a href=(links.page("subscribe")) { "Subscribe again" } };
     page(
         setting,
-        Say { path, level: Level::Operational, title: "Unsubscribed", text, rest: html! { section { (home(path)) } } },
+        &Say { path, level: Level::Operational, title: "Unsubscribed", text, rest: html! { section { (home(path)) } } },
     )
 }
 
