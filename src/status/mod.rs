@@ -31,4 +31,5 @@ pub mod rendering;
 pub mod export;
 pub mod seats;
 pub mod board;
+pub mod forms;
 pub mod public;
