@@ -251,7 +251,7 @@ impl Node {
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
         let keeper = Historian::open(&options.state_dir, &published, &counters, clock).map_err(StartError::System)?;
-        let board = page::board(&status_addresses, &published, &keeper.report(), clock, &accepting_ends);
+        let board = page::board(&status_addresses, &published, &keeper, clock, &accepting_ends);
         let (preparer, answers, challenges) = dns::first_answers(&options, &papers.secret, &published, clock);
         let common = Common {
             clock,

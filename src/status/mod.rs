@@ -32,4 +32,5 @@ pub mod rendering;
 pub mod export;
 pub mod seats;
 pub mod board;
+pub mod forms;
 pub mod public;
