@@ -245,11 +245,9 @@ impl Node {
             ready: is_ready.clone(),
             reread: Arc::default(),
         };
-        let historian =
-            Historian::open(&options.state_dir, &published, &counters, clock).map_err(StartError::System)?;
-        let report = historian.report();
+        let (historian, history) = Historian::open(&options.state_dir, &published, &counters, clock)?;
         let identity = papers.identity.clone();
-        let desk = (drains, token, is_ready, reload.clone(), clock.now());
+        let desk = (drains, token, is_ready, reload.clone(), clock.now(), history.clone());
         let followers = (nat, preparer, writer);
         let following = (options.config, asked, papers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
@@ -266,7 +264,7 @@ impl Node {
             status: status_addresses,
             published,
             counters,
-            report,
+            report: history.report(),
             runtime,
             workers,
             tap,
@@ -414,13 +412,13 @@ struct Common {
 }
 
 /// What the admin address gets besides.
-type Desk = (Drains, Option<Token>, watch::Receiver<bool>, mpsc::Sender<()>, Moment);
+type Desk = (Drains, Option<Token>, watch::Receiver<bool>, mpsc::Sender<()>, Moment, crate::history::desk::Desk);
 
 impl Common {
     fn start_control(
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
-        (drains, token, ready, reload, started): Desk,
+        (drains, token, ready, reload, started, history): Desk,
         (admin, (nat, preparer, writer)): (Vec<TcpListener>, (nat::Keeper, Preparer, Option<Writer>)),
         (config, asked, papers): (PathBuf, mpsc::Receiver<()>, Papers),
         ending: &watch::Receiver<bool>,
@@ -449,6 +447,7 @@ impl Common {
             started,
             nat_ips: nat.document(),
             dns: dns::desk(&self.answers, clock),
+            history,
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());

@@ -19,7 +19,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use trouble::{Kind, Tried};
@@ -96,6 +96,7 @@ enum Message {
 /// What can be seen of the store from outside.
 #[derive(Debug)]
 struct Shared {
+    is_unable: AtomicBool,
     trouble: watch::Sender<Option<Trouble>>,
     dropped: AtomicU64,
     file_bytes: AtomicU64,
@@ -112,6 +113,7 @@ impl Store {
     pub fn start(folder: &Path, modules: &[Module], clock: Clock) -> std::io::Result<Self> {
         let (jobs, mut queue) = mpsc::channel(JOBS_MAX);
         let shared = Arc::new(Shared {
+            is_unable: AtomicBool::new(false),
             trouble: watch::Sender::new(None),
             dropped: AtomicU64::new(0),
             file_bytes: AtomicU64::new(0),
@@ -198,6 +200,17 @@ impl Store {
         self.try_ask(Use::Write, job)
     }
 
+    /// The same, and what it wrote is on the disk when the answer comes.
+    ///
+    /// # Errors
+    /// As [`Store::try_run`].
+    pub fn try_run_durably<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<Pending<T>, StoreError> {
+        self.try_ask(Use::WriteDurably, job)
+    }
+
     /// The same with a job that only reads.
     ///
     /// # Errors
@@ -230,6 +243,13 @@ impl Store {
     #[must_use]
     pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
         self.shared.trouble.subscribe()
+    }
+
+    /// Why nothing can be kept now: the trouble, if it is more than something that was lost before.
+    #[must_use]
+    pub fn unable(&self) -> Option<Trouble> {
+        let trouble = self.shared.trouble.borrow();
+        trouble.clone().filter(|_| self.shared.is_unable.load(Relaxed))
     }
 
     /// Jobs that found no place in the queue since the start.
@@ -376,6 +396,7 @@ impl Desk {
     }
 
     fn show(&self) {
+        self.shared.is_unable.store(self.unable.is_some(), Relaxed);
         let shown = self.unable.clone().or_else(|| self.lost.clone());
         self.shared.trouble.send_if_modified(|trouble| {
             let is_new = *trouble != shown;

@@ -10,6 +10,7 @@ use super::guard::Token;
 use super::keeper::{self, ASKS_MAX, Node};
 use crate::control::Event;
 use crate::counters::Counters;
+use crate::history;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_TIMEOUT};
 use crate::moment::{Clock, Moment};
 use crate::snapshot::Published;
@@ -58,14 +59,27 @@ pub struct Admin {
     pub nat_ips: watch::Receiver<Arc<str>>,
     /// Who knows DNS.
     pub dns: Dns,
+    /// What has happened.
+    pub history: history::desk::Desk,
 }
 
 /// Answers on `listeners` until `shutdown`; then finishes the answers under way.
 pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Receiver<bool>) {
-    let Admin { published, events, counters, drains, clock, token, ready, reload, started, nat_ips, dns } = admin;
+    let Admin { published, events, counters, drains, clock, token, ready, reload, started, nat_ips, dns, history } =
+        admin;
     let (asks, asked) = mpsc::channel(ASKS_MAX);
-    let desk =
-        Arc::new(Desk { published: published.clone(), counters, clock, started, token, ready, asks, nat_ips, dns });
+    let desk = Arc::new(Desk {
+        published: published.clone(),
+        counters,
+        clock,
+        started,
+        token,
+        ready,
+        asks,
+        nat_ips,
+        dns,
+        history,
+    });
     let permits = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
     let mut doors = JoinSet::new();
     for listener in listeners {

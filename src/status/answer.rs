@@ -7,10 +7,12 @@ use super::dns::{Asked, Dns};
 use super::drains::{DrainError, Operator, REASON_CHARACTERS_MAX, Wish};
 use super::explain::Question;
 use super::guard::{self, Token};
+use super::incidents;
 use super::keeper::{Ask, Denied, Granted};
 use super::metrics::{self, Format};
-use super::view::{DecisionView, DrainView, Overview};
+use super::view::{DecisionView, DrainView, HistoryView, Overview};
 use crate::counters::Counters;
+use crate::history;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, DECISIONS_MAX, HEADER_TIMEOUT};
 use crate::moment::{Clock, Moment};
 use crate::snapshot::{Override, Published, Snapshot, Target};
@@ -64,6 +66,8 @@ pub struct Desk {
     pub nat_ips: watch::Receiver<Arc<str>>,
     /// Who knows DNS.
     pub dns: Dns,
+    /// What has happened.
+    pub history: history::desk::Desk,
 }
 
 /// What `POST /drain` is given.
@@ -124,7 +128,7 @@ pub struct Effect {
 
 /// A request that cannot be answered as asked.
 #[derive(Debug)]
-struct Refused(StatusCode, String);
+pub(super) struct Refused(StatusCode, String);
 
 impl Desk {
     /// Answers one request from `peer`.
@@ -142,6 +146,7 @@ impl Desk {
     async fn admitted(&self, peer: IpAddr, parts: &Parts, body: Incoming) -> Result<Answer, Refused> {
         let is_get = parts.method == Method::GET || parts.method == Method::HEAD;
         match parts.uri.path() {
+            path if incidents::is_ours(path) => incidents::answer(self, peer, parts, body).await,
             path if POSTED.contains(&path) && parts.method == Method::POST => {
                 self.posted(path, peer, &read(body).await?).await
             }
@@ -167,7 +172,7 @@ impl Desk {
         let snapshot = self.published.load_full();
         let wall = self.clock.wall();
         let overview = Overview::of(&snapshot, &self.counters, self.clock.now(), wall, self.started);
-        Overview { zone: self.dns.zone(wall), ..overview }
+        Overview { zone: self.dns.zone(wall), history: HistoryView::of(&self.history), ..overview }
     }
 
     fn readiness(&self) -> Answer {
@@ -255,7 +260,7 @@ impl Desk {
         }))
     }
 
-    async fn ask(&self, wish: Wish, operator: Operator) -> Result<Granted, Refused> {
+    pub(super) async fn ask(&self, wish: Wish, operator: Operator) -> Result<Granted, Refused> {
         let (reply, granted) = oneshot::channel();
         let busy = |_| Refused::new(503, "too many operators at once, or the node is stopping; try again");
         self.asks.try_send(Ask { wish, operator, reply }).map_err(busy)?;
@@ -353,7 +358,7 @@ pub(super) fn some(names: impl Iterator<Item = String>) -> String {
     if names.len() > TOLD { format!("{told} and {} more", names.len() - TOLD) } else { told }
 }
 
-fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
+pub(super) fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
     let wrong = |error| Refused::new(400, format!("the body is not as GET / shows it: {error}"));
     serde_json::from_slice(body).map_err(wrong)
 }
@@ -366,7 +371,7 @@ fn reloader(from: IpAddr, body: &[u8]) -> Result<Operator, Refused> {
     Ok(Operator { who, from, reason })
 }
 
-fn check_text(what: &str, text: &str) -> Result<(), Refused> {
+pub(super) fn check_text(what: &str, text: &str) -> Result<(), Refused> {
     if text.chars().count() > REASON_CHARACTERS_MAX {
         return Err(Refused::new(400, format!("{what} is longer than {REASON_CHARACTERS_MAX} characters")));
     }
@@ -376,7 +381,7 @@ fn check_text(what: &str, text: &str) -> Result<(), Refused> {
     }
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Refused> {
+pub(super) async fn read(body: Incoming) -> Result<Bytes, Refused> {
     match tokio::time::timeout(HEADER_TIMEOUT, Limited::new(body, ADMIN_BODY_BYTES_MAX).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
@@ -388,11 +393,11 @@ async fn read(body: Incoming) -> Result<Bytes, Refused> {
 }
 
 impl Refused {
-    fn new(status: u16, text: impl Into<String>) -> Self {
+    pub(super) fn new(status: u16, text: impl Into<String>) -> Self {
         Self(StatusCode::from_u16(status).expect("written here"), text.into())
     }
 
-    fn method(path: &str, allowed: &'static str) -> Self {
+    pub(super) fn method(path: &str, allowed: &'static str) -> Self {
         Self(StatusCode::METHOD_NOT_ALLOWED, format!("{path} is asked with {allowed}"))
     }
 
@@ -421,7 +426,7 @@ fn text(body: String) -> Answer {
     answer("text/plain; charset=utf-8", body)
 }
 
-fn json_answer(body: &impl Serialize) -> Answer {
+pub(super) fn json_answer(body: &impl Serialize) -> Answer {
     let mut body = serde_json::to_string(body).expect("what is shown is plain JSON");
     body.push('\n');
     answer("application/json", body)

@@ -48,6 +48,7 @@ pub fn render(node: &Overview, is_ready: bool, format: Format) -> String {
     page.regions(&node.regions);
     page.endpoints(&node.regions);
     page.probes(&node.regions);
+    page.history(&node.history);
     page.dns(node);
     if format == Format::OpenMetrics {
         page.text.push_str("# EOF\n");
@@ -56,6 +57,7 @@ pub fn render(node: &Overview, is_ready: bool, format: Format) -> String {
 }
 
 mod dns;
+mod history;
 
 struct Page {
     text: String,

@@ -2,7 +2,8 @@
 //!
 //! [`admin`] is the door: a small HTTP/1.1 server of its own, apart from the data plane, and [`answer`] what it says.
 //! [`view`] is what it shows, as types that the command line reads back; [`metrics`] is the same for Prometheus.
-//! [`dns`] asks those who know DNS. [`drains`] keeps what operators said over restarts, and who said it; [`keeper`] puts it in force. [`guard`] decides who
+//! [`dns`] asks those who know DNS. [`drains`] keeps what operators said over restarts, and `audit` who said it; [`keeper`] puts it in force. [`incidents`]
+//! is what they write for everybody. [`guard`] decides who
 //! may ask. Nothing here decides where a request goes.
 
 pub mod totals;
@@ -11,8 +12,10 @@ pub mod dns;
 pub mod view;
 pub mod metrics;
 pub mod guard;
+mod audit;
 pub mod drains;
 pub mod keeper;
 pub mod answer;
+pub mod incidents;
 pub mod explain;
 pub mod admin;

@@ -7,6 +7,7 @@ use super::sites::SiteView;
 use super::totals::Totals;
 use crate::counters::{Counters, Recent};
 use crate::health::opinion::Shown;
+use crate::history::desk::Desk;
 use crate::moment::{Moment, rfc3339};
 use crate::snapshot::{CertificateInForce, CertificateReport, Drained, EndpointState, Override, Snapshot};
 use crate::topology::{EndpointIndex, Region, RegionIndex, Route, Steering};
@@ -46,9 +47,39 @@ pub struct Overview {
     pub hostnames: Vec<HostnameView>,
     /// The drains in force.
     pub drains: Vec<DrainView>,
+    /// The history.
+    #[serde(default)]
+    pub history: HistoryView,
     /// The zone that is answered by DNS; nothing without one.
     #[serde(default)]
     pub zone: Option<ZoneView>,
+}
+
+/// The history of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryView {
+    /// Why it is not what it should be, if so.
+    pub trouble: Option<String>,
+    /// Octets of its file.
+    pub file_bytes: u64,
+    /// Minutes, changes and jobs that were lost because nothing could be kept.
+    pub lost: u64,
+    /// Incidents that are not over.
+    pub open_incidents: usize,
+}
+
+impl HistoryView {
+    /// The history behind `desk`.
+    #[must_use]
+    pub fn of(desk: &Desk) -> Self {
+        let told = desk.told();
+        Self {
+            trouble: told.trouble.as_ref().map(|trouble| trouble.why.clone()),
+            file_bytes: desk.file_bytes(),
+            lost: desk.lost(),
+            open_incidents: told.incidents.iter().filter(|incident| !incident.phase.is_over()).count(),
+        }
+    }
 }
 
 /// The certificates of a node.
@@ -270,6 +301,7 @@ impl Overview {
             regions: (0..topology.regions.len()).map(|at| RegionView::of(snapshot, RegionIndex::of(at), now)).collect(),
             hostnames: topology.routes.iter().map(|route| HostnameView::of(snapshot, route)).collect(),
             drains: snapshot.overrides.iter().map(|drain| DrainView::of(drain, wall)).collect(),
+            history: HistoryView::default(),
             zone: None,
         }
     }

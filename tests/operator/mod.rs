@@ -4,6 +4,8 @@
 use anyfront::control::{self, Control, Event};
 use anyfront::counters::Counters;
 use anyfront::geo::database::Locator;
+use anyfront::history::desk::Desk;
+use anyfront::history::store::Store;
 use anyfront::moment::{Clock, Moment};
 use anyfront::snapshot::Published;
 use anyfront::status::admin::{self, Admin};
@@ -110,6 +112,12 @@ pub struct Node {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
+/// A history that nobody writes.
+fn no_history(state: &Path, clock: Clock) -> Desk {
+    let store = Store::start(state, &[], clock).expect("a thread");
+    Desk::new(watch::channel(Arc::default()).1, store, Arc::default()).0
+}
+
 impl Node {
     /// Starts one with the drains in `state`.
     pub fn start(state: &Path, token: Option<&Path>) -> Self {
@@ -141,6 +149,7 @@ impl Node {
             started: Moment::ZERO,
             nat_ips: watch::channel("{}".into()).1,
             dns: Dns::default(),
+            history: no_history(state, clock),
         };
         let writer = published.clone();
         let thread = std::thread::spawn(move || {

@@ -113,6 +113,35 @@ pub enum Refusal {
     TooMany(String),
 }
 
+impl Writing {
+    /// Whether its words can be written at all.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let (title, text) = match self {
+            Self::Open { title, text, .. } | Self::Schedule { title, text, .. } => (Some(title), text),
+            Self::Update { text, .. }
+            | Self::PostMortem { text, .. }
+            | Self::Move { text, .. }
+            | Self::Cancel { text, .. } => (None, text),
+        };
+        title.map(|title| checked_title(title)).transpose()?;
+        checked_text(text.clone()).map(drop)
+    }
+
+    /// Which incident or maintenance it is about, unless it makes one.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Open { .. } | Self::Schedule { .. } => None,
+            Self::Update { id, .. } | Self::PostMortem { id, .. } | Self::Move { id, .. } | Self::Cancel { id, .. } => {
+                Some(id)
+            }
+        }
+    }
+}
+
 impl Incidents {
     /// Writes what an operator wants. `known` is everything that there is to write about.
     ///

@@ -149,7 +149,11 @@ fn lived(subjects: &[Subject], facts: &[Fact]) -> Vec<String> {
 }
 
 fn sentences(first: &str, more: &[String]) -> String {
-    std::iter::once(first).chain(more.iter().map(String::as_str)).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
+    std::iter::once(first)
+        .chain(more.iter().map(String::as_str))
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// `40 seconds`, `12 minutes`, `3 hours and 5 minutes`.
