@@ -195,6 +195,18 @@ pub const PROBES_IN_FLIGHT_MAX: usize = 8;
 
 /// What the admin listener reads of a request, octets.
 pub const ADMIN_BODY_BYTES_MAX: usize = 16 << 10;
+/// Connections to the public addresses of the status page at once; beyond it they are closed. A page takes two, for a second.
+pub const STATUS_CONNECTIONS_MAX: usize = 2_048;
+/// And so many from one network (/24, /48), where no proxy can stand: an eighth, so that no source takes all.
+pub const STATUS_CONNECTIONS_PER_PREFIX_MAX: usize = STATUS_CONNECTIONS_MAX / 8;
+/// Readers who follow the status page at once; the others ask for it every 15 s. Each costs a connection and some KiB.
+pub const STATUS_LISTENERS_MAX: usize = 1_024;
+/// And so many of one network: an office behind one address, and no more.
+pub const STATUS_LISTENERS_PER_PREFIX_MAX: usize = 128;
+/// News that a reader may be behind; whoever misses more is told to ask for the page anew.
+pub const STATUS_NEWS_MAX: usize = 16;
+/// How long a reader may follow on one connection; browsers come back by themselves.
+pub const STATUS_EVENTS_LAST: Duration = Duration::from_secs(600);
 /// Drains in force at once.
 pub const OVERRIDES_MAX: usize = 1_024;
 /// Decisions remembered for the terminal view by one worker.

@@ -10,6 +10,7 @@ mod doh;
 mod history;
 mod nat;
 mod ordering;
+mod page;
 mod ready;
 mod site;
 mod sockets;
@@ -32,6 +33,7 @@ use crate::reload::tls::{Papers, PapersError};
 use crate::secret::Secret;
 use crate::snapshot::Published;
 use crate::status::admin::{self, Admin};
+use crate::status::board::Board;
 use crate::status::drains::{DrainError, Drains};
 use crate::status::guard::{Token, TokenError};
 use crate::tls::certificates::Sources;
@@ -228,8 +230,10 @@ impl Node {
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
         let services = Arc::new(ArcSwap::from_pointee(Services::default()));
-        let mut nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services));
-        nat.follow(&published.load_full(), clock);
+        let nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services), &published.load_full(), clock);
+        let (historian, history) = Historian::open(&options.state_dir, &published, &counters, clock)?;
+        let report = history.report();
+        let board = page::board(&status_addresses, &published, &report, clock, &accepting_ends);
         let (preparer, answers, challenges) = dns::first_answers(&options, &papers.secret, &published, clock);
         let common = Common {
             clock,
@@ -240,19 +244,19 @@ impl Node {
             seed: u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked"),
             secret: Arc::clone(&papers.secret),
             services,
+            board,
             answers,
             tap: tap.clone(),
             ready: is_ready.clone(),
             reread: Arc::default(),
         };
-        let (historian, history) = Historian::open(&options.state_dir, &published, &counters, clock)?;
-        let identity = papers.identity.clone();
-        let desk = (drains, token, is_ready, reload.clone(), clock.now(), history.clone());
-        let followers = (nat, preparer, writer);
-        let following = (options.config, asked, papers);
-        let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
+        let desk = (drains, token, is_ready, reload.clone(), clock.now(), history);
+        let (identity, following) = (papers.identity.clone(), (options.config, asked, papers));
+        let runtime =
+            common.start_control((control, facts), desk, (admin, (nat, preparer, writer)), following, &control_ends)?;
         common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
         common.start_history(&runtime, historian, &control_ends);
+        common.start_page(&runtime, (status, options.status_export), &report, (&accepting_ends, &control_ends))?;
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
         Ok(Self {
@@ -264,7 +268,7 @@ impl Node {
             status: status_addresses,
             published,
             counters,
-            report: history.report(),
+            report,
             runtime,
             workers,
             tap,
@@ -404,6 +408,8 @@ struct Common {
     seed: u64,
     secret: Arc<ArcSwap<Secret>>,
     services: Arc<ArcSwap<Services>>,
+    /// What everybody may see.
+    board: Arc<Board>,
     answers: Answers,
     tap: Option<Tap>,
     ready: watch::Receiver<bool>,
@@ -448,6 +454,7 @@ impl Common {
             nat_ips: nat.document(),
             dns: dns::desk(&self.answers, clock),
             history,
+            board: Arc::clone(&self.board),
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());

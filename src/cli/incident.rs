@@ -208,18 +208,15 @@ pub fn run(args: IncidentArgs) -> anyhow::Result<ExitCode> {
         What::List(ListArgs { common }) => list(common),
         What::Show(ShowArgs { id, common }) => show(&id, common),
         What::Open(OpenArgs { title, text, impact, phase, subjects, common }) => {
-            let body = IncidentBody {
-                title: Some(title),
-                impact: Some(impact),
-                phase: Some(phase),
-                subjects,
-                ..body(text)?
-            };
+            let body =
+                IncidentBody { title: Some(title), impact: Some(impact), phase: Some(phase), subjects, ..body(text)? };
             post("/incidents", &body, common)
         }
-        What::Update(UpdateArgs { id, text, phase, impact, common }) => {
-            post(&format!("/incidents/{}/updates", encoded(&id)), &IncidentBody { phase, impact, ..body(text)? }, common)
-        }
+        What::Update(UpdateArgs { id, text, phase, impact, common }) => post(
+            &format!("/incidents/{}/updates", encoded(&id)),
+            &IncidentBody { phase, impact, ..body(text)? },
+            common,
+        ),
         What::Resolve(SayArgs { id, text, common }) => {
             post(&format!("/incidents/{}/resolve", encoded(&id)), &body(text)?, common)
         }

@@ -4,6 +4,7 @@
 //! node, so a node that hangs never hangs the keys.
 
 pub mod draw;
+pub mod export;
 pub mod figures;
 pub mod model;
 pub mod sites;
@@ -40,6 +41,7 @@ Examples:
   anyfront status
   anyfront status --once
   anyfront status --json | jq '.regions[] | select(.standing != \"up\")'
+  anyfront status export /srv/status     the status page as files
 
 Keys: arrows or j k select a region, Enter its endpoints, d details, s sort, p pause, ? all keys, \
 q quit.";
@@ -49,8 +51,10 @@ q quit.";
 /// Regions with their standing and why, traffic and its trend, and the last requests: who asked, who answered, and which
 /// regions failed before. If standard output is no terminal, one page is printed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     node: AdminArgs,
     /// Print one page and end
@@ -61,11 +65,19 @@ pub struct Args {
     json: bool,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Export(export::Args),
+}
+
 /// Does it.
 ///
 /// # Errors
 /// If the node cannot be asked, or the terminal not be used.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(Command::Export(args)) = args.command {
+        return export::run(args);
+    }
     let node = args.node.client()?;
     if args.json {
         plan::print(&format!("{:#}\n", node.get::<Value>("/regions")?))?;

@@ -11,6 +11,8 @@ use crate::names::Hostname;
 use crate::snapshot::Snapshot;
 use crate::topology::Dialect;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
@@ -19,10 +21,12 @@ use hyper::body::{Body, Incoming};
 use std::fmt;
 use std::net::IpAddr;
 
-/// One path, at some hostnames, and who answers there. Only on connections that TLS secures.
+/// One path or all of them, at some hostnames, and who answers there.
 pub struct Live {
-    /// Where.
-    pub path: &'static str,
+    /// Where; nothing: at all paths.
+    pub path: Option<&'static str>,
+    /// Whether it is answered on connections that TLS does not secure, too.
+    pub is_in_the_clear: bool,
     /// At which hostnames, as things are.
     pub is_at: fn(&Snapshot, &Hostname) -> bool,
     /// Longest body of a request, octets.
@@ -34,7 +38,20 @@ pub struct Live {
 }
 
 /// Answers the client at an address, whose request has this head and this body.
-pub type Answer = Box<dyn Fn(&Snapshot, IpAddr, &Parts, &[u8]) -> Result<Response<Bytes>, Complaint> + Send + Sync>;
+pub enum Answer {
+    /// At once.
+    Now(Box<dyn Fn(&Snapshot, IpAddr, &Parts, &[u8]) -> Result<Response<Bytes>, Complaint> + Send + Sync>),
+    /// When it is ready, and perhaps without an end.
+    Later(Box<dyn Fn(IpAddr, Parts, Bytes) -> BoxFuture<'static, Response<Content>> + Send + Sync>),
+}
+
+/// What an answer consists of.
+pub enum Content {
+    /// All of it.
+    Whole(Bytes),
+    /// What comes as it comes.
+    Stream(BoxStream<'static, Bytes>),
+}
 
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,7 +62,7 @@ impl fmt::Debug for Live {
 /// Who answers a request for `hostname`, if anybody does.
 #[must_use]
 pub fn find<'a>(front: &'a Front, snapshot: &Snapshot, hostname: &Hostname, path: &str) -> Option<&'a Live> {
-    front.live.iter().find(|live| live.path == path && (live.is_at)(snapshot, hostname))
+    front.live.iter().find(|live| live.path.is_none_or(|own| own == path) && (live.is_at)(snapshot, hostname))
 }
 
 impl Live {
@@ -58,9 +75,21 @@ impl Live {
         request_id: &HeaderValue,
     ) -> Response<Reply> {
         let read = Box::pin(self.read(body)).await;
-        match read.and_then(|body| (self.answer)(snapshot, connection.arrival.peer, parts, &body)) {
-            Ok(answer) => {
-                let mut answer = answer.map(Reply::own);
+        let peer = connection.arrival.peer;
+        let answered = match (read, &self.answer) {
+            (Err(complaint), _) => Err(complaint),
+            (Ok(body), Answer::Now(answer)) => {
+                answer(snapshot, peer, parts, &body).map(|answer| answer.map(Reply::own))
+            }
+            (Ok(body), Answer::Later(answer)) => {
+                Ok(answer(peer, parts.clone(), body).await.map(|content| match content {
+                    Content::Whole(body) => Reply::own(body),
+                    Content::Stream(stream) => Reply::stream(stream),
+                }))
+            }
+        };
+        match answered {
+            Ok(mut answer) => {
                 answer.headers_mut().insert(REQUEST_ID, request_id.clone());
                 answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
                 answer

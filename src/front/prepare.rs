@@ -106,7 +106,8 @@ pub async fn refusal(
         && let Some((authority, hostname)) = our_own(connection, parts)
     {
         let is_secured = connection.arrival.tls.is_some();
-        if let Some(live) = live::find(front, snapshot, &hostname, parts.uri.path()).filter(|_| is_secured) {
+        let found = live::find(front, snapshot, &hostname, parts.uri.path());
+        if let Some(live) = found.filter(|live| is_secured || live.is_in_the_clear) {
             return live.serve(connection, snapshot, (parts, body), request_id).await;
         }
         if let Some(page) = front.services.load().answer(authority, parts, request_id, front.roll()) {

@@ -21,7 +21,9 @@ use crate::names::Label;
 use crate::snapshot::EndpointId;
 use crate::upstream::answer::Answer;
 use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt};
 use http_body::{Body, Frame, SizeHint};
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -39,7 +41,17 @@ pub struct Reply {
 #[derive(Debug)]
 enum Kind {
     Own(Option<Bytes>),
+    Stream(OwnStream),
     Region(Box<Carried>),
+}
+
+/// An answer of our own that comes as it comes.
+struct OwnStream(BoxStream<'static, Bytes>);
+
+impl fmt::Debug for OwnStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OwnStream")
+    }
 }
 
 /// A region's answer under way.
@@ -154,6 +166,12 @@ impl Reply {
     pub fn own(body: impl Into<Bytes>) -> Self {
         let body = body.into();
         Self { kind: Kind::Own((!body.is_empty()).then_some(body)), busy: None }
+    }
+
+    /// An answer of our own that comes as it comes.
+    #[must_use]
+    pub fn stream(stream: BoxStream<'static, Bytes>) -> Self {
+        Self { kind: Kind::Stream(OwnStream(stream)), busy: None }
     }
 
     /// A region's answer.
@@ -341,6 +359,7 @@ impl Body for Reply {
         let talk = this.busy.as_ref().map(|busy| &**busy.talk());
         let polled = match &mut this.kind {
             Kind::Own(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+            Kind::Stream(stream) => stream.0.poll_next_unpin(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Region(carried) => carried.poll(cx, talk),
         };
         if polled.is_ready() || self.is_ending() {
@@ -352,6 +371,7 @@ impl Body for Reply {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Own(body) => body.is_none(),
+            Kind::Stream(_) => false,
             Kind::Region(carried) => carried.is_end_stream(),
         }
     }
@@ -359,6 +379,7 @@ impl Body for Reply {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
+            Kind::Stream(_) => SizeHint::default(),
             // Where something may be put in, nobody knows the length.
             Kind::Region(carried) if carried.followed.is_some() => SizeHint::default(),
             Kind::Region(carried) => carried.answer.size_hint(),

@@ -2,7 +2,7 @@
 
 use crate::dns::doh;
 use crate::dns::responder::Responder;
-use crate::front::live::Live;
+use crate::front::live::{Answer, Live};
 use crate::front::reply::Complaint;
 use crate::limits::DNS_MESSAGE_BYTES_MAX;
 use crate::names::Hostname;
@@ -20,14 +20,15 @@ pub(super) fn service(responder: Responder) -> Live {
     // A worker is one thread: it is never contended, and never held across an await.
     let responder = Mutex::new(responder);
     Live {
-        path: doh::PATH,
+        path: Some(doh::PATH),
+        is_in_the_clear: false,
         is_at: |snapshot, hostname| is_at(snapshot, hostname),
         body_bytes_max: DNS_MESSAGE_BYTES_MAX,
         methods: "GET, HEAD, POST",
-        answer: Box::new(move |_, peer, head, body| {
+        answer: Answer::Now(Box::new(move |_, peer, head, body| {
             let mut responder = responder.lock().unwrap_or_else(PoisonError::into_inner);
             doh::answer(&mut responder, ends(peer), head, body).map(respond).map_err(complain)
-        }),
+        })),
     }
 }
 

@@ -41,8 +41,8 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Takes over what the state directory has. What cannot be understood is moved aside, and told.
-    pub(super) fn open(folder: &Path, services: Arc<ArcSwap<Services>>) -> Self {
+    /// Takes over what the state directory has, and what `snapshot` says. What cannot be understood is moved aside, and told.
+    pub(super) fn open(folder: &Path, services: Arc<ArcSwap<Services>>, snapshot: &Snapshot, clock: Clock) -> Self {
         let path = folder.join(FILE);
         let (ledger, may_write) = match read(&path) {
             Ok(ledger) => (ledger, true),
@@ -52,7 +52,7 @@ impl Keeper {
             }
             Err(Unread::Corrupt(why)) => (Ledger::default(), move_aside(&path, &why)),
         };
-        Self {
+        let mut keeper = Self {
             path,
             ledger,
             may_write,
@@ -60,7 +60,9 @@ impl Keeper {
             digest: "".into(),
             services,
             document: watch::Sender::new("".into()),
-        }
+        };
+        keeper.follow(snapshot, clock);
+        keeper
     }
 
     /// The document, as it changes.

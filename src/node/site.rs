@@ -1,6 +1,6 @@
 //! Hands the front what a node says of itself to the other sites.
 
-use crate::front::live::Live;
+use crate::front::live::{Answer, Live};
 use crate::front::reply::Complaint;
 use crate::probe::sites::PATH;
 use bytes::Bytes;
@@ -11,11 +11,12 @@ use tokio::sync::watch;
 /// The name of the site, or 503 while its node does not want traffic.
 pub(super) fn service(is_ready: watch::Receiver<bool>) -> Live {
     Live {
-        path: PATH,
+        path: Some(PATH),
+        is_in_the_clear: false,
         is_at: |snapshot, hostname| snapshot.topology.site_hostname().as_ref() == Some(hostname),
         body_bytes_max: 0,
         methods: "GET, HEAD",
-        answer: Box::new(move |snapshot, _, head, _| match head.method {
+        answer: Answer::Now(Box::new(move |snapshot, _, head, _| match head.method {
             Method::GET | Method::HEAD if *is_ready.borrow() => Ok(respond(snapshot.here.name.as_str())),
             Method::GET | Method::HEAD => {
                 Err(Complaint::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "this node wants no traffic now"))
@@ -24,7 +25,7 @@ pub(super) fn service(is_ready: watch::Receiver<bool>) -> Live {
                 let message = "a site is asked with GET or HEAD";
                 Err(Complaint::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message))
             }
-        }),
+        })),
     }
 }
 

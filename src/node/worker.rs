@@ -1,7 +1,7 @@
 //! One thread of the data plane, from its start to its last answer.
 
 use super::sockets::{Bound, WorkerSockets};
-use super::{Common, Failed, StartError, doh, site};
+use super::{Common, Failed, StartError, doh, page, site};
 use crate::counters::WorkerCounters;
 use crate::dns::crowd::Crowd;
 use crate::dns::prepare::Answers;
@@ -99,7 +99,11 @@ impl Shared<'_> {
             counters: Arc::clone(&counters),
             secret: Arc::clone(&common.secret),
             services: Arc::clone(&common.services),
-            live: vec![doh::service(responder.clone()), site::service(common.ready.clone())],
+            live: vec![
+                doh::service(responder.clone()),
+                site::service(common.ready.clone()),
+                page::service(&common.board),
+            ],
             budgets: Arc::clone(&self.budgets),
             recall: Arc::clone(&self.recall),
             replay_bytes_max: self.share(REPLAY_PROCESS_BYTES_MAX),

@@ -4,6 +4,7 @@
 //! is. A connection lives a minute at most, and its head and body have to come in time: nobody can occupy it.
 
 use super::answer::Desk;
+use super::board::Board;
 use super::dns::Dns;
 use super::drains::Drains;
 use super::guard::Token;
@@ -61,12 +62,27 @@ pub struct Admin {
     pub dns: Dns,
     /// What has happened.
     pub history: history::desk::Desk,
+    /// What everybody may see.
+    pub board: Arc<Board>,
 }
 
 /// Answers on `listeners` until `shutdown`; then finishes the answers under way.
 pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Receiver<bool>) {
-    let Admin { published, events, counters, drains, clock, token, ready, reload, started, nat_ips, dns, history } =
-        admin;
+    let Admin {
+        published,
+        events,
+        counters,
+        drains,
+        clock,
+        token,
+        ready,
+        reload,
+        started,
+        nat_ips,
+        dns,
+        history,
+        board,
+    } = admin;
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let desk = Arc::new(Desk {
         published: published.clone(),
@@ -79,6 +95,7 @@ pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Rec
         nat_ips,
         dns,
         history,
+        board,
     });
     let permits = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
     let mut doors = JoinSet::new();

@@ -3,9 +3,11 @@
 //! Everything that is shown comes from one snapshot, loaded once for each answer. Errors are one JSON object with a
 //! sentence in `error`.
 
+use super::board::Board;
 use super::dns::{Asked, Dns};
 use super::drains::{DrainError, Operator, REASON_CHARACTERS_MAX, Wish};
 use super::explain::Question;
+use super::export::Told;
 use super::guard::{self, Token};
 use super::incidents;
 use super::keeper::{Ask, Denied, Granted};
@@ -39,7 +41,8 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// What `GET /` says.
 const INDEX: &str = include_str!("index.txt");
-const PATHS: [&str; 8] = ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics", "/nat-ips"];
+const PATHS: [&str; 9] =
+    ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics", "/nat-ips", "/report"];
 const POSTED: [&str; 3] = ["/drain", "/undrain", "/reload"];
 
 /// An answer on its way out.
@@ -68,6 +71,8 @@ pub struct Desk {
     pub dns: Dns,
     /// What has happened.
     pub history: history::desk::Desk,
+    /// What everybody may see.
+    pub board: Arc<Board>,
 }
 
 /// What `POST /drain` is given.
@@ -161,6 +166,7 @@ impl Desk {
             }
             "/regions" => Ok(json_answer(&self.overview())),
             "/nat-ips" => Ok(answer("application/json", self.nat_ips.borrow().to_string())),
+            "/report" => Ok(json_answer(&Told::of(&self.board.shown()))),
             "/drains" => Ok(json_answer(&json!({ "drains": self.overview().drains }))),
             "/decisions" => self.decisions(parts.uri.query().unwrap_or_default()),
             "/explain" => self.explain(parts),

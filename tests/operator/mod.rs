@@ -6,12 +6,17 @@ use anyfront::counters::Counters;
 use anyfront::geo::database::Locator;
 use anyfront::history::desk::Desk;
 use anyfront::history::store::Store;
+use anyfront::history::story::Report;
 use anyfront::moment::{Clock, Moment};
 use anyfront::snapshot::Published;
 use anyfront::status::admin::{self, Admin};
+use anyfront::status::board::Board;
 use anyfront::status::dns::Dns;
 use anyfront::status::drains::Drains;
 use anyfront::status::guard::Token;
+use anyfront::status::page::Manner;
+use anyfront::status::public::Fallback;
+use anyfront::status::rendering::Rendering;
 use anyfront::topology::check::check;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -118,6 +123,12 @@ fn no_history(state: &Path, clock: Clock) -> Desk {
     Desk::new(watch::channel(Arc::default()).1, store, Arc::default()).0
 }
 
+/// A status page that has nothing to tell.
+fn board(published: &Published, clock: Clock, ending: watch::Receiver<bool>) -> Board {
+    let setting = Fallback::of(&[]).setting(&published.load(), Manner::Live);
+    Board::new(Rendering::of(&Report::default(), &setting, None), clock, ending)
+}
+
 impl Node {
     /// Starts one with the drains in `state`.
     pub fn start(state: &Path, token: Option<&Path>) -> Self {
@@ -150,6 +161,7 @@ impl Node {
             nat_ips: watch::channel("{}".into()).1,
             dns: Dns::default(),
             history: no_history(state, clock),
+            board: Arc::new(board(&published, clock, asked.clone())),
         };
         let writer = published.clone();
         let thread = std::thread::spawn(move || {

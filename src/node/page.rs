@@ -1,0 +1,83 @@
+//! Starts the status page and hands it to the front, for its own hostname.
+
+use super::{Common, StartError};
+use crate::front::live::{Answer, Content, Live};
+use crate::history::story::Report;
+use crate::moment::Clock;
+use crate::names::Hostname;
+use crate::snapshot::{Published, Snapshot};
+use crate::status::board::{self, Board};
+use crate::status::page::Manner;
+use crate::status::public::{self, Fallback, Keeper};
+use crate::status::rendering::Rendering;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+/// The first board of a node, with the report that there is at its start.
+pub(super) fn board(
+    addresses: &[SocketAddr],
+    published: &Published,
+    report: &watch::Receiver<Arc<Report>>,
+    clock: Clock,
+    ending: &watch::Receiver<bool>,
+) -> Arc<Board> {
+    let setting = Fallback::of(addresses).setting(&published.load(), Manner::Live);
+    let first = Rendering::of(&report.borrow(), &setting, None);
+    Arc::new(Board::new(first, clock, ending.clone()))
+}
+
+/// The page at its hostname, over HTTPS and in the clear.
+pub(super) fn service(board: &Arc<Board>) -> Live {
+    let board = Arc::clone(board);
+    Live {
+        path: None,
+        is_in_the_clear: true,
+        is_at,
+        body_bytes_max: 0,
+        methods: "GET, HEAD",
+        answer: Answer::Later(Box::new(move |peer, head, _| {
+            let answer = board.answer(peer, &head).map(|content| match content {
+                board::Content::Whole(body) => Content::Whole(body),
+                board::Content::News(news) => Content::Stream(news),
+            });
+            Box::pin(std::future::ready(answer))
+        })),
+    }
+}
+
+fn is_at(snapshot: &Snapshot, hostname: &Hostname) -> bool {
+    snapshot.topology.status.hostname.as_ref() == Some(hostname)
+}
+
+impl Common {
+    /// Starts rendering each report, and answering at the public addresses.
+    pub(super) fn start_page(
+        &self,
+        runtime: &Runtime,
+        (listeners, export): (Vec<TcpListener>, Option<PathBuf>),
+        reports: &watch::Receiver<Arc<Report>>,
+        (accepting, ending): (&watch::Receiver<bool>, &watch::Receiver<bool>),
+    ) -> Result<(), StartError> {
+        let addresses = super::locals(&listeners);
+        let listeners = {
+            let _inside = runtime.enter();
+            let turned = listeners.into_iter().map(tokio::net::TcpListener::from_std);
+            turned.collect::<io::Result<Vec<_>>>().map_err(StartError::System)?
+        };
+        let keeper = Keeper {
+            board: Arc::clone(&self.board),
+            reports: reports.clone(),
+            published: self.published.clone(),
+            fallback: Fallback::of(&addresses),
+            export,
+        };
+        self.watch(runtime, "the status page", Box::pin(public::keep(keeper, ending.clone())), ending.clone());
+        let door = public::run(Arc::clone(&self.board), listeners, accepting.clone());
+        self.watch(runtime, "the public address", Box::pin(door), accepting.clone());
+        Ok(())
+    }
+}

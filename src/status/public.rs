@@ -1,0 +1,225 @@
+//! The public address (`--status ADDR`): a small HTTP/1.1 server of its own that has nothing to say but the status page, for
+//! everybody or for a proxy in front of it. And [`keep`], which renders what is shown.
+//!
+//! A connection must say what it wants in time and lives a minute; one that follows the news, as long as they last.
+
+use super::board::{Board, Content};
+use super::export;
+use super::page::{Assets, Manner, Setting};
+use super::rendering::Rendering;
+use super::seats::Seats;
+use crate::history::story::{Incident, Level, Report};
+use crate::limits::{
+    CONNECTION_BUFFER_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_TIMEOUT, STATUS_CONNECTIONS_MAX,
+    STATUS_CONNECTIONS_PER_PREFIX_MAX, STATUS_EVENTS_LAST,
+};
+use crate::shutdown::requested;
+use crate::snapshot::{Published, Snapshot};
+use http::header::{self, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// How long a connection may live; then its last answer is finished and it is closed.
+const LIFETIME_MAX: Duration = Duration::from_secs(60);
+/// How long the last answer may take after that, or when the node stops.
+const LAST_ANSWER_MAX: Duration = Duration::from_secs(6);
+/// Between two renderings at least, if something happened.
+const NEWS_EVERY: Duration = Duration::from_secs(1);
+/// Between two renderings where only figures moved.
+const FIGURES_EVERY: Duration = Duration::from_secs(5);
+
+/// Answers on `listeners` until `shutdown`; then finishes the answers under way.
+pub async fn run(board: Arc<Board>, listeners: Vec<TcpListener>, shutdown: watch::Receiver<bool>) {
+    let seats = Arc::new(Seats::new(STATUS_CONNECTIONS_MAX, STATUS_CONNECTIONS_PER_PREFIX_MAX));
+    // Held by each connection, so that the end of the last one is seen.
+    let (alive, mut all_gone) = mpsc::channel::<()>(1);
+    let mut doors = JoinSet::new();
+    for listener in listeners {
+        let (board, seats, alive, ending) = (Arc::clone(&board), Arc::clone(&seats), alive.clone(), shutdown.clone());
+        let admit = move |stream: TcpStream, peer: SocketAddr| {
+            // Beyond it a connection is closed at once: who wants to know asks again.
+            let Some(seat) = Seats::take(&seats, peer.ip()) else { return };
+            let (board, alive, ending) = (Arc::clone(&board), alive.clone(), ending.clone());
+            tokio::spawn(async move {
+                serve(stream, peer, board, ending).await;
+                drop((seat, alive));
+            });
+        };
+        doors.spawn(crate::accept::accept(listener, shutdown.clone(), admit));
+    }
+    drop(alive);
+    requested(&mut shutdown.clone()).await;
+    while doors.join_next().await.is_some() {}
+    let _ = tokio::time::timeout(LAST_ANSWER_MAX, all_gone.recv()).await;
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, board: Arc<Board>, mut shutdown: watch::Receiver<bool>) {
+    let follows = Arc::new(AtomicBool::new(false));
+    let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
+        let (parts, _) = request.into_parts();
+        let mut answer = board.answer(peer.ip().to_canonical(), &parts);
+        follows.store(matches!(answer.body(), Content::News(_)), Relaxed);
+        if parts.method != http::Method::GET && parts.method != http::Method::HEAD {
+            // What it sends behind that is not read.
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        std::future::ready(Ok::<_, Infallible>(answer))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_headers(HEADER_FIELDS_MAX)
+        .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let lifetime = async {
+        tokio::time::sleep(LIFETIME_MAX).await;
+        if follows.load(Relaxed) {
+            tokio::time::sleep(STATUS_EVENTS_LAST).await;
+        }
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = requested(&mut shutdown) => None,
+        () = lifetime => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            match tokio::time::timeout(LAST_ANSWER_MAX, connection).await {
+                Ok(ended) => ended,
+                Err(_) => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection to the status page ended early");
+    }
+}
+
+/// Where the pages are if the file does not say it: the first public address.
+#[derive(Clone, Debug)]
+pub struct Fallback {
+    /// Where links of feeds point to.
+    pub url: String,
+}
+
+impl Fallback {
+    /// Of the addresses that are listened on.
+    #[must_use]
+    pub fn of(addresses: &[SocketAddr]) -> Self {
+        Self { url: addresses.first().map_or("http://localhost".to_owned(), |address| format!("http://{address}")) }
+    }
+
+    /// What surrounds the pages, as the file says.
+    #[must_use]
+    pub fn setting(&self, snapshot: &Snapshot, manner: Manner) -> Setting {
+        let status = &snapshot.topology.status;
+        Setting {
+            title: status.title.to_string(),
+            url: status.url.as_deref().unwrap_or(&self.url).to_owned(),
+            manner,
+            has_mail: false,
+            has_webhooks: false,
+            assets: Assets::new(),
+        }
+    }
+}
+
+/// What [`keep`] needs.
+#[derive(Debug)]
+pub struct Keeper {
+    /// Where it is shown.
+    pub board: Arc<Board>,
+    /// What is shown.
+    pub reports: watch::Receiver<Arc<Report>>,
+    /// What the pages are called and where they are, as things are.
+    pub published: Published,
+    /// And if the file does not say it.
+    pub fallback: Fallback,
+    /// The folder that copies are written to.
+    pub export: Option<PathBuf>,
+}
+
+/// What of a report is news; the rest are figures.
+type Gist = (Level, Vec<(Level, String)>, Vec<(Level, String)>, Vec<Incident>, Vec<Incident>, bool, bool);
+
+fn gist(report: &Report) -> Gist {
+    (
+        report.level,
+        report.regions.iter().map(|region| (region.level, region.standing.clone())).collect(),
+        report.hostnames.iter().map(|hostname| (hostname.level, hostname.sentence.clone())).collect(),
+        report.incidents.clone(),
+        report.maintenance.clone(),
+        report.is_suspect,
+        report.trouble.is_some(),
+    )
+}
+
+/// Renders each report once and shows it: at once what is news, figures every few seconds. Until `shutdown`.
+pub async fn keep(mut keeper: Keeper, mut shutdown: watch::Receiver<bool>) {
+    let mut copy: Option<(Arc<Rendering>, export::Folder)> = None;
+    loop {
+        let report = Arc::clone(&keeper.reports.borrow_and_update());
+        let setting = keeper.fallback.setting(&keeper.published.load(), Manner::Live);
+        let (before, of) = (keeper.board.shown(), Arc::clone(&report));
+        let next = tokio::task::spawn_blocking(move || Rendering::of(&of, &setting, Some(&before))).await;
+        let Ok(next) = next else {
+            tracing::error!("the status page could not be rendered: what it showed last stays");
+            return;
+        };
+        keeper.board.show(Arc::new(next));
+        let last = gist(&report);
+        if let Some(folder) = &keeper.export {
+            copy = write_copy(&keeper, &report, folder, copy).await;
+        }
+        let figures = tokio::time::sleep(FIGURES_EVERY);
+        let news = tokio::time::sleep(NEWS_EVERY);
+        let mut figures = std::pin::pin!(figures);
+        tokio::select! {
+            () = requested(&mut shutdown) => return,
+            () = news => {}
+        }
+        loop {
+            let is_news = last != gist(&keeper.reports.borrow());
+            if is_news {
+                break;
+            }
+            tokio::select! {
+                () = requested(&mut shutdown) => return,
+                () = &mut figures => break,
+                changed = keeper.reports.changed() => if changed.is_err() { return requested(&mut shutdown).await },
+            }
+        }
+    }
+}
+
+/// Writes what changed in the copy. What could not be written is told once, and tried again.
+async fn write_copy(
+    keeper: &Keeper,
+    report: &Arc<Report>,
+    folder: &std::path::Path,
+    before: Option<(Arc<Rendering>, export::Folder)>,
+) -> Option<(Arc<Rendering>, export::Folder)> {
+    let setting = keeper.fallback.setting(&keeper.published.load(), Manner::Static);
+    let report = Arc::clone(report);
+    let (rendered, mut folder) =
+        before.map_or_else(|| (None, export::Folder::new(folder)), |(rendered, folder)| (Some(rendered), folder));
+    let written = tokio::task::spawn_blocking(move || {
+        let next = Arc::new(Rendering::of(&report, &setting, rendered.as_deref()));
+        folder.write(&next);
+        (next, folder)
+    });
+    written.await.ok()
+}
