@@ -35,8 +35,11 @@ pub const OPENS_AFTER_DEGRADED: Duration = Duration::from_secs(120);
 pub const CLOSES_AFTER: Duration = Duration::from_secs(30);
 /// The longest that comes to by doubling.
 pub const CLOSES_AFTER_MAX: Duration = Duration::from_secs(600);
-/// What fails again so shortly after its incident closed opens that one again.
+/// What fails again so shortly after its incident closed opens that one again; twice as long for each further incident about
+/// the same within a day, so that what comes and goes slowly is no endless row of them.
 pub const REOPENS_WITHIN: Duration = Duration::from_secs(600);
+/// The longest that comes to.
+pub const REOPENS_WITHIN_MAX: Duration = Duration::from_secs(7_200);
 /// What fails so shortly after another, and has something to do with it, joins its incident.
 pub const JOINS_WITHIN: Duration = Duration::from_secs(120);
 /// Updates of one incident by itself come no closer than this, its begin and end apart.
@@ -45,6 +48,8 @@ pub const UPDATES_EVERY: Duration = Duration::from_secs(60);
 pub const UPDATES_MAX: usize = 20;
 /// See [`UPDATES_MAX`].
 pub const CLOSES_AFTER_TIRED: Duration = Duration::from_secs(3_600);
+/// A day.
+const DAY: Duration = Duration::from_secs(86_400);
 /// Incidents that are remembered, beside those that are open; more are in the file.
 pub const REMEMBERED_MAX: usize = 500;
 /// While something is well, its bad time is forgotten so many times slower than it came: what comes and goes adds up.
@@ -116,10 +121,11 @@ impl Incidents {
     pub fn restore(&mut self, kept: Vec<Kept>, now: Moment, wall: Duration) {
         for kept in kept {
             let incident = &kept.incident;
+            let within = self.reopens_within(incident, wall);
             if self.courses.iter().any(|course| course.kept.incident.id == incident.id) {
                 continue;
             }
-            let left = incident.closed_at.map(|at| REOPENS_WITHIN.saturating_sub(wall.saturating_sub(at)));
+            let left = incident.closed_at.map(|at| within.saturating_sub(wall.saturating_sub(at)));
             let left = left.unwrap_or_default();
             if !left.is_zero() && incident.updates.last().is_some_and(|update| update.by_operator) {
                 self.muted.extend(incident.subjects.iter().cloned());
@@ -151,6 +157,7 @@ impl Incidents {
 
     /// How everything does `now`.
     pub fn look(&mut self, now: Moment, wall: Duration, facts: &[Fact]) {
+        let wall = whole(wall);
         self.keep_times(wall);
         for fact in facts {
             self.watch(now, fact);
@@ -287,11 +294,12 @@ impl Incidents {
         }
         let text = words::over(&course.kept.incident, wall, course.is_from_before, facts);
         let update = self.update(wall, Phase::Resolved, text, false);
+        let within = self.reopens_within(&self.courses[at].kept.incident, wall);
         let course = &mut self.courses[at];
         let incident = &mut course.kept.incident;
         (incident.phase, incident.closed_at) = (Phase::Resolved, Some(wall));
         incident.updates.push(update);
-        (course.opens_again_until, course.written) = (now + REOPENS_WITHIN, now);
+        (course.opens_again_until, course.written) = (now + within, now);
         self.changed.insert(self.courses[at].kept.incident.id.clone());
     }
 
@@ -348,6 +356,18 @@ impl Incidents {
         }
     }
 
+    /// How shortly after `incident` closed its subjects' failing is the same incident.
+    fn reopens_within(&self, incident: &Incident, wall: Duration) -> Duration {
+        let others = self.all().filter(|other| {
+            other.id != incident.id
+                && other.is_automatic
+                && wall.saturating_sub(other.opened_at) < DAY
+                && other.subjects.iter().any(|subject| incident.subjects.contains(subject))
+        });
+        let doubled = 1 << u32::try_from(others.count()).unwrap_or(u32::MAX).min(4);
+        (REOPENS_WITHIN * doubled).min(REOPENS_WITHIN_MAX)
+    }
+
     fn update(&mut self, wall: Duration, phase: Phase, text: String, by_operator: bool) -> Update {
         Update { id: self.id(wall), at: wall, phase, text, by_operator }
     }
@@ -382,6 +402,11 @@ impl Course {
     fn is_open_by_itself(&self) -> bool {
         self.is_by_itself() && !self.kept.incident.phase.is_over()
     }
+}
+
+/// Times are told, and kept, in whole milliseconds.
+fn whole(wall: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// How long something must be as bad as `fact` before it is an incident; nothing: it never is.

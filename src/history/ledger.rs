@@ -1,7 +1,7 @@
 //! Incidents in the file. An incident is written whole, as often as it changes; an update is written once and never changes.
 
 use super::incidents::Kept;
-use super::records::millis;
+use super::records::{millis, readable};
 use super::store::Module;
 use super::story::{Impact, Incident, Phase, Subject, Update};
 use rusqlite::{Row, Transaction};
@@ -100,7 +100,7 @@ pub fn recall(tx: &Transaction<'_>, since: Duration, most: usize) -> rusqlite::R
     let mut kept = Vec::new();
     let mut over = 0;
     for row in rows {
-        let mut one = row?;
+        let Some(mut one) = readable(row)? else { continue };
         over += usize::from(one.incident.phase.is_over());
         if one.incident.phase.is_over() && over > most {
             continue;
@@ -117,7 +117,9 @@ pub fn recall(tx: &Transaction<'_>, since: Duration, most: usize) -> rusqlite::R
                 by_operator: row.get(4)?,
             })
         })?;
-        one.incident.updates = updates.collect::<rusqlite::Result<_>>()?;
+        for update in updates {
+            one.incident.updates.extend(readable(update)?);
+        }
         kept.push(one);
     }
     kept.reverse();
@@ -142,7 +144,7 @@ fn kept_of(row: &Row<'_>) -> rusqlite::Result<Kept> {
             updates: Vec::new(),
             post_mortem: row.get(10)?,
         },
-        hold: Duration::from_secs(row.get(11)?),
+        hold: Duration::from_secs(u64::try_from(row.get::<_, i64>(11)?).unwrap_or(0).min(86_400)),
         is_taken_over: row.get(12)?,
     })
 }

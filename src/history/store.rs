@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use trouble::{Kind, Tried};
+use trouble::{Kind, Tried, Why};
 
 /// The file in the state directory.
 pub const FILE: &str = "history.db";
@@ -127,6 +127,7 @@ impl Store {
             unable: None,
             lost: None,
             tried: None,
+            is_makeshift: false,
         };
         std::thread::Builder::new().name("history".to_owned()).spawn(move || {
             // Whether it opens is told by the trouble; the first job tries again.
@@ -285,6 +286,8 @@ struct Desk {
     /// What was lost before.
     lost: Option<Trouble>,
     tried: Option<Moment>,
+    /// Whether the open file is only good for reading, so that another is opened as soon as it is time.
+    is_makeshift: bool,
 }
 
 impl Desk {
@@ -315,8 +318,11 @@ impl Desk {
             self.open = None;
             self.tried = None;
         }
+        let now = self.clock.now();
+        if self.is_makeshift && self.tried.is_none_or(|tried| now.since(tried) >= RETRY_AFTER) {
+            self.open = None;
+        }
         if self.open.is_none() {
-            let now = self.clock.now();
             let is_early = self.tried.is_some_and(|tried| now.since(tried) < RETRY_AFTER);
             if let Some(trouble) = self.unable.clone().filter(|_| is_early) {
                 return Err(trouble);
@@ -333,6 +339,7 @@ impl Desk {
     fn opened(&mut self, mut open: file::Open) {
         let wall = self.clock.wall();
         self.lost = open.lost.clone().filter(|lost| wall.saturating_sub(lost.since) < LOSS_SHOWN);
+        self.is_makeshift = open.only_read.is_some();
         match open.only_read.take() {
             Some(tried) => drop(self.cannot(&tried)),
             None => self.is_well(),
@@ -346,7 +353,9 @@ impl Desk {
         match trouble::kind(&error, size) {
             Kind::Refused => StoreError::Refused(error),
             Kind::Unable(tried) => {
-                if tried.must_reopen {
+                // What cannot be written can still be read.
+                self.is_makeshift = tried.why == Why::ReadOnly;
+                if tried.must_reopen && !self.is_makeshift {
                     self.open = None;
                 }
                 StoreError::Trouble(self.cannot(&tried))

@@ -154,6 +154,7 @@ impl Incidents {
         writing: Writing,
         known: &[Subject],
     ) -> Result<Incident, Refusal> {
+        let wall = super::whole(wall);
         let at = match writing {
             Writing::Open { title, text, impact, phase, subjects } => {
                 let phase = phase.unwrap_or(Phase::Investigating);
