@@ -1,15 +1,34 @@
 //! WHAT HAS BEEN COUNTED: every door writes, `status` reads.
+//!
+//! Each worker has its own counters, which its thread alone writes. [`record`] is what is known of one request, told once
+//! when it ends; [`traffic`] what becomes of it by hostname, region and class; [`records`] the last of them, for
+//! operators; [`archive`] what they were decided by.
 
-use crate::limits::DECISIONS_MAX;
+pub mod histogram;
+pub mod limit;
+pub mod archive;
+pub mod records;
+pub mod record;
+pub mod traffic;
+
+use crate::health::Fault;
 use crate::moment::Moment;
-use crate::names::{Hostname, Label};
-use crate::steering::Client;
-use crate::topology::link::PrivateLink;
-use http::{HeaderValue, Method};
-use std::collections::VecDeque;
+use crate::snapshot::Snapshot;
+use archive::Archive;
+use limit::Limit;
+use record::Record;
+use records::{DecisionId, Delivery, Listener, Records, Seal};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc;
+use traffic::{FlowKey, Tables, Together, Traffic};
+
+/// Adds to a counter that one thread alone writes: it needs no locked instruction.
+fn bump(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
+}
 
 /// What the doors of one node have counted since it started.
 #[derive(Debug, Default)]
@@ -36,6 +55,10 @@ pub struct DoorCounters {
     pub unserved: AtomicU64,
     /// Attempts after the first of a request.
     pub failovers: AtomicU64,
+    /// The same by what the attempt before had failed with, in the order of [`Fault::NAMES`].
+    pub failovers_after: [AtomicU64; Fault::NAMES.len()],
+    /// Limits that were reached, in the order of [`Limit::ALL`].
+    pub limits: [AtomicU64; Limit::ALL.len()],
     /// Repetitions not made because the budget for them was spent.
     pub unrepeated: AtomicU64,
     /// Answers that ended before their end.
@@ -81,61 +104,20 @@ pub struct StreamCounters {
 }
 
 impl DoorCounters {
+    /// A limit was reached.
+    pub fn reached(&self, limit: Limit) {
+        Self::count(&self.limits[limit as usize]);
+    }
+
+    /// One more attempt is made because one failed with `fault`.
+    pub fn failed_over(&self, fault: Fault) {
+        Self::count(&self.failovers);
+        Self::count(&self.failovers_after[fault.number()]);
+    }
+
     /// Adds one.
     pub fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Relaxed);
-    }
-}
-
-/// One request, as the terminal view shows it.
-#[derive(Clone, Debug)]
-pub struct Recent {
-    /// When its answer's head was ready.
-    pub at: Moment,
-    /// For which hostname.
-    pub hostname: Hostname,
-    /// By whom.
-    pub client: Arc<Client>,
-    /// What was asked.
-    pub method: Method,
-    /// Who answered.
-    pub region: Option<Label>,
-    /// What the request had to do with the region that answered: `bound`, `prefers`, `avoids` or `spread`.
-    pub wish: Option<&'static str>,
-    /// With which status.
-    pub status: u16,
-    /// How many attempts it took.
-    pub attempts: u32,
-    /// Regions that failed before.
-    pub tried: Vec<Label>,
-    /// From the request's head to the answer's.
-    pub elapsed: Duration,
-    /// Its id.
-    pub request_id: HeaderValue,
-    /// The private link that it came by.
-    pub link: Option<PrivateLink>,
-    /// Of which generation the last decision was.
-    pub generation: u64,
-}
-
-/// The last requests of one worker, bounded. The lock is never contended but by someone who looks.
-#[derive(Debug, Default)]
-pub struct RecentRequests(Mutex<VecDeque<Recent>>);
-
-impl RecentRequests {
-    /// Remembers one more.
-    pub fn push(&self, recent: Recent) {
-        let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if ring.len() >= DECISIONS_MAX {
-            ring.pop_front();
-        }
-        ring.push_back(recent);
-    }
-
-    /// The newest `count`, newest first.
-    #[must_use]
-    pub fn newest(&self, count: usize) -> Vec<Recent> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().take(count).cloned().collect()
     }
 }
 
@@ -205,7 +187,7 @@ impl Elapsed {
 }
 
 /// What one worker of the data plane counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct WorkerCounters {
     /// DNS, over all ways.
     pub dns: DnsCounters,
@@ -216,49 +198,132 @@ pub struct WorkerCounters {
     /// DNS over TLS.
     pub dns_tls: StreamCounters,
     /// Its last requests.
-    pub recent: RecentRequests,
+    pub records: Records,
+    /// What became of all of them.
+    pub tables: Tables,
 }
 
 /// The counters of all workers of a node. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Counters(Arc<[Arc<WorkerCounters>]>);
+pub struct Counters {
+    workers: Arc<[Arc<WorkerCounters>]>,
+    archive: Arc<Archive>,
+    access_log: Arc<Delivery>,
+    spans: Arc<Delivery>,
+}
+
+/// Who hears of every record as it is finished, if anybody does.
+#[derive(Clone, Debug, Default)]
+pub struct Listeners {
+    /// Who writes them down.
+    pub access_log: Option<mpsc::Sender<Arc<Record>>>,
+    /// Who makes spans of them.
+    pub spans: Option<mpsc::Sender<Arc<Record>>>,
+}
 
 impl Counters {
     /// Counters for that many workers, all at zero.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self((0..workers).map(|_| Arc::default()).collect())
+        Self::heard_by(workers, Listeners::default())
+    }
+
+    /// The same; `listeners` get every record as it is finished.
+    #[must_use]
+    pub fn heard_by(workers: usize, listeners: Listeners) -> Self {
+        let (seal, archive) = (Arc::new(Seal::random()), Arc::default());
+        let (access_log, spans) = (Arc::<Delivery>::default(), Arc::<Delivery>::default());
+        let both = [(listeners.access_log, &access_log), (listeners.spans, &spans)];
+        let listeners = both.into_iter().filter_map(|(sender, delivery)| {
+            let delivery = Arc::clone(delivery);
+            sender.map(|sender| Listener { sender, delivery })
+        });
+        let listeners: Vec<Listener> = listeners.collect();
+        let worker = |number| {
+            Arc::new(WorkerCounters {
+                dns: DnsCounters::default(),
+                door: DoorCounters::default(),
+                dns_tcp: StreamCounters::default(),
+                dns_tls: StreamCounters::default(),
+                records: Records::new(number, &seal, &archive, listeners.clone()),
+                tables: Tables::default(),
+            })
+        };
+        Self { workers: (0..workers).map(worker).collect(), archive, access_log, spans }
+    }
+
+    /// What becomes of lines of the access log.
+    #[must_use]
+    pub fn access_log(&self) -> &Arc<Delivery> {
+        &self.access_log
+    }
+
+    /// What becomes of spans.
+    #[must_use]
+    pub fn spans(&self) -> &Arc<Delivery> {
+        &self.spans
     }
 
     /// One worker's own.
     #[must_use]
     pub fn worker(&self, worker: usize) -> Arc<WorkerCounters> {
-        Arc::clone(&self.0[worker])
+        Arc::clone(&self.workers[worker])
     }
 
     /// One counter over all workers.
     #[must_use]
     pub fn total(&self, which: impl Fn(&DoorCounters) -> &AtomicU64) -> u64 {
-        self.0.iter().map(|worker| which(&worker.door).load(Relaxed)).sum()
+        self.workers().map(|worker| which(&worker.door).load(Relaxed)).sum()
     }
 
     /// What each worker counts.
     pub fn workers(&self) -> impl Iterator<Item = &WorkerCounters> {
-        self.0.iter().map(|worker| &**worker)
+        self.workers.iter().map(|worker| &**worker)
     }
 
     /// Client connections open now.
     #[must_use]
     pub fn open(&self) -> u32 {
-        self.0.iter().map(|worker| worker.door.open.load(Relaxed)).sum()
+        self.workers().map(|worker| worker.door.open.load(Relaxed)).sum()
     }
 
     /// The newest `count` requests of all workers, newest first.
     #[must_use]
-    pub fn newest(&self, count: usize) -> Vec<Recent> {
-        let mut all: Vec<Recent> = self.0.iter().flat_map(|worker| worker.recent.newest(count)).collect();
-        all.sort_by_key(|recent| std::cmp::Reverse(recent.at));
+    pub fn newest(&self, count: usize) -> Vec<Record> {
+        let mut all: Vec<Record> = self.workers().flat_map(|worker| worker.records.newest(count)).collect();
+        all.sort_by_key(|record| std::cmp::Reverse(record.headed()));
         all.truncate(count);
         all
+    }
+
+    /// The request whose decision has that name, if it is still remembered.
+    #[must_use]
+    pub fn find(&self, id: DecisionId) -> Option<Record> {
+        self.workers().find_map(|worker| worker.records.find(id))
+    }
+
+    /// What requests were decided by at that generation, without its endpoints, if it is still remembered.
+    #[must_use]
+    pub fn decided_by(&self, generation: u64) -> Option<Arc<Snapshot>> {
+        self.archive.find(generation)
+    }
+
+    /// The tables of all workers.
+    #[must_use]
+    pub fn tables(&self) -> Together<'_> {
+        Together(self.workers().map(|worker| &worker.tables).collect())
+    }
+
+    /// What came of requests since the node started, by hostname, region and class. All of it only ever grows.
+    #[must_use]
+    pub fn traffic(&self) -> Vec<Traffic> {
+        self.tables().traffic()
+    }
+
+    /// Requests over the last minute, by country of the client (if it is known) and region. Bounded by
+    /// [`FLOWS_MAX`](crate::limits::FLOWS_MAX) for each worker.
+    #[must_use]
+    pub fn flows(&self, now: Moment) -> BTreeMap<FlowKey, u64> {
+        self.tables().flows(now)
     }
 }

@@ -20,6 +20,7 @@ pub mod steering;
 pub mod control;
 pub mod counters;
 pub mod history;
+pub mod access_log;
 pub mod tls;
 pub mod fetch;
 pub mod upstream;

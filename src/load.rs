@@ -16,8 +16,15 @@ pub struct Load {
     requests: AtomicU64,
     failures: AtomicU64,
     connects: AtomicU64,
+    open: AtomicU32,
+    idle: AtomicU32,
+    /// Probes that failed and that passed, by [`PROBE_KINDS`].
+    probes: [[AtomicU64; 2]; PROBE_KINDS.len()],
     times: Times,
 }
+
+/// Kinds of probes that are counted apart.
+pub const PROBE_KINDS: [&str; 5] = ["http", "tcp", "token", "mcp", "grpc"];
 
 impl Load {
     /// Requests placed and not yet finished.
@@ -44,6 +51,40 @@ impl Load {
         self.connects.load(Relaxed)
     }
 
+    /// Connections open now, but those that have become WebSockets.
+    #[must_use]
+    pub fn open(&self) -> u32 {
+        self.open.load(Relaxed)
+    }
+
+    /// Those of them that nothing was under way on, when they were counted last.
+    #[must_use]
+    pub fn idle(&self) -> u32 {
+        self.idle.load(Relaxed)
+    }
+
+    /// So many are idle now, where so many were before.
+    pub fn idle_changed(&self, before: u32, now: u32) {
+        if now > before {
+            self.idle.fetch_add(now - before, Relaxed);
+        } else {
+            self.idle.fetch_sub(before - now, Relaxed);
+        }
+    }
+
+    /// Probes by kind: how many failed, and how many passed. Kinds that never asked are left out.
+    pub fn probes(&self) -> impl Iterator<Item = (&'static str, [u64; 2])> {
+        let counts = self.probes.iter().map(|counts| [0, 1].map(|at| counts[at].load(Relaxed)));
+        PROBE_KINDS.into_iter().zip(counts).filter(|(_, counts)| *counts != [0, 0])
+    }
+
+    /// One probe of that kind has ended.
+    pub fn probed(&self, kind: &str, has_passed: bool) {
+        if let Some(at) = PROBE_KINDS.iter().position(|known| *known == kind) {
+            self.probes[at][usize::from(has_passed)].fetch_add(1, Relaxed);
+        }
+    }
+
     /// How long its probes took.
     #[must_use]
     pub fn times(&self) -> &Times {
@@ -68,6 +109,25 @@ impl Load {
     /// One connection was opened.
     pub fn connected(&self) {
         self.connects.fetch_add(1, Relaxed);
+    }
+}
+
+/// One open connection to an endpoint.
+#[derive(Debug)]
+pub struct Open(Arc<Load>);
+
+impl Open {
+    /// Counts one more.
+    #[must_use]
+    pub fn to(load: &Arc<Load>) -> Self {
+        load.open.fetch_add(1, Relaxed);
+        Self(Arc::clone(load))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
     }
 }
 

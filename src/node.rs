@@ -11,12 +11,15 @@ mod history;
 mod nat;
 mod ordering;
 mod page;
+mod papers;
 mod ready;
 mod site;
 mod sockets;
+mod witness;
 mod worker;
 
-use crate::acme::store::{Store, StoreError};
+use crate::access_log;
+use crate::acme::store::StoreError;
 use crate::control::{self, Control};
 use crate::counters::Counters;
 use crate::dns::prepare::{self, Answers, Preparer};
@@ -36,7 +39,6 @@ use crate::status::admin::{self, Admin};
 use crate::status::board::Board;
 use crate::status::drains::{DrainError, Drains};
 use crate::status::guard::{Token, TokenError};
-use crate::tls::certificates::Sources;
 use crate::topology::check::check;
 use crate::topology::mistake::Mistakes;
 use crate::topology::{Site, Topology};
@@ -44,6 +46,7 @@ use crate::upstream::resolve;
 use arc_swap::ArcSwap;
 use history::Historian;
 use listen::Listen;
+use papers::{papers, token};
 use ready::become_ready;
 use sockets::{Sockets, locals};
 use std::future::Future;
@@ -57,6 +60,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
+use witness::{Hearing, Witnesses};
 
 /// Threads of the control plane.
 const CONTROL_THREADS: usize = 2;
@@ -80,6 +84,8 @@ pub struct Options {
     pub dot: Vec<SocketAddr>,
     /// Where questions to DNS and their answers are logged.
     pub dnstap: Option<Sink>,
+    /// Where a line about every request goes.
+    pub access_log: Option<access_log::Sink>,
     /// Where operators are served.
     pub admin: Vec<SocketAddr>,
     /// Where the status page is shown to everybody, by HTTP in the clear.
@@ -155,6 +161,14 @@ pub enum StartError {
     /// An admin address that others can reach, without a token.
     #[error("--admin {0} is not loopback, so others could reach it: give --admin-token-file")]
     OpenAdmin(SocketAddr),
+    /// The access log cannot be opened.
+    #[error("the access log {sink} cannot be opened: {source}")]
+    AccessLog {
+        /// Which.
+        sink: String,
+        /// Why.
+        source: io::Error,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Bind {
@@ -197,6 +211,7 @@ pub struct Node {
     runtime: Runtime,
     workers: Vec<JoinHandle<()>>,
     tap: Option<Tap>,
+    hearing: Hearing,
     reload: mpsc::Sender<()>,
     failed: mpsc::Receiver<Failed>,
     ready: watch::Sender<bool>,
@@ -222,7 +237,7 @@ impl Node {
         let (admin_addresses, status_addresses) = (locals(&admin), locals(&status));
         let (tap, writer) = options.dnstap.clone().map(|sink| tap(sink, here.name.as_str())).unzip();
         let (control, published) = believe(topology, here, &drains, &papers, clock)?;
-        let counters = Counters::new(options.workers);
+        let (counters, witnesses) = Witnesses::new(&options, &published.load().here.name, clock)?;
         let (events, facts) = mpsc::channel(EVENT_QUEUE_MAX);
         let (reload, asked) = mpsc::channel(1);
         let (failures, failed) = mpsc::channel(1);
@@ -272,6 +287,7 @@ impl Node {
             runtime,
             workers,
             tap,
+            hearing: witnesses.start(&control_ends)?,
             reload,
             failed,
             ready,
@@ -281,17 +297,18 @@ impl Node {
         })
     }
 
-    /// Has the file read again now, as SIGHUP does. One that waits already is enough.
+    /// Has the file read again now, and the access log opened anew, as SIGHUP does. One that waits already is enough.
     pub fn reload(&self) {
         let _ = self.reload.try_send(());
+        self.hearing.reopen();
     }
 
-    /// Runs until SIGTERM or SIGINT, then stops; SIGHUP reads the file again.
+    /// Runs until SIGTERM or SIGINT, then stops; SIGHUP reads the file again and opens the access log anew.
     ///
     /// # Errors
     /// If a part of the node ended by itself; everything else is stopped then.
     pub fn run(mut self) -> Result<(), Failed> {
-        let reload = self.reload.clone();
+        let (reload, hearing) = (self.reload.clone(), &self.hearing);
         let failed = &mut self.failed;
         let outcome = self.runtime.block_on(async {
             let mut hangup = signal(SignalKind::hangup()).expect("signals can be had");
@@ -299,7 +316,10 @@ impl Node {
             let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be had");
             loop {
                 tokio::select! {
-                    _ = hangup.recv() => drop(reload.try_send(())),
+                    _ = hangup.recv() => {
+                        hearing.reopen();
+                        let _ = reload.try_send(());
+                    }
                     _ = terminate.recv() => return Ok(()),
                     _ = interrupt.recv() => return Ok(()),
                     Some(failed) = failed.recv() => return Err(failed),
@@ -328,6 +348,7 @@ impl Node {
             let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, tap.closed()).await });
         }
         let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, history::closed(self.report)).await });
+        self.runtime.block_on(self.hearing.last_words());
         self.runtime.shutdown_timeout(LAST_WORDS);
     }
 }
@@ -366,36 +387,6 @@ fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError>
             StartError::Site(format!("--site {wanted}: the file has no such [[site]]; it has {}", names()))
         }),
     }
-}
-
-/// What admin requests must carry; they must carry something if others could make them.
-fn token(options: &Options) -> Result<Option<Token>, StartError> {
-    let token = options.admin_token_file.as_deref().map(Token::read).transpose()?;
-    match options.admin.iter().find(|admin| token.is_none() && !admin.ip().is_loopback()) {
-        Some(open) => Err(StartError::OpenAdmin(*open)),
-        None => Ok(token),
-    }
-}
-
-/// Certificates, keys and the fleet's secret.
-fn papers(options: &Options, topology: &Topology, clock: Clock) -> Result<Papers, StartError> {
-    if topology.acme.is_some() {
-        Store::in_state(&options.state_dir).make_ready(clock.wall())?;
-    }
-    let mut sources = Sources::default();
-    let https = options.https.iter().map(|listen| ("--https", listen.address));
-    let dot = options.dot.iter().map(|address| ("--dot", *address));
-    if let Some((flag, address)) = https.chain(dot).next() {
-        sources = Sources {
-            pairs: options.certificates.clone(),
-            folders: options.certificate_folders.clone(),
-            ordered: Some(Store::in_state(&options.state_dir).certificate()),
-        };
-        if sources.are_only_ordered() && topology.acme.is_none() {
-            return Err(StartError::NoCertificate { flag, address });
-        }
-    }
-    Ok(Papers::read(sources, options.secret_file.clone(), topology, clock)?)
 }
 
 /// What every part of the node gets.

@@ -46,6 +46,24 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The same without its endpoints: all that steering needs.
+    #[must_use]
+    pub fn without_endpoints(&self) -> Self {
+        Self {
+            generation: self.generation,
+            topology: Arc::clone(&self.topology),
+            locator: Arc::clone(&self.locator),
+            here: self.here.clone(),
+            endpoints: Vec::new(),
+            regions: self.regions.clone(),
+            sites: Vec::new(),
+            is_suspect: self.is_suspect,
+            overrides: Arc::clone(&self.overrides),
+            problem: None,
+            certificates: Arc::clone(&self.certificates),
+        }
+    }
+
     /// The state of an endpoint.
     #[must_use]
     pub fn endpoint(&self, endpoint: EndpointIndex) -> &EndpointState {

@@ -83,6 +83,7 @@ impl Stand {
             dns: vec![self.dns],
             dot: vec![any],
             dnstap: None,
+            access_log: None,
             admin: vec![any],
             status: Vec::new(),
             status_export: None,

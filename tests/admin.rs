@@ -3,13 +3,14 @@
 mod operator;
 
 use anyfront::control::Event;
-use anyfront::counters::{DoorCounters, Recent};
+use anyfront::counters::DoorCounters;
+use anyfront::counters::record::{Decided, Failed, Outcome, Record};
 use anyfront::health::Fault;
-use anyfront::names::{Hostname, Label};
+use anyfront::names::{EndpointName, Hostname, Label};
 use anyfront::status::admin::ADMIN_CONNECTIONS_MAX;
 use anyfront::steering::Client;
 use anyfront::topology::link::PrivateLink;
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, Version};
 use operator::{Node, anyfront, complaint, output};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -33,21 +34,51 @@ fn serve(node: &Node, requests: usize) {
         DoorCounters::count(&worker.door.requests);
         snapshot.endpoints[0].load.answered();
         let is_last = at + 1 == requests;
-        worker.recent.push(Recent {
-            at: node.clock.now(),
-            hostname: Hostname::parse("us.gateway.example").expect("a name"),
-            client: Arc::clone(&client),
+        let label = |name: &str| Label::parse(name).expect("a name");
+        let decided = Decided { generation: snapshot.generation, ..Decided::default() };
+        let failed = Failed {
+            region: label("orf"),
+            endpoint: EndpointName::new(&label("orf"), "192.0.2.1"),
+            fault: Fault::Refused,
+            reason: None,
+            elapsed: Duration::from_millis(3),
+            leaves_region: false,
+            decided: decided.clone(),
+        };
+        let record = Record {
+            id: worker.records.next(),
+            began: node.clock.now(),
+            elapsed: Some(Duration::from_micros(87_600)),
+            lasted: Duration::from_micros(87_700),
+            outcome: Outcome::Complete,
+            reason: None,
+            hostname: Some(Hostname::parse("us.gateway.example").expect("a name")),
+            class: Some("*".into()),
+            prefix: client.prefix,
+            client: Some(Arc::clone(&client)),
             method: Method::POST,
-            region: Some(Label::parse(if is_last { "sfo" } else { "orf" }).expect("a name")),
+            path: None,
+            version: Version::HTTP_11,
+            request_id: HeaderValue::from_static("r-1"),
+            link: Some(PrivateLink::Gcp(20_216)),
+            decided,
+            has_residency: false,
+            region: Some(label(if is_last { "sfo" } else { "orf" })),
+            endpoint: None,
             wish: None,
             status: 200,
             attempts: 1 + u32::from(is_last),
-            tried: is_last.then(|| Label::parse("orf").expect("a name")).into_iter().collect(),
-            elapsed: Duration::from_micros(87_600),
-            request_id: HeaderValue::from_static("r-1"),
-            link: Some(PrivateLink::Gcp(20_216)),
-            generation: snapshot.generation,
-        });
+            failed: is_last.then_some(failed).into_iter().collect(),
+            first_byte: Some(Duration::from_millis(80)),
+            gap: None,
+            octets_up: 2,
+            octets_down: 5,
+        };
+        worker.records.decided_by(&snapshot);
+        let (hostname, class) = (record.hostname.clone().expect("one"), record.class.clone().expect("one"));
+        let place = worker.tables.place(&hostname, record.region.as_ref(), &class, client.place.country, record.began);
+        worker.tables.count(Some(&place), &record, node.clock.now());
+        worker.records.finish(record);
     }
 }
 

@@ -77,6 +77,7 @@ impl Fleet {
             dns: vec![any],
             dot: Vec::new(),
             dnstap: None,
+            access_log: None,
             admin: vec![zone::any()],
             status: Vec::new(),
             status_export: None,

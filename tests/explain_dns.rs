@@ -197,6 +197,7 @@ impl World {
             dns: vec![any],
             dot: Vec::new(),
             dnstap: None,
+            access_log: None,
             admin: vec![any],
             status: Vec::new(),
             status_export: None,

@@ -113,7 +113,7 @@ fn the_client_is_whom_the_balancer_names_everywhere() {
         assert_eq!(last(&origin).field("x-forwarded-for"), Some(client));
     }
     let recent = door.node.as_ref().expect("it runs").counters.newest(100);
-    assert!(recent.iter().any(|recent| recent.client.prefix.to_string() == "203.0.113.0/24"));
+    assert!(recent.iter().any(|recent| recent.prefix.to_string() == "203.0.113.0/24"));
     assert_eq!((refused(&door), origin.nonsense()), (0, Vec::new()));
 }
 

@@ -71,6 +71,7 @@ impl Fleet {
             dns: Vec::new(),
             dot: Vec::new(),
             dnstap: None,
+            access_log: None,
             admin: any,
             status: Vec::new(),
             status_export: None,

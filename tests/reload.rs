@@ -74,9 +74,9 @@ impl Ledger {
         let snapshot = fleet.node().published.load_full();
         self.allowed.entry(snapshot.generation).or_insert_with(|| serves_us(&snapshot));
         for recent in fleet.node().counters.newest(256) {
-            if recent.hostname.as_str() == harness::hostname("us") {
+            if recent.hostname.as_ref().is_some_and(|name| name.as_str() == harness::hostname("us")) {
                 let id = recent.request_id.to_str().expect("ours").to_owned();
-                self.answers.insert(id, (recent.generation, recent.region.map(|region| region.to_string())));
+                self.answers.insert(id, (recent.decided.generation, recent.region.map(|region| region.to_string())));
             }
         }
     }

@@ -34,6 +34,12 @@ pub struct AdminArgs {
 }
 
 impl AdminArgs {
+    /// The node at `admin`, or where a node would be on this machine.
+    #[must_use]
+    pub fn of(admin: Option<String>, admin_token_file: Option<PathBuf>) -> Self {
+        Self { admin: admin.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned()), admin_token_file }
+    }
+
     /// The client these arguments ask for.
     ///
     /// # Errors

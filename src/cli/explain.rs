@@ -1,6 +1,6 @@
 //! Says who would answer a client, and why.
 
-use super::admin::{AdminArgs, DEFAULT_ADDRESS, encoded, printable};
+use super::admin::{AdminArgs, Client, DEFAULT_ADDRESS, encoded, printable};
 use super::plan;
 use crate::dns::explain::Ask;
 use crate::dns::prepare::{Challenges, Inputs, Preparer};
@@ -38,22 +38,28 @@ Examples:
   anyfront explain --dns --host gateway.example --client 81.2.69.142
       what DNS answers the resolver of that client, for how long, for whom else, and why
   anyfront explain --dns --host gateway.example --resolver 9.9.9.9
-      the same for a resolver that says nothing of its clients";
+      the same for a resolver that says nothing of its clients
+  anyfront explain 5c0a93f1e27b84d6
+      why an answer came from where it came: what its x-anyfront-decision stands for";
 
 /// Say who would answer a client, and why
 ///
 /// Shows every region of the hostname in the order in which it would be tried, with its standing, its distance from the
-/// client, and the reason; and the regions that must not be used. This is the decision itself, not a retelling: the same
+/// client, and the reason; and the regions that must not be used. With the ID that an answer carries in
+/// x-anyfront-decision it is the decision that was made for that answer, every attempt, and how it ended. This is the decision itself, not a retelling: the same
 /// code steers requests. With --dns it is what DNS answers: addresses, whose they are, how long and for whom they hold. With --admin a running node is asked, with --config a file; with neither the node on this machine,
 /// and if none runs there, regions.toml in this folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
+    /// A decision that was made: what x-anyfront-decision of an answer says. The node that gave the answer replays it
+    #[arg(value_name = "ID", conflicts_with_all = ["host", "client", "dns", "private_link", "bound", "prefers", "config", "site", "down"])]
+    decision: Option<String>,
     /// The hostname that is asked for
-    #[arg(long, value_name = "NAME")]
-    host: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "decision")]
+    host: Option<String>,
     /// The client's address; with --dns its network comes along as the client subnet (RFC 7871)
-    #[arg(long, value_name = "IP", required_unless_present = "resolver")]
+    #[arg(long, value_name = "IP", required_unless_present_any = ["resolver", "decision"])]
     client: Option<IpAddr>,
     /// What DNS answers, instead of who serves a request; any name of the zone can be asked
     #[arg(long, conflicts_with_all = ["private_link", "bound", "prefers"])]
@@ -95,6 +101,12 @@ pub struct Args {
 /// # Errors
 /// If the hostname is not served, or the configuration or node cannot be asked.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(id) = &args.decision {
+        let path = format!("/explain/{}", encoded(id));
+        let node = AdminArgs::of(args.admin, args.admin_token_file).client()?;
+        plan::print(&told(&node, &path, '?', args.json)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let here = Path::new(DEFAULT_FILE);
     let answer = match &args.config {
         Some(config) => offline(&args, config)?,
@@ -147,7 +159,7 @@ fn offline(args: &Args, config: &Path) -> anyhow::Result<String> {
 /// Who would serve a request, as JSON and as text.
 fn by_request(args: &Args, snapshot: &Snapshot) -> anyhow::Result<(Value, String)> {
     let question = Question {
-        host: args.host.clone(),
+        host: args.host.clone().context("--host is missing")?,
         client: args.client.context("--client is missing")?,
         link: args.private_link.clone(),
         bound: args.bound.clone(),
@@ -168,7 +180,8 @@ fn by_dns(args: &Args, snapshot: Snapshot, has_keys: bool) -> anyhow::Result<(Va
     let now = Moment::ZERO + SETTLED_AFTER;
     let prepared = Preparer::new(inputs).prepare(&Arc::new(snapshot), now, Duration::ZERO)?.flatten();
     let prepared = prepared.context(NO_ZONE)?;
-    let ask = Ask { name: args.host.clone(), client: args.client, resolver: args.resolver };
+    let name = args.host.clone().context("--host is missing")?;
+    let ask = Ask { name, client: args.client, resolver: args.resolver };
     let answer = ask.answer(&prepared, now).map_err(|text| anyhow::anyhow!(text))?;
     let (mut json, mut text) = (answer.to_json(), answer.to_text());
     if has_keys {
@@ -179,12 +192,8 @@ fn by_dns(args: &Args, snapshot: Snapshot, has_keys: bool) -> anyhow::Result<(Va
 }
 
 fn live(args: Args) -> anyhow::Result<String> {
-    let node = AdminArgs {
-        admin: args.admin.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned()),
-        admin_token_file: args.admin_token_file,
-    }
-    .client()?;
-    let mut path = format!("/explain?host={}", encoded(&args.host));
+    let node = AdminArgs::of(args.admin, args.admin_token_file).client()?;
+    let mut path = format!("/explain?host={}", encoded(&args.host.context("--host is missing")?));
     for (name, address) in [("client", args.client), ("resolver", args.resolver)] {
         if let Some(address) = address {
             path.push_str(&format!("&{name}={}", encoded(&address.to_string())));
@@ -201,9 +210,14 @@ fn live(args: Args) -> anyhow::Result<String> {
             path.push_str(&format!("&{name}={}", encoded(&region)));
         }
     }
-    if args.json {
-        return Ok(format!("{:#}\n", node.get::<Value>(&path)?));
+    told(&node, &path, '&', args.json)
+}
+
+/// What the node says of `path`, for people unless as JSON; `mark` comes before one more parameter.
+fn told(node: &Client, path: &str, mark: char, is_json: bool) -> anyhow::Result<String> {
+    if is_json {
+        return Ok(format!("{:#}\n", node.get::<Value>(path)?));
     }
-    let text = node.get_text(&format!("{path}&format=text"), "text/plain")?;
+    let text = node.get_text(&format!("{path}{mark}format=text"), "text/plain")?;
     Ok(format!("{}\n  asked of the node at {}\n", printable(&text), node.address()))
 }

@@ -1,6 +1,7 @@
 //! Runs a node until it is told to stop.
 
-use crate::dns::tap::Sink;
+use crate::access_log::Sink;
+use crate::dns::tap;
 use crate::names::Label;
 use crate::node::listen::Listen;
 use crate::node::{Node, Options};
@@ -17,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 /// the fleet's zone.
 ///
 /// Stops on SIGTERM or Ctrl-C: first not ready, then no new connections, then the requests under way get their time. SIGHUP
-/// reads the configuration again; a changed file is read by itself. A file with mistakes changes nothing.
+/// reads the configuration again and opens the access log anew; a changed file is read by itself. A file with mistakes changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   anyfront serve --config regions.toml --http 0.0.0.0:80 --https 0.0.0.0:443 --tls-dir /etc/anyfront/tls
@@ -50,6 +51,10 @@ pub struct Args {
     /// Log them into this file, at most 1 GiB, only its owner may read it; what was in it is lost
     #[arg(long, value_name = "FILE", conflicts_with = "dnstap")]
     dnstap_file: Option<PathBuf>,
+    /// Write a line of JSON about every request into this file (- is standard output): appended, opened anew on SIGHUP, at
+    /// most 4 KiB each, without queries, fields or addresses. What cannot be written in time is dropped and counted
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<String>,
     /// Serve operators here; repeatable. Loopback only, unless --admin-token-file is given
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9900")]
     admin: Vec<SocketAddr>,
@@ -153,7 +158,8 @@ fn options(args: Args) -> anyhow::Result<Options> {
         https: args.https,
         dns: args.dns,
         dot: args.dot,
-        dnstap: args.dnstap.map(Sink::Socket).or(args.dnstap_file.map(Sink::File)),
+        dnstap: args.dnstap.map(tap::Sink::Socket).or(args.dnstap_file.map(tap::Sink::File)),
+        access_log: args.access_log.as_deref().map(Sink::parse),
         admin: args.admin,
         status: args.status,
         status_export: args.status_export,

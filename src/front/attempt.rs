@@ -33,6 +33,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// An answer that takes longer than this is worth watching its endpoint for; most come sooner.
@@ -68,6 +69,8 @@ pub struct Sending<'a> {
     pub deadline: Option<Moment>,
     /// How long it may take, if its client is impatient.
     pub limit: Option<Limit>,
+    /// When there was a connection to send it on, nanoseconds of the clock: told to whoever made it.
+    pub sent_at: &'a AtomicU64,
 }
 
 /// How long an attempt for an impatient client may take.
@@ -99,6 +102,7 @@ impl Sending<'_> {
         };
         let connecting = self.front.upstream.connect(self.snapshot, self.endpoint, self.hostname, needs, self.is_fresh);
         let lease = self.in_time(connecting).await.unwrap_or(Err(Fault::Late)).map_err(unsent)?;
+        self.sent_at.store(self.front.clock.now().as_nanos(), Relaxed);
         let was_reused = lease.was_idle();
         let (is_http2, request) = (lease.is_http2(), self.request(&lease));
         let request = request.ok_or_else(|| unsent(Fault::Protocol))?;

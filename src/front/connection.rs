@@ -9,8 +9,11 @@ use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, full_regions};
 use super::lifetime::Lifetime;
 use super::streams::Streams;
+use crate::counters::records::DecisionId;
+use crate::counters::traffic::Place;
+use crate::geo::place::Country;
 use crate::moment::Moment;
-use crate::names::Hostname;
+use crate::names::{Hostname, Label};
 use crate::snapshot::Snapshot;
 use crate::steering::decision::Decision;
 use crate::steering::{Client, Query, Wish, steer};
@@ -57,6 +60,8 @@ pub struct Resumed {
     pub error: Option<AttemptError>,
     /// Whether there must be no other.
     pub is_over: bool,
+    /// What its decision is called, if it has been named.
+    pub id: Option<DecisionId>,
 }
 
 impl Resumed {
@@ -71,6 +76,7 @@ impl Resumed {
             attempts: 0,
             error: None,
             is_over: false,
+            id: None,
         }
     }
 }
@@ -85,7 +91,11 @@ struct Memory {
     decision: Option<(RouteIndex, Arc<Decision>)>,
     introduction: Option<(Asker, Hostname, Version, Arc<Introduction>)>,
     farewell: Option<(RegionIndex, StatusCode, Version, Arc<Farewell>)>,
+    place: Option<(Counted, Place)>,
 }
+
+/// What requests are counted by: hostname, region, class and the client's country.
+type Counted = (Hostname, Option<RegionIndex>, Arc<str>, Option<Country>);
 
 impl Connection {
     /// A connection nobody has asked anything on.
@@ -197,6 +207,28 @@ impl Connection {
         let made = Arc::new(Introduction::new(hostname, &asker, &self.arrival, version, site, zone));
         memory.introduction = Some((asker, hostname.clone(), version, Arc::clone(&made)));
         made
+    }
+
+    /// Where requests of a class for a hostname are counted that `region` answers for clients in `country`.
+    #[must_use]
+    pub fn place(
+        &self,
+        snapshot: &Snapshot,
+        (hostname, region, class): (&Hostname, Option<(RegionIndex, &Label)>, &Arc<str>),
+        country: Option<Country>,
+    ) -> Place {
+        let mut memory = self.memory(snapshot);
+        let index = region.map(|(index, _)| index);
+        if let Some(((of, at, within, from), known)) = &memory.place
+            && (of, *at, *from) == (hostname, index, country)
+            && Arc::ptr_eq(within, class)
+        {
+            return known.clone();
+        }
+        let (tables, now) = (&self.front.counters.tables, self.front.clock.now());
+        let found = tables.place(hostname, region.map(|(_, name)| name), class, country, now);
+        memory.place = Some(((hostname.clone(), index, Arc::clone(class), country), found.clone()));
+        found
     }
 
     /// What is said to the client of an answer that came with the first attempt.

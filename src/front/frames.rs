@@ -5,6 +5,7 @@
 //! for how long. It decodes no fields, judges no request and changes no octet: HTTP does the rest.
 
 use super::follow::{Follower, Head, Part};
+use crate::counters::limit::Limit;
 use crate::limits::{
     BODY_RATE_MIN, CONTROL_FRAMES_BURST_MAX, CONTROL_FRAMES_PER_SECOND, NARROW_STREAMS_MAX, NARROW_WINDOW_BYTES,
     RESETS_MAX, RESETS_WITHIN, STREAMS_WATCHED_MAX, WAITING_AFTER, WAITING_ON_CONNECTION_FEW, WINDOW_STALL_MAX,
@@ -34,6 +35,19 @@ pub enum Excess {
     /// Answers are left lying, and the client is in the middle of a frame, so that nothing but all can be ended.
     #[error("the client takes nothing and says nothing whole")]
     Stuck,
+}
+
+impl Excess {
+    /// Of which limit it is.
+    #[must_use]
+    pub fn limit(self) -> Limit {
+        match self {
+            Self::Resets => Limit::Resets,
+            Self::Control => Limit::ControlFrames,
+            Self::NoRoom => Limit::NarrowStreams,
+            Self::Stuck => Limit::Stuck,
+        }
+    }
 }
 
 /// One HTTP/2 connection, watched from its first octet on.

@@ -2,8 +2,8 @@
 
 use super::arrival::{Arrival, ClientCertificate};
 use super::client::Asker;
-use super::journey::Failed;
 use super::unserved::Unserved;
+use crate::counters::record::Failed;
 use crate::health::Fault;
 use crate::names::{Hostname, Label};
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
@@ -16,6 +16,8 @@ use std::fmt::Write;
 pub const REGION: HeaderName = HeaderName::from_static("x-anyfront-region");
 /// At which site we stand.
 pub const SITE: HeaderName = HeaderName::from_static("x-anyfront-site");
+/// What the answer's decision is called: an operator can have it explained.
+pub const DECISION: HeaderName = HeaderName::from_static("x-anyfront-decision");
 /// Which attempt it is, from 1.
 pub const ATTEMPT: HeaderName = HeaderName::from_static("x-anyfront-attempt");
 /// How much longer the client waits for the first byte of the answer, milliseconds; only if that is not long.
@@ -208,7 +210,7 @@ pub fn happened(site: &Label, failed: &[Failed], answered: Option<(&Label, u16)>
         }
         text.push_str(&member(site, region));
     };
-    for Failed { region, fault, reason } in failed {
+    for Failed { region, fault, reason, .. } in failed {
         begin(&mut text, region);
         match fault {
             Fault::Unserved => match reason {

@@ -2,6 +2,7 @@
 //!
 //! Things are remembered by name and id, not by index: every attempt may see a newer snapshot.
 
+use crate::counters::record::{Decided, Failed};
 use crate::health::{Fault, Standing};
 use crate::names::{Hostname, Label};
 use crate::snapshot::{EndpointId, Snapshot};
@@ -9,6 +10,7 @@ use crate::steering::decision::Decision;
 use crate::steering::{Client, Query, Wish, steer};
 use crate::topology::{EndpointIndex, RegionIndex};
 use crate::upstream::balance;
+use std::time::Duration;
 
 /// Where an attempt goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,15 +21,15 @@ pub struct Target {
     pub endpoint: EndpointIndex,
 }
 
-/// An attempt that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failed {
-    /// At which region.
-    pub region: Label,
-    /// Why.
-    pub fault: Fault,
-    /// Why in the region's own words, if it has said so.
-    pub reason: Option<Box<str>>,
+/// An attempt that was made.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Where it went.
+    pub target: Target,
+    /// What that was decided by.
+    pub decided: Decided,
+    /// How long it took.
+    pub elapsed: Duration,
 }
 
 /// Everybody who was tried for one request.
@@ -41,10 +43,21 @@ pub struct Journey {
 }
 
 impl Journey {
-    /// An attempt failed at `target` of `snapshot`; `leaves_region`: the next goes to another region if there is one.
-    pub fn failed_at(&mut self, snapshot: &Snapshot, target: Target, fault: Fault, leaves_region: bool) {
+    /// An attempt that was `made` in `snapshot` failed; `leaves_region`: the next goes to another region if there is one.
+    pub fn failed_at(&mut self, snapshot: &Snapshot, made: Made, fault: Fault, leaves_region: bool) {
+        let Made { target, decided, elapsed } = made;
         let region = &snapshot.topology.region(target.region).name;
-        self.failed.push(Failed { region: region.clone(), fault, reason: None });
+        let endpoint = snapshot.topology.endpoint(target.endpoint).name.clone();
+        let region_name = region.clone();
+        self.failed.push(Failed {
+            region: region_name,
+            endpoint,
+            fault,
+            reason: None,
+            elapsed,
+            leaves_region,
+            decided,
+        });
         self.tried.push(snapshot.endpoint(target.endpoint).id);
         if leaves_region {
             self.left.push(region.clone());
@@ -64,8 +77,8 @@ impl Journey {
         self.choose(snapshot, decision, roll)
     }
 
-    /// Where the next attempt goes: the best region that still has an endpoint not tried. Regions that were left come
-    /// last.
+    /// Where the next attempt goes, and what that is decided by: the best region that still has an endpoint not tried.
+    /// Regions that were left come last.
     #[must_use]
     pub fn next(
         &self,
@@ -74,15 +87,20 @@ impl Journey {
         client: &Client,
         wish: Wish,
         roll: u64,
-    ) -> Option<Target> {
+    ) -> Option<(Target, Decided)> {
         let route = *snapshot.topology.route_by_hostname.get(hostname)?;
         let left: Vec<RegionIndex> =
             self.left.iter().filter_map(|name| snapshot.topology.region_named(name.as_str())).collect();
         let full = full_regions(snapshot);
         let query = Query { route, client, tried: &left, full: &full, wish };
-        self.choose(snapshot, &steer(snapshot, &query), roll).or_else(|| {
+        let choose = |query: &Query<'_>, starts_over| {
+            let decision = steer(snapshot, query);
+            let target = self.choose(snapshot, &decision, roll)?;
+            Some((target, Decided { starts_over, ..Decided::of(&decision) }))
+        };
+        choose(&query, false).or_else(|| {
             let query = Query { tried: &[], ..query };
-            (!left.is_empty()).then(|| self.choose(snapshot, &steer(snapshot, &query), roll)).flatten()
+            (!left.is_empty()).then(|| choose(&query, true)).flatten()
         })
     }
 

@@ -35,6 +35,7 @@ pub mod replay;
 pub mod call;
 pub mod flushed;
 pub mod events;
+pub mod ongoing;
 pub mod stream;
 pub mod connection;
 pub mod live;

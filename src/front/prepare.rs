@@ -14,15 +14,20 @@ use super::stream::Reply;
 use super::strict::malformed;
 use super::terms::Terms;
 use crate::counters::DoorCounters;
+use crate::counters::record::{Decided, Outcome, Record};
+use crate::counters::records::DecisionId;
 use crate::limits::{HEADER_FIELDS_MAX, HEADER_LINE_BYTES_MAX, MCP_CALL_BYTES_MAX, MCP_CALL_WAIT};
+use crate::moment::Moment;
 use crate::names::{Hostname, NameError};
 use crate::snapshot::Snapshot;
+use crate::steering::prefix_of;
 use crate::topology::link::LinkTerms;
 use crate::topology::{Class, Dialect, RouteIndex};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use serde_json::Value;
+use std::time::Duration;
 
 /// A request that may be carried.
 pub struct Prepared {
@@ -46,6 +51,18 @@ pub struct Refused {
     pub is_understood: bool,
     /// Whether it is a call whose id is worth reading.
     pub is_call: bool,
+}
+
+/// A request that is not carried, as far as it is known.
+pub struct Asked<'a> {
+    /// What it is called towards the client.
+    pub id: DecisionId,
+    /// When its head was there.
+    pub began: Moment,
+    /// Its head.
+    pub parts: &'a Parts,
+    /// Its id.
+    pub request_id: &'a HeaderValue,
 }
 
 /// Understands a request. What of its head is for us alone is taken out of it.
@@ -96,10 +113,11 @@ pub async fn refusal(
     connection: &Connection,
     snapshot: &Snapshot,
     refused: Refused,
-    (parts, body): (&Parts, Incoming),
-    request_id: &HeaderValue,
+    asked: Asked<'_>,
+    body: Incoming,
 ) -> Response<Reply> {
     let front = &connection.front;
+    let Asked { parts, request_id, .. } = asked;
     let Refused { complaint, dialect, is_understood, is_call } = refused;
     if !is_understood
         && complaint.status == StatusCode::MISDIRECTED_REQUEST
@@ -108,16 +126,72 @@ pub async fn refusal(
         let is_secured = connection.arrival.tls.is_some();
         let found = live::find(front, snapshot, &hostname, parts.uri.path());
         if let Some(live) = found.filter(|live| is_secured || live.is_in_the_clear) {
-            return live.serve(connection, snapshot, (parts, body), request_id).await;
+            let page = live.serve(connection, snapshot, (parts, body), request_id).await;
+            let status = page.status();
+            let code = match status {
+                StatusCode::PAYLOAD_TOO_LARGE => Some("body_too_large"),
+                StatusCode::REQUEST_TIMEOUT => Some("body_too_slow"),
+                _ => None,
+            };
+            asked.answered(connection, &page, Outcome::Own, code.map(|code| (code, status)));
+            return page;
         }
         if let Some(page) = front.services.load().answer(authority, parts, request_id, front.roll()) {
+            asked.answered(connection, &page, Outcome::Own, None);
             return page;
         }
     }
     let call_id = if is_call { call_id_of(body, front).await } else { None };
     DoorCounters::count(&front.counters.door.refusals);
     let happened = (complaint.status == StatusCode::LOOP_DETECTED).then_some("anyfront; error=proxy_loop_detected");
-    complaint.to_call(call_id).answer(dialect, request_id, happened, front.roll())
+    let (code, status) = (complaint.code, complaint.status);
+    let answer = complaint.to_call(call_id).answer(dialect, request_id, happened, front.roll());
+    asked.answered(connection, &answer, Outcome::Refused, Some((code, status)));
+    answer
+}
+
+impl Asked<'_> {
+    /// Tells what became of it; `complaint`: in which words and with which status, whatever the answer's shape makes of it.
+    fn answered(
+        &self,
+        connection: &Connection,
+        answer: &Response<Reply>,
+        outcome: Outcome,
+        complaint: Option<(&'static str, StatusCode)>,
+    ) {
+        let (front, parts) = (&connection.front, self.parts);
+        let status = complaint.map_or(answer.status(), |(_, status)| status);
+        let record = Record {
+            id: self.id,
+            began: self.began,
+            elapsed: Some(front.clock.now().since(self.began)),
+            lasted: Duration::ZERO,
+            outcome,
+            reason: complaint.map(|(code, _)| code),
+            hostname: None,
+            class: None,
+            prefix: prefix_of(connection.arrival.peer),
+            client: None,
+            method: parts.method.clone(),
+            path: front.counters.records.has_listeners().then(|| parts.uri.path().into()),
+            version: parts.version,
+            request_id: self.request_id.clone(),
+            link: connection.arrival.link.clone(),
+            decided: Decided::default(),
+            has_residency: false,
+            region: None,
+            endpoint: None,
+            wish: None,
+            status: status.as_u16(),
+            attempts: 0,
+            failed: Vec::new(),
+            first_byte: None,
+            gap: None,
+            octets_up: 0,
+            octets_down: answer.body().size_hint().exact().unwrap_or(0),
+        };
+        front.conclude(None, record);
+    }
 }
 
 /// The name under which the node itself may be meant, which no region has.

@@ -6,6 +6,7 @@
 use super::headers::trailers_toward_region;
 use super::strict::malformed_fields;
 use crate::counters::WorkerCounters;
+use crate::counters::limit::Limit;
 use crate::limits::{BODY_GRACE, BODY_RATE_MIN, REPLAY_REQUEST_BYTES_MAX};
 use crate::moment::{Clock, Moment};
 use crate::upstream::body::{Outgoing, OutgoingError};
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,6 +22,18 @@ use tokio::time::Sleep;
 
 /// What keeping one frame costs besides its octets: a body in pieces of one octet must not cost a hundred times its size.
 const FRAME_COST_BYTES: usize = 128;
+
+/// How much of a request's body was read, also when nobody needs the body any more.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Option<Arc<AtomicU64>>);
+
+impl Meter {
+    /// Octets read so far.
+    #[must_use]
+    pub fn octets(&self) -> u64 {
+        self.0.as_ref().map_or(0, |octets| octets.load(Relaxed))
+    }
+}
 
 /// The body of one request, for as many attempts as it takes.
 #[derive(Debug)]
@@ -47,6 +60,8 @@ struct Shared {
     failed: Option<OutgoingError>,
     /// Octets read.
     read_bytes: u64,
+    /// The same, for others.
+    meter: Arc<AtomicU64>,
     /// Longest silence, for a body that may come at leisure.
     leisure: Option<Duration>,
     /// Time spent waiting for the client.
@@ -84,6 +99,7 @@ impl Source {
             ended_at: None,
             failed: None,
             read_bytes: 0,
+            meter: Arc::default(),
             leisure: None,
             waited: Duration::ZERO,
             waiting_since: None,
@@ -111,6 +127,12 @@ impl Source {
             shared.lock().unwrap_or_else(PoisonError::into_inner).leisure = Some(silence_max);
         }
         self
+    }
+
+    /// Tells how much of it was read.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        Meter(self.with(|shared| Arc::clone(&shared.meter)))
     }
 
     /// Whether there is nothing to send.
@@ -214,6 +236,7 @@ impl Shared {
             || all + cost as u64 > self.worker_bytes_max;
         if is_too_much {
             self.is_lost = true;
+            self.counters.door.reached(Limit::Replay);
             self.forget();
             return;
         }
@@ -266,6 +289,7 @@ impl Shared {
                 };
                 if let Kept::Data(data) = &kept {
                     self.read_bytes += data.len() as u64;
+                    self.meter.store(self.read_bytes, Relaxed);
                 }
                 self.keep(kept.clone());
                 if self.incoming.is_end_stream() {

@@ -1,39 +1,41 @@
 //! One request from start to end.
 
+mod ending;
+
 use super::affinity::Bond;
-use super::call::Call;
+use super::attempt;
 use super::client::asker;
 use super::connection::{Connection, Resumed};
-use super::events::EventStream;
 use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::framing::Violation;
-use super::headers::{self, Farewell, Introduction};
-use super::journey::{Journey, Target};
-use super::prepare::{Prepared, call_id, here, prepare, refusal, session_lost};
+use super::headers::{self, Introduction};
+use super::journey::{Journey, Made, Target};
+use super::prepare::{Asked, Prepared, prepare, refusal};
 use super::recall::{Key, Who};
-use super::replay::Source;
-use super::reply::{Complaint, invite_later};
-use super::stream::{Carried, Followed, Reply, Silence};
+use super::replay::{Meter, Source};
+use super::reply::invite_later;
+use super::stream::Reply;
 use super::terms::{Protocol, Terms};
-use super::tunnel::{Offer, Tunnel};
-use super::{attempt, grpc};
+use super::tunnel::Offer;
 use crate::control::Event;
-use crate::counters::{DoorCounters, Recent};
+use crate::counters::DoorCounters;
+use crate::counters::record::Decided;
+use crate::counters::records::DecisionId;
 use crate::health::Fault;
 use crate::moment::Moment;
 use crate::names::Hostname;
 use crate::snapshot::{EndpointState, Snapshot};
 use crate::steering::Client;
-use crate::topology::{Dialect, RegionIndex};
+use crate::upstream::AttemptError;
 use crate::upstream::answer::Answer;
-use crate::upstream::body::OutgoingError;
-use crate::upstream::{AttemptError, Progress};
 use attempt::Limit;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Answers one request.
 ///
@@ -43,7 +45,9 @@ pub async fn serve(connection: Arc<Connection>, request: Request<Incoming>) -> R
     let (busy, violation) = connection.talk.begin();
     let is_head = request.method() == Method::HEAD;
     let asked = (request.version(), headers::has_token(request.headers(), &header::CONNECTION, "close"));
-    let mut answer = Exchange::run(&connection, request, violation).await;
+    let (id, mut answer) = Exchange::run(&connection, request, violation).await;
+    let id = HeaderValue::from_bytes(&id.digits()).expect("hexadecimal digits are visible");
+    answer.headers_mut().insert(headers::DECISION, id);
     let (now, status) = (connection.front.clock.now(), answer.status());
     connection.lifetime.say(now, &connection.talk, asked, status, answer.headers_mut());
     Ok(answer.map(|reply| if is_head { reply.to_head() } else { reply }.keeping(busy)))
@@ -70,6 +74,29 @@ struct Exchange<'a> {
     deadline: Option<Moment>,
     /// Whether it was up before there was an answer.
     is_late: bool,
+    /// What its decision is called.
+    id: DecisionId,
+    /// The class it belongs to.
+    class: Arc<str>,
+    /// Its path, where somebody writes it down.
+    path: Option<Box<str>>,
+    has_residency: bool,
+    /// What the attempt under way, or the last, was decided by.
+    decided: Decided,
+    /// How long the region that answers took to.
+    first_byte: Option<Duration>,
+    octets_up: Meter,
+    /// Whether the record of it has been handed on.
+    is_told: bool,
+}
+
+/// How a request begins.
+struct Start {
+    /// Where its first attempt goes, if anybody can be asked.
+    first: Option<Target>,
+    failover: Failover,
+    /// How the last attempt failed, if there was one.
+    error: Option<AttemptError>,
 }
 
 /// What an attempt came to.
@@ -87,7 +114,7 @@ impl<'a> Exchange<'a> {
         connection: &'a Connection,
         request: Request<Incoming>,
         violation: Option<Violation>,
-    ) -> Response<Reply> {
+    ) -> (DecisionId, Response<Reply>) {
         let front = &connection.front;
         DoorCounters::count(&front.counters.door.requests);
         let snapshot = front.published.load_full();
@@ -98,35 +125,64 @@ impl<'a> Exchange<'a> {
             Some(resumed) => resumed.request_id.clone(),
             None => headers::given_request_id(&parts.headers).unwrap_or_else(|| front.new_request_id()),
         };
-        let Prepared { route, hostname, mut terms, bond } = match prepare(connection, &snapshot, violation, &mut parts)
-        {
+        let prepared = match prepare(connection, &snapshot, violation, &mut parts) {
             Ok(prepared) => prepared,
-            Err(refused) => return refusal(connection, &snapshot, refused, (&parts, body), &request_id).await,
+            Err(refused) => {
+                let id = front.counters.records.next_unsteered();
+                let asked = Asked { id, began, parts: &parts, request_id: &request_id };
+                return (id, refusal(connection, &snapshot, refused, asked, body).await);
+            }
         };
+        let is_websocket = prepared.terms.protocol == Protocol::WebSocket;
+        let offer = is_websocket.then(|| Offer::of(&mut parts)).flatten();
+        let body = source(connection, &snapshot, &prepared.terms, parts.version == Version::HTTP_2, body);
+        let resumed = resumed.unwrap_or_else(|| Resumed::nothing(began, &request_id, &snapshot.topology.forward));
+        let (mut exchange, start) = Self::begin(connection, snapshot, prepared, &parts, resumed, body.meter());
+        let id = exchange.id;
+        let carried = match start.first {
+            Some(first) => exchange.carry_in_time(first, start.failover, &parts, &body).await,
+            None => Err(start.error),
+        };
+        let answer = match carried {
+            Ok((target, answer)) => exchange.pass_on(target, answer, offer),
+            Err(failed) => exchange.give_up(failed, &body).await,
+        };
+        (id, answer)
+    }
+
+    /// Decides where the first attempt goes, or the next of a request that has a past.
+    fn begin(
+        connection: &'a Connection,
+        snapshot: Arc<Snapshot>,
+        prepared: Prepared,
+        parts: &Parts,
+        resumed: Resumed,
+        octets_up: Meter,
+    ) -> (Self, Start) {
+        let front = &connection.front;
+        let Prepared { route, hostname, mut terms, bond } = prepared;
+        let Resumed { began, request_id, journey, failover, attempts, error, is_over, id } = resumed;
         let asker = asker(connection.arrival.peer, &parts.headers, &snapshot.topology.forward.trusted_proxies);
-        let key = front.recall.key(Who::of(asker.address, &parts, &hostname));
+        let key = front.recall.key(Who::of(asker.address, parts, &hostname));
         if terms.is_another_try {
             terms.ties.avoid = front.recall.regions(began, key);
         }
-        let (client, decision) = connection.decide(&snapshot, route, &asker, terms.ties.wish(&snapshot));
-        let offer = (terms.protocol == Protocol::WebSocket).then(|| Offer::of(&mut parts)).flatten();
+        let wish = terms.ties.wish(&snapshot);
+        let (client, decision) = connection.decide(&snapshot, route, &asker, wish);
         let introduction = connection.introduce(&snapshot, asker, &hostname, parts.version);
-        let body = source(connection, &snapshot, &terms, parts.version == Version::HTTP_2, body);
-        let resumed = resumed.unwrap_or_else(|| Resumed::nothing(began, &request_id, &snapshot.topology.forward));
-        let Resumed { journey, failover, attempts, error, is_over, .. } = resumed;
+        let decided = Decided::of(&decision);
         let first = match error {
             None if bond.is_lost(&decision) => None,
-            None => journey.first(&snapshot, &decision, front.roll()),
+            None => journey.first(&snapshot, &decision, front.roll()).map(|target| (target, decided.clone())),
             Some(_) if is_over => None,
-            Some(_) => journey.next(&snapshot, &hostname, &client, terms.ties.wish(&snapshot), front.roll()),
+            Some(_) => journey.next(&snapshot, &hostname, &client, wish, front.roll()),
         };
-        let mut exchange = Exchange {
+        let (first, decided) = first.map_or((None, decided), |(target, decided)| (Some(target), decided));
+        let exchange = Exchange {
             connection,
             began,
             deadline: terms.timeout.map(|timeout| began + timeout),
             is_late: false,
-            snapshot,
-            hostname,
             terms,
             bond,
             request_id,
@@ -137,15 +193,18 @@ impl<'a> Exchange<'a> {
             journey,
             attempts,
             key,
+            id: id.unwrap_or_else(|| front.counters.records.next()),
+            class: Arc::clone(&snapshot.topology.class(&hostname, parts.uri.path()).name),
+            path: front.counters.records.has_listeners().then(|| parts.uri.path().into()),
+            has_residency: snapshot.topology.route(route).residency.is_some(),
+            hostname,
+            decided,
+            first_byte: None,
+            octets_up,
+            is_told: false,
+            snapshot,
         };
-        let carried = match first {
-            Some(first) => exchange.carry_in_time(first, failover, &parts, &body).await,
-            None => Err(error),
-        };
-        match carried {
-            Ok((target, answer)) => exchange.pass_on(target, answer, offer),
-            Err(failed) => exchange.give_up(failed, &body).await,
-        }
+        (exchange, Start { first, failover, error })
     }
 
     /// The same within the client's own time.
@@ -180,6 +239,8 @@ impl<'a> Exchange<'a> {
         loop {
             self.attempts += 1;
             let state = self.snapshot.endpoint(target.endpoint).clone();
+            let tried_at = front.clock.now();
+            let sent_at = AtomicU64::new(tried_at.as_nanos());
             let sending = attempt::Sending {
                 front: &front,
                 snapshot: &self.snapshot,
@@ -195,8 +256,11 @@ impl<'a> Exchange<'a> {
                 is_fresh,
                 limit: self.limit(target, &failover, body),
                 deadline: self.deadline,
+                sent_at: &sent_at,
             };
             let result = sending.run().await;
+            let answered_at = front.clock.now();
+            self.first_byte = Some(answered_at.since(Moment::from_nanos(sent_at.load(Relaxed))));
             self.learn_safety(&result, body);
             let (error, declined, reason) = match self.judge(target, &state, result) {
                 Outcome::Served(answer) => return Ok((target, answer)),
@@ -207,16 +271,9 @@ impl<'a> Exchange<'a> {
                 return Err(Some(error));
             }
             self.notice_failure(&state, error, declined.as_ref());
-            let situation = Situation { is_safe: self.terms.is_safe, is_replayable: body.is_replayable() };
-            let step = failover.after(front.clock.now(), error, situation);
-            let is_refused = step == Step::Again && !self.may_repeat(&self.snapshot, target, error);
-            let step = if is_refused { Step::Stop } else { step };
-            tracing::debug!(hostname = %self.hostname, attempt = self.attempts, reason = error.fault.as_str(), ?step, "an attempt failed");
+            let made = Made { target, decided: self.decided.clone(), elapsed: answered_at.since(tried_at) };
+            let step = self.step_after(made, (error, reason), &mut failover, body);
             is_fresh = step == Step::Again;
-            if !is_fresh {
-                self.journey.failed_at(&self.snapshot, target, error.fault, step == Step::NextRegion);
-                self.journey.said(reason);
-            }
             let next = match step {
                 Step::Again => Some(target),
                 Step::NextEndpoint | Step::NextRegion => self.next(target, error, body),
@@ -232,9 +289,29 @@ impl<'a> Exchange<'a> {
                 (None, None) => return Err(Some(error)),
             };
             if !is_fresh {
-                DoorCounters::count(&front.counters.door.failovers);
+                front.counters.door.failed_over(error.fault);
             }
         }
+    }
+
+    /// What comes after an attempt that failed with `error`; `reason`: in the region's own words.
+    fn step_after(
+        &mut self,
+        made: Made,
+        (error, reason): (AttemptError, Option<Box<str>>),
+        failover: &mut Failover,
+        body: &Source,
+    ) -> Step {
+        let situation = Situation { is_safe: self.terms.is_safe, is_replayable: body.is_replayable() };
+        let step = failover.after(self.connection.front.clock.now(), error, situation);
+        let is_refused = step == Step::Again && !self.may_repeat(&self.snapshot, made.target, error);
+        let step = if is_refused { Step::Stop } else { step };
+        tracing::debug!(hostname = %self.hostname, attempt = self.attempts, reason = error.fault.as_str(), ?step, "an attempt failed");
+        if step != Step::Again {
+            self.journey.failed_at(&self.snapshot, made, error.fault, step == Step::NextRegion);
+            self.journey.said(reason);
+        }
+        step
     }
 
     /// What only the body tells is looked at when an attempt has failed, and no sooner.
@@ -255,12 +332,15 @@ impl<'a> Exchange<'a> {
         let before = std::mem::replace(&mut self.snapshot, front.published.load_full());
         let wish = self.terms.ties.wish(&self.snapshot);
         let next = self.journey.next(&self.snapshot, &self.hostname, &self.client, wish, front.roll());
-        let next = next.filter(|next| self.is_in_time(*next, body) && self.may_repeat(&before, target, error));
-        if next.is_none() {
+        let next = next.filter(|(next, _)| self.is_in_time(*next, body) && self.may_repeat(&before, target, error));
+        let Some((next, decided)) = next else {
             // What is told now is about the attempt that was made, and its numbers mean something in its own snapshot only.
             self.snapshot = before;
-        }
-        next
+            return None;
+        };
+        front.counters.records.decided_by(&before);
+        self.decided = decided;
+        Some(next)
     }
 
     fn may_repeat(&self, snapshot: &Snapshot, target: Target, error: AttemptError) -> bool {
@@ -334,135 +414,6 @@ impl<'a> Exchange<'a> {
             self.connection.front.tell(Event::Failed { endpoint: state.id, fault, prefix });
         }
     }
-
-    /// The region's answer, made ours.
-    fn pass_on(self, target: Target, mut answer: Response<Answer>, offer: Option<Offer>) -> Response<Reply> {
-        let front = &self.connection.front;
-        let snapshot = &self.snapshot;
-        let status = answer.status();
-        if status.is_server_error() && headers::unserved(answer.headers()).is_none() {
-            let region = &snapshot.topology.region(target.region).name;
-            front.recall.failed(front.clock.now(), self.key, region);
-        }
-        let switches = status == StatusCode::SWITCHING_PROTOCOLS;
-        let region_upgrade = switches.then(|| hyper::upgrade::on(&mut answer));
-        let (mut parts, body) = answer.into_parts();
-        let is_framed = parts.version == Version::HTTP_2 || parts.headers.contains_key(header::TRANSFER_ENCODING);
-        headers::toward_client(&mut parts.headers, &self.farewell(target.region, status, parts.version));
-        if !parts.headers.contains_key(headers::REQUEST_ID) {
-            parts.headers.insert(headers::REQUEST_ID, self.request_id.clone());
-        }
-        if self.bond != Bond::Free {
-            let secret = front.secret.load();
-            let here = here(self.connection, snapshot, &self.hostname, &secret);
-            self.bond.answered(&mut parts.headers, status, &snapshot.topology.region(target.region).name, &here);
-        }
-        self.remember(Some(target), status);
-        let state = snapshot.endpoint(target.endpoint);
-        parts.version = Version::HTTP_11;
-        if let (Some(offer), Some(region)) = (offer, region_upgrade) {
-            let (client, edge) = offer.accept(&mut parts, self.connection);
-            let tunnel = Tunnel {
-                front: Arc::clone(front),
-                answer: body,
-                edge,
-                endpoint: state.id,
-                name: snapshot.topology.endpoint(target.endpoint).name.clone(),
-                load: Arc::clone(&state.load),
-                prefix: self.client.hash(),
-                idle_max: snapshot.topology.forward.websocket_idle_timeout,
-                busy: self.connection.talk.busy(),
-                alive: self.connection.alive.clone(),
-            };
-            tokio::spawn(tunnel.join(client, region));
-            return Response::from_parts(parts, Reply::own(""));
-        }
-        let silence = self.terms.patience.and_then(|patience| patience.silence);
-        // With a length said before, nothing but its octets may follow.
-        let is_open_ended = !parts.headers.contains_key(header::CONTENT_LENGTH);
-        let events = EventStream::of(&parts.headers, self.terms.stream, !is_framed).filter(|_| is_open_ended);
-        let is_call = self.terms.protocol == Protocol::Grpc && is_open_ended && grpc::speaks(&parts.headers);
-        let carried = Carried {
-            answer: body,
-            front: Arc::clone(front),
-            endpoint: state.id,
-            load: Arc::clone(&state.load),
-            prefix: self.client.hash(),
-            ended_by: (self.version == Version::HTTP_10).then(|| Arc::clone(&self.connection.talk)),
-            call: is_call.then(|| Box::new(Call::until(self.deadline))),
-            idle_max: silence.unwrap_or(snapshot.topology.forward.stream_idle_timeout),
-            silence_means: if silence.is_some() { Fault::Late } else { Fault::Silent },
-            fails: (self.key, snapshot.topology.region(target.region).name.clone()),
-            silence: Silence::default(),
-            followed: events.map(|events| Box::new(Followed::new(events))),
-            ending: None,
-            given_at: 0,
-        };
-        Response::from_parts(parts, Reply::region(carried))
-    }
-
-    fn farewell(&self, region: RegionIndex, status: StatusCode, version: Version) -> Arc<Farewell> {
-        let snapshot = &self.snapshot;
-        if self.journey.failed.is_empty() {
-            return self.connection.part(snapshot, region, status, version);
-        }
-        let (site, name) = (&snapshot.here.name, &snapshot.topology.region(region).name);
-        let happened = headers::happened(site, &self.journey.failed, Some((name, status.as_u16())));
-        Arc::new(Farewell::new(version, site, name, &happened))
-    }
-
-    /// Nobody answered.
-    async fn give_up(self, failed: Option<AttemptError>, body: &Source) -> Response<Reply> {
-        let front = &self.connection.front;
-        let mut complaint = match body.failed() {
-            Some(OutgoingError::TooSlow) => {
-                Complaint::closing(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the request's body came too slowly")
-            }
-            Some(OutgoingError::Client) => {
-                Complaint::closing(StatusCode::BAD_REQUEST, "body_incomplete", "the request's body ended early")
-            }
-            None if self.is_late => Complaint::late(self.attempts),
-            None => {
-                DoorCounters::count(&front.counters.door.unserved);
-                if let (Some(AttemptError { progress: Progress::Sent, .. }), Some(last)) =
-                    (failed, self.journey.failed.last())
-                {
-                    front.recall.failed(front.clock.now(), self.key, &last.region);
-                }
-                if self.bond.is_session() && reached_nobody(failed) { session_lost() } else { Complaint::of(failed) }
-            }
-        };
-        // The official SDKs of models repeat what failed, and are meant to. A tool call acts.
-        let has_reached = failed.is_some_and(|error| error.progress == Progress::Sent);
-        complaint.is_final = has_reached && !self.terms.is_safe && self.terms.dialect != Dialect::OpenAi;
-        let happened = headers::happened(&self.snapshot.here.name, &self.journey.failed, None);
-        let happened = (!happened.is_empty()).then_some(happened.as_str());
-        self.remember(None, complaint.status);
-        let is_call = matches!(self.bond, Bond::Session(_)) && !complaint.closes;
-        let call_id = if is_call { call_id(body).await } else { None };
-        complaint.to_call(call_id).answer(self.terms.dialect, &self.request_id, happened, front.roll())
-    }
-
-    fn remember(&self, target: Option<Target>, status: StatusCode) {
-        let front = &self.connection.front;
-        let now = front.clock.now();
-        front.counters.recent.push(Recent {
-            at: now,
-            hostname: self.hostname.clone(),
-            client: Arc::clone(&self.client),
-            method: self.method.clone(),
-            wish: target.and_then(|target| self.terms.ties.wish(&self.snapshot).word(target.region)),
-            region: target.map(|target| self.snapshot.topology.region(target.region).name.clone()),
-            status: status.as_u16(),
-            attempts: self.attempts,
-            tried: self.journey.failed.iter().map(|failed| failed.region.clone()).collect(),
-            elapsed: now.since(self.began),
-            request_id: self.request_id.clone(),
-            link: self.connection.arrival.link.clone(),
-            generation: self.snapshot.generation,
-        });
-        tracing::debug!(hostname = %self.hostname, client = %self.client.prefix, generation = self.snapshot.generation, attempt = self.attempts, version = ?self.version, private_link = self.connection.arrival.link.as_ref().map(tracing::field::display), "{} {}", self.method, status.as_u16());
-    }
 }
 
 /// The request's body; `is_stream`: by HTTP/2. What is said in a call comes when there is something to say, and not at any rate.
@@ -470,9 +421,4 @@ fn source(connection: &Connection, snapshot: &Snapshot, terms: &Terms, is_stream
     let front = &connection.front;
     let body = Source::new(body, front.clock, &front.counters, front.replay_bytes_max).of_stream(is_stream);
     if terms.protocol == Protocol::Grpc { body.at_leisure(snapshot.topology.forward.stream_idle_timeout) } else { body }
-}
-
-/// Whether no endpoint could be reached, through no fault of this node and not for the client's haste.
-fn reached_nobody(failed: Option<AttemptError>) -> bool {
-    failed.is_none_or(|error| error.progress == Progress::Unsent && !matches!(error.fault, Fault::Local | Fault::Late))
 }

@@ -12,6 +12,7 @@ use super::lifetime::{Lifetime, given_up};
 use super::request::serve;
 use super::stream::Reply;
 use crate::counters::DoorCounters;
+use crate::counters::limit::Limit;
 use crate::limits::{
     CONNECTION_BUFFER_BYTES_MAX, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, STREAM_BUFFER_BYTES_MAX,
     STREAMS_PENDING_RESET_MAX, STREAMS_PER_CONNECTION_MAX,
@@ -80,6 +81,7 @@ fn admit(door: &Door, stream: TcpStream, peer: SocketAddr, ending: &watch::Recei
     let counters = &door.front.counters.door;
     if counters.open.load(Relaxed) >= door.connections_max {
         DoorCounters::count(&counters.refused_connections);
+        counters.reached(Limit::Connections);
         return;
     }
     DoorCounters::count(&counters.connections);
@@ -126,7 +128,10 @@ async fn converse(door: &Door, mut stream: TcpStream, peer: SocketAddr, ending: 
     // It is large, and over soon.
     let (stream, chosen) = match Box::pin(tls.receive(stream, arrival.peer)).await {
         Ok(secured) => secured,
-        Err(Unsecured::Crowded) => return DoorCounters::count(&counters.refused_connections),
+        Err(Unsecured::Crowded) => {
+            counters.reached(Limit::Handshakes);
+            return DoorCounters::count(&counters.refused_connections);
+        }
         Err(Unsecured::Failed) => return DoorCounters::count(&counters.failed_handshakes),
     };
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
@@ -224,6 +229,7 @@ where
     if let Some(excess) = framed.excess() {
         tracing::debug!(reason = %excess, "an HTTP/2 client is told to go");
         DoorCounters::count(&door.front.counters.door.dismissed);
+        door.front.counters.door.reached(excess.limit());
         let _ = tokio::time::timeout(FAREWELL_MAX, framed.dismiss()).await;
     } else if matches!(ended, Some(Err(_))) {
         // HTTP has found a mistake and said so.

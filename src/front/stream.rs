@@ -10,10 +10,12 @@ use super::call::Call;
 use super::events::{EventStream, KEEP_ALIVE};
 use super::guard::{Busy, Talk};
 use super::headers::trailers_toward_client;
+use super::ongoing::Ongoing;
 use super::recall::Key;
 use super::strict::has_bad_name;
 use crate::control::Event;
 use crate::counters::DoorCounters;
+use crate::counters::record::Outcome;
 use crate::health::Fault;
 use crate::load::Load;
 use crate::moment::{Clock, Moment};
@@ -85,6 +87,10 @@ pub struct Carried {
     pub ending: Option<Ending>,
     /// How often everything had left us when the client got something last.
     pub given_at: u64,
+    /// Whether it is a stream of events, whose silences are told.
+    pub has_events: bool,
+    /// The request, until its end is told.
+    pub ongoing: Ongoing,
 }
 
 /// A stream of events under way.
@@ -176,7 +182,10 @@ impl Reply {
 
     /// A region's answer.
     #[must_use]
-    pub fn region(carried: Carried) -> Self {
+    pub fn region(mut carried: Carried) -> Self {
+        if carried.is_end_stream() {
+            carried.ongoing.ended(Outcome::Complete, None);
+        }
         if let Some(talk) = carried.ended_by.as_ref().filter(|_| carried.answer.size_hint().exact().is_none()) {
             // Until it has ended well, whatever else may end it.
             talk.ends_in_reset();
@@ -220,6 +229,14 @@ impl Carried {
     /// The next frame for the client, or how the answer broke off. `talk` is the client's connection.
     fn poll(&mut self, cx: &mut Context<'_>, talk: Option<&Talk>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let polled = self.poll_next(cx, talk);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => self.ongoing.passed(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Pending => self.ongoing.waits(),
+            Poll::Ready(_) => {}
+        }
+        if self.is_whole_with(&polled) {
+            self.ongoing.ended(Outcome::Complete, None);
+        }
         if let (Poll::Ready(Some(Ok(_))), Some(talk)) = (&polled, talk) {
             self.given_at = talk.flushed.times();
         }
@@ -246,6 +263,7 @@ impl Carried {
             if let Some(call) = &mut self.call
                 && call.poll_late(cx, self.front.clock).is_ready()
             {
+                self.ongoing.ended(Outcome::Cut, Some(Fault::Late));
                 self.ending = Some(Ending { fault: Fault::Silent, words: Some(Call::late()), is_told: true });
                 continue;
             }
@@ -280,7 +298,11 @@ impl Carried {
     }
 
     fn pass(&mut self, mut frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Fault> {
-        self.silence.end();
+        if !self.has_events {
+            self.silence.end();
+        } else if let Some(silence) = self.silence.end_after(self.front.clock) {
+            self.ongoing.was_silent(silence);
+        }
         if let Some(trailers) = frame.trailers_mut() {
             if has_bad_name(trailers) {
                 return Err(Fault::Protocol);
@@ -303,6 +325,7 @@ impl Carried {
             self.load.failed();
             self.front.tell(Event::Failed { endpoint: self.endpoint, fault, prefix: self.prefix });
         }
+        self.ongoing.ended(Outcome::Cut, Some(fault));
         let is_told = self.call.is_some();
         let words = match &mut self.followed {
             _ if is_told => Some(Call::lost()),
@@ -331,6 +354,11 @@ impl Silence {
     /// Something came.
     pub fn end(&mut self) {
         self.since = None;
+    }
+
+    /// Something came: after how long a silence, if there was one. The clock is read only then.
+    pub fn end_after(&mut self, clock: Clock) -> Option<Duration> {
+        self.since.take().map(|since| clock.now().since(since))
     }
 
     /// Ready when it has lasted for `longest`. The alarm is set once and looks at the clock when it rings: a busy stream

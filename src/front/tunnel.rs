@@ -13,10 +13,12 @@
 use super::connection::Connection;
 use super::fast::rooms::poll_append;
 use super::guard::{Busy, Talk};
+use super::ongoing::Ongoing;
 use super::streams::Knife;
 use super::websocket::{Farewell, Frames};
 use super::{Front, websocket};
 use crate::control::Event;
+use crate::counters::record::Outcome;
 use crate::counters::{DoorCounters, Websockets};
 use crate::health::Fault;
 use crate::limits::WEBSOCKET_CLOSING_MAX;
@@ -108,6 +110,8 @@ pub struct Tunnel {
     pub busy: Busy,
     /// Keeps the node from ending before it must.
     pub alive: mpsc::Sender<()>,
+    /// The request that opened it, until its end is told.
+    pub ongoing: Ongoing,
 }
 
 /// How it ended.
@@ -121,7 +125,7 @@ enum End {
 
 impl Tunnel {
     /// Carries octets between `client` and `region` to the end.
-    pub async fn join(self, client: OnUpgrade, region: OnUpgrade) {
+    pub async fn join(mut self, client: OnUpgrade, region: OnUpgrade) {
         let (client, region) = match tokio::try_join!(client, region) {
             Ok(both) => both,
             Err(error) => {
@@ -130,6 +134,7 @@ impl Tunnel {
             }
         };
         let open = Open::new(&self.front);
+        self.ongoing.waits();
         let mut both = Both::new(&self.front, client, region);
         let moved = Arc::clone(&both.moved);
         let lease = Lease { front: &self.front, endpoint: &self.name, idle_max: self.idle_max };
@@ -156,6 +161,13 @@ impl Tunnel {
                 Edge::Connection(talk) => talk.ends_in_reset(),
                 Edge::Stream(knife) => knife.cut(),
             }
+        }
+        self.ongoing.came(both.up.passed);
+        self.ongoing.passed(usize::try_from(both.down.passed).unwrap_or(usize::MAX));
+        match end {
+            End::Closed | End::Left(_) => self.ongoing.ended(Outcome::Complete, None),
+            End::ClientLost => self.ongoing.ended(Outcome::ClientGone, None),
+            End::RegionLost => self.ongoing.ended(Outcome::Cut, Some(Fault::Cut)),
         }
         drop((both, self.answer, self.busy, open, self.alive));
     }
@@ -267,6 +279,7 @@ impl<'a> Both<'a> {
             frames: Frames::default(),
             held: Vec::new(),
             sent: 0,
+            passed: 0,
             moved: Arc::clone(&moved),
         };
         let [mask @ .., _, _, _, _] = front.roll().to_be_bytes();
@@ -374,6 +387,8 @@ struct Half<'a> {
     /// What has come, and how much of it was sent.
     held: Vec<u8>,
     sent: usize,
+    /// Octets sent altogether.
+    passed: u64,
     moved: Arc<Mutex<Moment>>,
 }
 
@@ -408,6 +423,7 @@ impl Half<'_> {
             }
             self.frames.follow(&self.held[self.sent..self.sent + count]);
             self.sent += count;
+            self.passed += count as u64;
         }
         if self.sent == self.held.len() && self.sent > 0 {
             // A quiet WebSocket holds no memory for what it might say.

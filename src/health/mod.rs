@@ -111,27 +111,53 @@ impl Fault {
         matches!(self, Self::ConnectTimeout | Self::Silent | Self::Stalled)
     }
 
+    /// All names of [`as_str`](Self::as_str), in the order of [`number`](Self::number).
+    pub const NAMES: [&str; 16] = [
+        "local",
+        "unresolved",
+        "refused",
+        "unreachable",
+        "connect_timeout",
+        "tls",
+        "reset",
+        "cut",
+        "protocol",
+        "silent",
+        "stalled",
+        "late",
+        "status",
+        "body",
+        "unserved",
+        "unsuited",
+    ];
+
+    /// Its place in [`NAMES`](Self::NAMES).
+    #[must_use]
+    pub fn number(self) -> usize {
+        match self {
+            Self::Local => 0,
+            Self::Unresolved => 1,
+            Self::Refused => 2,
+            Self::Unreachable => 3,
+            Self::ConnectTimeout => 4,
+            Self::Tls => 5,
+            Self::Reset => 6,
+            Self::Cut => 7,
+            Self::Protocol => 8,
+            Self::Silent => 9,
+            Self::Stalled => 10,
+            Self::Late => 11,
+            Self::Status(_) => 12,
+            Self::Body => 13,
+            Self::Unserved => 14,
+            Self::Unsuited => 15,
+        }
+    }
+
     /// The name in logs and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Unresolved => "unresolved",
-            Self::Refused => "refused",
-            Self::Unreachable => "unreachable",
-            Self::ConnectTimeout => "connect_timeout",
-            Self::Tls => "tls",
-            Self::Reset => "reset",
-            Self::Cut => "cut",
-            Self::Protocol => "protocol",
-            Self::Silent => "silent",
-            Self::Stalled => "stalled",
-            Self::Late => "late",
-            Self::Status(_) => "status",
-            Self::Body => "body",
-            Self::Unserved => "unserved",
-            Self::Unsuited => "unsuited",
-        }
+        Self::NAMES[self.number()]
     }
 }
 

@@ -3,7 +3,7 @@
 use super::levels::{self, Lived};
 use super::recorder::{Recorder, Series};
 use super::story::{Day, Flow, HostnameReport, Incident, Level, RegionReport, Report, Subject, Trouble};
-use crate::counters::Recent;
+use crate::counters::record::Record;
 use crate::moment::Moment;
 use crate::snapshot::Snapshot;
 use crate::topology::{RegionIndex, Route};
@@ -128,9 +128,9 @@ fn next_first(mut maintenance: Vec<Incident>) -> Vec<Incident> {
 
 /// What flows, from the last requests (the newest first): `is_all` says that there were no others within the time.
 #[must_use]
-pub fn flows(newest: &[Recent], snapshot: &Snapshot, is_all: bool, now: Moment) -> Vec<Flow> {
-    let recent: Vec<&Recent> = newest.iter().take_while(|recent| now.since(recent.at) <= FLOWS_LAST).collect();
-    let oldest = recent.last().map_or(Duration::ZERO, |recent| now.since(recent.at));
+pub fn flows(newest: &[Record], snapshot: &Snapshot, is_all: bool, now: Moment) -> Vec<Flow> {
+    let recent: Vec<&Record> = newest.iter().take_while(|recent| now.since(recent.headed()) <= FLOWS_LAST).collect();
+    let oldest = recent.last().map_or(Duration::ZERO, |recent| now.since(recent.headed()));
     // As many as are remembered within less than the time are a sample of that shorter time.
     let span = if is_all || recent.len() < newest.len() { FLOWS_LAST } else { oldest };
     let span = span.as_secs_f64().clamp(1.0, FLOWS_LAST.as_secs_f64());
@@ -141,7 +141,7 @@ pub fn flows(newest: &[Recent], snapshot: &Snapshot, is_all: bool, now: Moment) 
         if snapshot.topology.region_named(region.as_str()).is_none() {
             continue;
         }
-        let place = &request.client.place;
+        let Some(place) = request.client.as_ref().map(|client| &client.place) else { continue };
         #[expect(clippy::cast_possible_truncation, reason = "degrees")]
         let (north, east) = (coarse(place.at.latitude()) as i32, coarse(place.at.longitude()) as i32);
         let country = place.country.map(|country| country.to_string());

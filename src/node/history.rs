@@ -19,9 +19,10 @@ use crate::history::store::{Pending, Store, StoreError};
 use crate::history::story::{Incident, Report, Subject, Trouble};
 use crate::history::{ledger, records};
 use crate::limits::DECISIONS_MAX;
-use crate::moment::{Clock, Dice, Moment};
+use crate::moment::{Clock, Dice, Moment, mix};
 use crate::shutdown::requested;
 use crate::snapshot::Published;
+use crate::subscriptions::{self, Parts, table};
 use parcel::{Outbox, Parcel};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -50,6 +51,8 @@ type Before = (Vec<(Subject, Past)>, Option<Vec<Kept>>);
 
 /// The history of a node.
 pub(super) struct Historian {
+    /// Who is told of it, by the same file.
+    subscriptions: subscriptions::desk::Desk,
     recorder: Recorder,
     incidents: Incidents,
     /// Whether the incidents before the start are known, or nobody waits for them any more.
@@ -82,16 +85,19 @@ impl Historian {
         counters: &Counters,
         clock: Clock,
     ) -> Result<(Self, Desk), StartError> {
-        let modules = [ledger::MODULE, records::MODULE];
+        let modules = [ledger::MODULE, table::MODULE, records::MODULE];
         let store = Store::start(state_dir, &modules, clock).map_err(StartError::System)?;
         let (report, lost) = (watch::Sender::new(Arc::default()), Arc::default());
         let (desk, asks) = Desk::new(report.subscribe(), store.clone(), Arc::clone(&lost));
         let mut seed = [0; 8];
         aws_lc_rs::rand::fill(&mut seed).expect("the system gives randomness");
+        let seed = u64::from_ne_bytes(seed);
+        let parts = Parts::new(store.clone(), published.clone(), clock, mix(seed), state_dir.to_owned());
         let now = clock.now();
         let mut historian = Self {
+            subscriptions: subscriptions::desk::Desk::new(Arc::new(parts), Arc::new(subscriptions::caller(clock))),
             recorder: Recorder::default(),
-            incidents: Incidents::new(Dice::seeded(u64::from_ne_bytes(seed))),
+            incidents: Incidents::new(Dice::seeded(seed)),
             knows_incidents: false,
             outbox: Outbox::new(),
             asked: None,
@@ -111,6 +117,11 @@ impl Historian {
         historian.look();
         historian.tell();
         Ok((historian, desk))
+    }
+
+    /// Where people ask to be told.
+    pub(super) fn subscriptions(&self) -> subscriptions::desk::Desk {
+        self.subscriptions.clone()
     }
 
     /// Watches until `shutdown`, then writes down what is left.
@@ -258,7 +269,7 @@ impl Historian {
         let snapshot = self.published.load_full();
         let (now, wall) = (self.clock.now(), self.clock.wall());
         let newest = self.counters.newest(FLOWS_OF);
-        let is_all = newest.last().is_none_or(|oldest| now.since(oldest.at) > FLOWS_LAST);
+        let is_all = newest.last().is_none_or(|oldest| now.since(oldest.headed()) > FLOWS_LAST);
         let unable = self.trouble();
         let told: BTreeMap<&str, &Incident> =
             self.incidents.all().map(|incident| (incident.id.as_str(), incident)).collect();
@@ -305,6 +316,8 @@ impl Common {
         historian: Historian,
         ending: &watch::Receiver<bool>,
     ) {
+        let telling = subscriptions::run(historian.subscriptions(), historian.report.subscribe(), ending.clone());
+        self.watch(runtime, "the subscriptions", Box::pin(telling), ending.clone());
         self.watch(runtime, "the history", Box::pin(historian.run(ending.clone())), ending.clone());
     }
 }

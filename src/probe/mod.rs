@@ -14,7 +14,7 @@ use crate::control::Event;
 use crate::health::opinion::Flowed;
 use crate::moment::{Clock, Dice};
 use crate::shutdown::requested;
-use crate::snapshot::Published;
+use crate::snapshot::{EndpointId, Published, Snapshot};
 use crate::tls::trust::Trust;
 use check::Answered;
 use schedule::{Learnt, Schedule};
@@ -42,6 +42,7 @@ pub async fn run(
         snapshot = newest;
         schedule.follow(clock.now(), &snapshot);
         for Learnt { endpoint, probe, result } in schedule.overdue(clock.now()) {
+            count(&snapshot, endpoint, probe, result.is_ok());
             if events.send(Event::Probed { endpoint, probe, result }).await.is_err() {
                 return;
             }
@@ -62,11 +63,20 @@ pub async fn run(
                     }
                 }
                 for Learnt { endpoint, probe, result } in schedule.finished(clock.now(), launch.id, launch.serial, result) {
+                    count(&snapshot, endpoint, probe, result.is_ok());
                     if events.send(Event::Probed { endpoint, probe, result }).await.is_err() {
                         return;
                     }
                 }
             }
         }
+    }
+}
+
+/// Counts a probe that has ended, or is given up.
+fn count(snapshot: &Snapshot, endpoint: EndpointId, probe: usize, has_passed: bool) {
+    let state = snapshot.endpoints.iter().find(|state| state.id == endpoint);
+    if let Some((state, shown)) = state.and_then(|state| Some((state, state.probes.get(probe)?))) {
+        state.load.probed(shown.kind, has_passed);
     }
 }

@@ -11,7 +11,10 @@ use super::export::Told;
 use super::guard::{self, Token};
 use super::incidents;
 use super::keeper::{Ask, Denied, Granted};
+use super::metrics::traffic::Requests;
 use super::metrics::{self, Format};
+use super::query::parameter;
+use super::replay::Replay;
 use super::view::{DecisionView, DrainView, HistoryView, Overview};
 use crate::counters::Counters;
 use crate::history;
@@ -43,6 +46,8 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
 const INDEX: &str = include_str!("index.txt");
 const PATHS: [&str; 9] =
     ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics", "/nat-ips", "/report"];
+/// Behind it a decision is called by its name.
+const REPLAYED: &str = "/explain/";
 const POSTED: [&str; 3] = ["/drain", "/undrain", "/reload"];
 
 /// An answer on its way out.
@@ -162,7 +167,9 @@ impl Desk {
             "/ready" => Ok(self.readiness()),
             "/metrics" => {
                 let format = Format::accepted_by(accept(parts));
-                Ok(answer(format.content_type(), metrics::render(&self.overview(), *self.ready.borrow(), format)))
+                let (requests, is_ready) = (Requests::of(&self.counters), *self.ready.borrow());
+                let page = metrics::render(&self.overview(), &requests, is_ready, format);
+                Ok(answer(format.content_type(), page))
             }
             "/regions" => Ok(json_answer(&self.overview())),
             "/nat-ips" => Ok(answer("application/json", self.nat_ips.borrow().to_string())),
@@ -170,6 +177,8 @@ impl Desk {
             "/drains" => Ok(json_answer(&json!({ "drains": self.overview().drains }))),
             "/decisions" => self.decisions(parts.uri.query().unwrap_or_default()),
             "/explain" => self.explain(parts),
+            path if path.starts_with(REPLAYED) && !is_get => Err(Refused::method(path, "GET")),
+            path if path.starts_with(REPLAYED) => self.replay(parts, &path[REPLAYED.len()..]),
             path => Err(Refused::new(404, format!("there is no {path:?} here; GET / tells what there is"))),
         }
     }
@@ -223,6 +232,13 @@ impl Desk {
         let question = Question { host, client, link, bound, prefers };
         let answer = question.answer(&snapshot).map_err(|(status, text)| Refused::new(status, text))?;
         Ok(if is_text { text(answer.to_text()) } else { json_answer(&answer.to_json()) })
+    }
+
+    fn replay(&self, parts: &Parts, id: &str) -> Result<Answer, Refused> {
+        let is_text = wants_text(parts, parts.uri.query().unwrap_or_default())?;
+        let replay = Replay::find(&self.counters, self.clock.now(), id);
+        let replay = replay.map_err(|(status, text)| Refused::new(status, text))?;
+        Ok(if is_text { text(replay.to_text()) } else { json_answer(&replay.to_json()) })
     }
 
     async fn posted(&self, path: &str, peer: IpAddr, body: &[u8]) -> Result<Answer, Refused> {
@@ -456,36 +472,4 @@ fn wants_text(parts: &Parts, query: &str) -> Result<bool, Refused> {
 fn address(query: &str, name: &str) -> Result<Option<IpAddr>, Refused> {
     let parse = |text: String| text.parse().map_err(|_| Refused::new(400, format!("{name} {text:?} is no IP address")));
     parameter(query, name).map(parse).transpose()
-}
-
-/// A parameter of a query, decoded (`application/x-www-form-urlencoded`).
-fn parameter(query: &str, name: &str) -> Option<String> {
-    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| decoded(value))
-}
-
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let escaped = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = escaped.filter(|_| first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.unwrap_or(if first == b'+' { b' ' } else { first }));
-        rest = if byte.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_are_decoded() {
-        let query = "host=eu.gateway.example&client=2001%3adb8%3A%3a7&x=a+b%zz%";
-        assert_eq!(parameter(query, "host").as_deref(), Some("eu.gateway.example"));
-        assert_eq!(parameter(query, "client").as_deref(), Some("2001:db8::7"));
-        assert_eq!(parameter(query, "x").as_deref(), Some("a b%zz%"));
-        assert_eq!(parameter(query, "absent"), None);
-    }
 }

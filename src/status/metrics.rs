@@ -1,13 +1,15 @@
 //! What a node shows of itself, for Prometheus: `GET /metrics`.
 //!
 //! Rendered from the same [`Overview`] as everything else, at the moment of asking, so no registry can disagree with it.
-//! Labels are names from the file and nothing else: no client, path or hostname, so their number is bounded by the file.
+//! Labels are names from the file, from this program, and nothing else: no client, no path, no hostname that the file has
+//! not, so their number is bounded by the file. `deploy/METRICS.md` has all of them.
 //! The text is valid in the plain format (version 0.0.4) and, where asked for, in OpenMetrics 1.0.
 
 use super::sites::SiteView;
 use super::totals::WebsocketTotals;
-use super::view::{EndpointView, Overview, ProbeView, RegionView};
+use super::view::{EndpointView, HostnameView, Overview, ProbeView, RegionView};
 use std::fmt::{Display, Write};
+use traffic::Requests;
 
 /// In which dialect metrics are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +41,13 @@ const STANDINGS: [&str; 5] = ["up", "strained", "unknown", "ejected", "down"];
 
 /// Writes every metric of a node.
 #[must_use]
-pub fn render(node: &Overview, is_ready: bool, format: Format) -> String {
+pub fn render(node: &Overview, requests: &Requests, is_ready: bool, format: Format) -> String {
     let mut page = Page { text: String::with_capacity(16 << 10), format };
     page.node(node, is_ready);
     page.certificates(node);
     page.doors(node);
+    page.requests(requests, &node.counters);
+    page.hostnames(node);
     page.sites(&node.sites);
     page.regions(&node.regions);
     page.endpoints(&node.regions);
@@ -58,6 +62,7 @@ pub fn render(node: &Overview, is_ready: bool, format: Format) -> String {
 
 mod dns;
 mod history;
+pub mod traffic;
 
 struct Page {
     text: String,
@@ -98,6 +103,8 @@ impl Page {
         self.head("anyfront_build_info", "gauge", "Always 1; which version runs where.");
         let labels = [("version", &*node.version), ("fleet", &node.fleet), ("site", &node.site)];
         self.sample("anyfront_build_info", &labels, 1);
+        let help = "The node's wall clock, seconds since the Unix epoch.";
+        self.gauge("anyfront_wall_clock_seconds", help, node.wall_s);
         self.gauge("anyfront_uptime_seconds", "Since the node started.", node.uptime_s);
         self.gauge("anyfront_ready", "1 if the node wants traffic.", u8::from(is_ready));
         self.gauge("anyfront_generation", "Number of the snapshot in force.", node.generation);
@@ -189,6 +196,18 @@ impl Page {
         }
     }
 
+    /// Whether hostnames are served as meant. By what every client has in common: who is near is another question.
+    fn hostnames(&mut self, node: &Overview) {
+        let name = "anyfront_hostname_level";
+        let help = "The first level of a hostname's regions with one that is up or strained and not drained: 0 are its \
+                    primaries, 1 its first fallback; -1: none.";
+        self.head(name, "gauge", help);
+        for hostname in &node.hostnames {
+            let level = level(hostname, &node.regions).map_or_else(|| "-1".to_owned(), |level| level.to_string());
+            self.sample(name, &[("hostname", &hostname.name)], level);
+        }
+    }
+
     fn sites(&mut self, sites: &[SiteView]) {
         let judged = || sites.iter().filter(|site| site.is_judged());
         let name = "anyfront_site_up";
@@ -255,9 +274,23 @@ impl Page {
             endpoint.requests
         });
         self.each_endpoint(regions, "failures", "counter", "Attempts failed.", |endpoint| endpoint.failures);
+        let help = "Connections to the endpoint open now, WebSockets apart.";
+        self.each_endpoint(regions, "connections_open", "gauge", help, |endpoint| u64::from(endpoint.connections_open));
+        let help = "Those of them that nothing is under way on, as of some seconds ago.";
+        self.each_endpoint(regions, "connections_idle", "gauge", help, |endpoint| u64::from(endpoint.connections_idle));
+        let help = "Connections to the endpoint opened.";
+        self.each_endpoint(regions, "connections_opened", "counter", help, |endpoint| endpoint.connections_opened);
     }
 
     fn probes(&mut self, regions: &[RegionView]) {
+        let name = "anyfront_probe_results";
+        self.head(name, "counter", "Probes by how they ended.");
+        for (region, endpoint, probe) in each(regions) {
+            for (result, count) in [("failed", probe.failed), ("passed", probe.passed)] {
+                let labels = [("region", region), ("endpoint", endpoint), ("probe", &probe.kind), ("result", result)];
+                self.sample(&format!("{name}_total"), &labels, count);
+            }
+        }
         self.each_probe(regions, "passes", "1 if the probe of this kind calls the endpoint up.", |probe| {
             Some(f64::from(u8::from(probe.standing == "up")))
         });
@@ -283,14 +316,9 @@ impl Page {
     ) {
         let name = format!("anyfront_probe_{what}");
         self.head(&name, "gauge", help);
-        for region in regions {
-            for endpoint in &region.endpoints {
-                for probe in &endpoint.probes {
-                    if let Some(value) = value(probe) {
-                        let labels = [("region", &*region.name), ("endpoint", &endpoint.name), ("probe", &probe.kind)];
-                        self.sample(&name, &labels, value);
-                    }
-                }
+        for (region, endpoint, probe) in each(regions) {
+            if let Some(value) = value(probe) {
+                self.sample(&name, &[("region", region), ("endpoint", endpoint), ("probe", &probe.kind)], value);
             }
         }
     }
@@ -313,6 +341,29 @@ impl Page {
             }
         }
     }
+}
+
+/// Every probe, with its region and endpoint.
+fn each(regions: &[RegionView]) -> impl Iterator<Item = (&str, &str, &ProbeView)> {
+    regions.iter().flat_map(|region| {
+        let probes =
+            region.endpoints.iter().flat_map(|endpoint| endpoint.probes.iter().map(move |one| (endpoint, one)));
+        probes.map(move |(endpoint, probe)| (&*region.name, &*endpoint.name, probe))
+    })
+}
+
+/// The first level of a hostname with a region that works.
+fn level(hostname: &HostnameView, regions: &[RegionView]) -> Option<usize> {
+    let works = |name: &String| {
+        let region = regions.iter().find(|region| region.name == *name);
+        let keeps_away = |region: &RegionView| match region.drained.as_deref() {
+            Some("hard") => true,
+            Some(_) => !hostname.regional,
+            None => false,
+        };
+        region.is_some_and(|region| matches!(&*region.standing, "up" | "strained") && !keeps_away(region))
+    };
+    hostname.levels.iter().position(|level| level.iter().any(works))
 }
 
 /// A label's value, escaped as both formats want it.
@@ -339,7 +390,7 @@ mod tests {
         node.counters.dns.elapsed = vec![(Some(0.000_005), 1), (None, 3)];
         node.counters.dns.elapsed_ns = 1_500_000;
         for format in [Format::Plain, Format::OpenMetrics] {
-            let text = render(&node, true, format);
+            let text = render(&node, &Requests::default(), true, format);
             let (mut known, mut is_histogram) = (String::new(), false);
             for line in text.lines() {
                 if let Some(rest) = line.strip_prefix("# TYPE ") {

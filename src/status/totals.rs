@@ -1,6 +1,9 @@
 //! What a node has counted since it started, as it is shown.
 
+use crate::counters::limit::Limit;
+use crate::counters::records::Delivery;
 use crate::counters::{Counters, DNS_OUTCOMES, DNS_TRANSPORTS, DnsCounters, Elapsed, StreamCounters, WorkerCounters};
+use crate::health::Fault;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -33,6 +36,15 @@ pub struct Totals {
     pub unserved: u64,
     /// Attempts after the first of a request.
     pub failovers: u64,
+    /// The same by what the attempt before had failed with; what never happened is left out.
+    #[serde(default)]
+    pub failovers_after: BTreeMap<String, u64>,
+    /// How often limits were reached, by their names.
+    #[serde(default)]
+    pub limits: BTreeMap<String, u64>,
+    /// How many requests ended how.
+    #[serde(default)]
+    pub outcomes: BTreeMap<String, u64>,
     /// Repetitions not made because the budget for them was spent.
     #[serde(default)]
     pub unrepeated: u64,
@@ -42,12 +54,37 @@ pub struct Totals {
     pub dropped_events: u64,
     /// Octets kept for possible repetition, now.
     pub replay_bytes: u64,
+    /// What became of lines of the access log.
+    #[serde(default)]
+    pub access_log: DeliveryTotals,
+    /// What became of spans.
+    #[serde(default)]
+    pub spans: DeliveryTotals,
     /// WebSockets.
     #[serde(default)]
     pub websockets: WebsocketTotals,
     /// DNS.
     #[serde(default)]
     pub dns: DnsTotals,
+}
+
+/// What became of what is told of each request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryTotals {
+    /// Arrived where it was to go.
+    pub delivered: u64,
+    /// There was no room for it: who writes is behind.
+    pub dropped: u64,
+    /// Could not be delivered.
+    pub failed: u64,
+}
+
+impl DeliveryTotals {
+    fn of(delivery: &Delivery) -> Self {
+        let [delivered, dropped, failed] =
+            [&delivery.delivered, &delivery.missed, &delivery.failed].map(|count| count.load(Relaxed));
+        Self { delivered, dropped, failed }
+    }
 }
 
 /// DNS, over all ways.
@@ -128,10 +165,15 @@ impl Totals {
             refusals: counters.total(|door| &door.refusals),
             unserved: counters.total(|door| &door.unserved),
             failovers: counters.total(|door| &door.failovers),
+            failovers_after: failovers_after(counters),
+            limits: limits(counters),
+            outcomes: outcomes(counters),
             unrepeated: counters.total(|door| &door.unrepeated),
             cut: counters.total(|door| &door.cut),
             dropped_events: counters.total(|door| &door.dropped_events),
             replay_bytes: counters.total(|door| &door.replay_bytes),
+            access_log: DeliveryTotals::of(counters.access_log()),
+            spans: DeliveryTotals::of(counters.spans()),
             websockets: WebsocketTotals {
                 open: counters.total(|door| &door.websockets.open),
                 closed: counters.total(|door| &door.websockets.closed),
@@ -143,6 +185,33 @@ impl Totals {
             dns: DnsTotals::of(counters),
         }
     }
+}
+
+fn failovers_after(counters: &Counters) -> BTreeMap<String, u64> {
+    let reasons = Fault::NAMES.into_iter().enumerate();
+    let counts = reasons.map(|(at, name)| (name.to_owned(), counters.total(|door| &door.failovers_after[at])));
+    counts.filter(|(_, count)| *count > 0).collect()
+}
+
+/// Limits of the doors; those that others count are beside them.
+fn limits(counters: &Counters) -> BTreeMap<String, u64> {
+    let dns = DnsTotals::of(counters);
+    let count = |limit: Limit| counters.total(|door| &door.limits[limit as usize]);
+    let doors = Limit::ALL.into_iter().map(|limit| (limit.as_str(), count(limit)));
+    let others = [
+        ("retry_budget", counters.total(|door| &door.unrepeated)),
+        ("fact_queue", counters.total(|door| &door.dropped_events)),
+        ("dns_streams", dns.streams.values().map(|streams| streams.turned_out).sum()),
+        ("dns_rate", dns.limited()),
+        ("dns_signatures", dns.presigned),
+        ("dnstap_queue", dns.untapped),
+    ];
+    doors.chain(others).map(|(name, count)| (name.to_owned(), count)).collect()
+}
+
+fn outcomes(counters: &Counters) -> BTreeMap<String, u64> {
+    let outcomes = counters.tables().outcomes().into_iter();
+    outcomes.map(|(outcome, count)| (outcome.as_str().to_owned(), count)).collect()
 }
 
 /// What became of questions, in the order of [`DnsCounters::outcomes`].

@@ -5,9 +5,11 @@
 use super::dns::ZoneView;
 use super::sites::SiteView;
 use super::totals::Totals;
-use crate::counters::{Counters, Recent};
+use crate::counters::Counters;
+use crate::counters::record::Record;
 use crate::health::opinion::Shown;
 use crate::history::desk::Desk;
+use crate::load::Load;
 use crate::moment::{Moment, rfc3339};
 use crate::snapshot::{CertificateInForce, CertificateReport, Drained, EndpointState, Override, Snapshot};
 use crate::topology::{EndpointIndex, Region, RegionIndex, Route, Steering};
@@ -34,6 +36,9 @@ pub struct Overview {
     /// What TLS clients are shown.
     #[serde(default)]
     pub certificates: CertificatesView,
+    /// The node's wall clock, seconds since the Unix epoch.
+    #[serde(default)]
+    pub wall_s: f64,
     /// Since the node started, seconds.
     pub uptime_s: f64,
     /// What was counted since then.
@@ -183,6 +188,15 @@ pub struct EndpointView {
     pub requests: u64,
     /// Attempts failed.
     pub failures: u64,
+    /// Connections to it, WebSockets apart: open now.
+    #[serde(default)]
+    pub connections_open: u32,
+    /// Those of them that nothing is under way on, as of some seconds ago.
+    #[serde(default)]
+    pub connections_idle: u32,
+    /// Those opened since the node started.
+    #[serde(default)]
+    pub connections_opened: u64,
     /// What each of its probes says.
     #[serde(default)]
     pub probes: Vec<ProbeView>,
@@ -195,6 +209,12 @@ pub struct ProbeView {
     pub kind: String,
     /// `up`, `unknown` or `down`.
     pub standing: String,
+    /// How many have passed since the node started, of all probes of this kind.
+    #[serde(default)]
+    pub passed: u64,
+    /// How many have failed.
+    #[serde(default)]
+    pub failed: u64,
     /// How it failed last, until that is forgiven.
     pub fault: Option<String>,
     /// From its request to the first event, if it opens streams.
@@ -246,7 +266,10 @@ pub struct DrainView {
 /// A request that was steered: an element of `GET /decisions`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DecisionView {
-    /// How long ago its answer's head was ready, milliseconds.
+    /// What it is called in `x-anyfront-decision`; `anyfront explain ID` replays it.
+    #[serde(default)]
+    pub decision: String,
+    /// How long ago its answer's head was ready, or it ended without one, milliseconds.
     pub age_ms: f64,
     /// For which hostname.
     pub hostname: String,
@@ -261,8 +284,11 @@ pub struct DecisionView {
     /// What the request had to do with it: `bound` (a session or pin that allows no other), `prefers`, `avoids`, or
     /// `spread` (by the value of a header or credential).
     pub wish: Option<String>,
-    /// With which status.
+    /// With which status; 0: with none.
     pub status: u16,
+    /// How it ended: `complete`, `cut`, `client_gone`, `unserved` and so on, or `under_way`.
+    #[serde(default)]
+    pub outcome: String,
     /// How many attempts it took.
     pub attempts: u32,
     /// Regions that failed before.
@@ -295,6 +321,7 @@ impl Overview {
                 .as_ref()
                 .map(|problem| ProblemView { since_s: seconds(now.since(problem.since)), text: problem.text.clone() }),
             certificates: CertificatesView::of(&snapshot.certificates, wall),
+            wall_s: seconds(wall),
             uptime_s: seconds(now.since(started)),
             counters: Totals::of(counters),
             sites: SiteView::all(snapshot, now),
@@ -368,17 +395,24 @@ impl EndpointView {
             in_flight: state.load.in_flight(),
             requests: state.load.requests(),
             failures: state.load.failures(),
-            probes: state.probes.iter().map(ProbeView::of).collect(),
+            connections_open: state.load.open(),
+            connections_idle: state.load.idle(),
+            connections_opened: state.load.connects(),
+            probes: state.probes.iter().map(|said| ProbeView::of(said, &state.load)).collect(),
         }
     }
 }
 
 impl ProbeView {
-    fn of(said: &Shown) -> Self {
+    fn of(said: &Shown, load: &Load) -> Self {
+        let counts = load.probes().find(|(kind, _)| *kind == said.kind).map(|(_, counts)| counts);
+        let [failed, passed] = counts.unwrap_or_default();
         let (first, gap) = (said.first_event, said.gap);
         Self {
             kind: said.kind.to_owned(),
             standing: said.standing.as_str().to_owned(),
+            passed,
+            failed,
             fault: said.fault.map(|fault| fault.to_string()),
             first_event_ms: first.map(|first| milliseconds(first.last)),
             first_event_smoothed_ms: first.map(|first| milliseconds(first.smoothed)),
@@ -440,22 +474,25 @@ impl DrainView {
 impl DecisionView {
     /// A request, `now`.
     #[must_use]
-    pub fn of(recent: &Recent, now: Moment) -> Self {
+    pub fn of(record: &Record, now: Moment) -> Self {
+        let elapsed = record.elapsed.unwrap_or(record.lasted);
         Self {
-            age_ms: milliseconds(now.since(recent.at)),
-            hostname: recent.hostname.to_string(),
-            client: recent.client.prefix.to_string(),
-            place: recent.client.place.to_string(),
-            method: recent.method.to_string(),
-            region: recent.region.as_ref().map(ToString::to_string),
-            wish: recent.wish.map(ToOwned::to_owned),
-            status: recent.status,
-            attempts: recent.attempts,
-            tried: recent.tried.iter().map(ToString::to_string).collect(),
-            elapsed_ms: milliseconds(recent.elapsed),
-            request_id: String::from_utf8_lossy(recent.request_id.as_bytes()).into_owned(),
-            private_link: recent.link.as_ref().map(ToString::to_string),
-            generation: recent.generation,
+            decision: record.id.to_string(),
+            age_ms: milliseconds(now.since(record.headed())),
+            hostname: record.hostname.as_ref().map(ToString::to_string).unwrap_or_default(),
+            client: record.prefix.to_string(),
+            place: record.client.as_ref().map(|client| client.place.to_string()).unwrap_or_default(),
+            method: record.method.to_string(),
+            region: record.region.as_ref().map(ToString::to_string),
+            wish: record.wish.map(ToOwned::to_owned),
+            status: record.status,
+            outcome: record.outcome.as_str().to_owned(),
+            attempts: record.attempts,
+            tried: record.failed.iter().map(|failed| failed.region.to_string()).collect(),
+            elapsed_ms: milliseconds(elapsed),
+            request_id: String::from_utf8_lossy(record.request_id.as_bytes()).into_owned(),
+            private_link: record.link.as_ref().map(ToString::to_string),
+            generation: record.decided.generation,
         }
     }
 }

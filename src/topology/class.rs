@@ -13,6 +13,8 @@ use std::time::Duration;
 /// A kind of traffic.
 #[derive(Clone, Debug)]
 pub struct Class {
+    /// What it is called in metrics and logs: its paths as they are written, or `*` for what no class takes.
+    pub name: Arc<str>,
     /// On which hostnames; `None` is all.
     pub hostnames: Option<HashSet<Hostname>>,
     /// Which paths.

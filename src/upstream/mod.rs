@@ -105,10 +105,9 @@ impl Upstream {
         }
         let state = snapshot.endpoint(endpoint);
         let addresses = Arc::clone(&state.addresses);
-        let load = Arc::clone(&state.load);
         let timeout = snapshot.topology.forward.connect_timeout;
         // Dialling is rare and its state is large: every request would carry it around.
-        Box::pin(pool.open(&addresses, needs, timeout, &load)).await
+        Box::pin(pool.open(&addresses, needs, timeout)).await
     }
 
     /// Drops every connection that nobody would take any more, and the idle ones of the `drained`.
@@ -137,7 +136,7 @@ impl Upstream {
         let way = Way::to(described, key.1.as_ref(), &trust);
         let authority = key.1.as_ref().map_or_else(|| described.authority(), ToString::to_string);
         let authority = HeaderValue::try_from(authority).expect("names and addresses are visible characters");
-        let pool = Arc::new(Pool::new(self.clock, way, authority));
+        let pool = Arc::new(Pool::new(self.clock, way, authority, Arc::clone(&snapshot.endpoint(endpoint).load)));
         pools.by_endpoint.insert(key, Arc::clone(&pool));
         pool
     }

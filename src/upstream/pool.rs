@@ -7,7 +7,7 @@ use super::wire::Wire;
 use super::{AttemptError, Needs, Progress};
 use crate::health::Fault;
 use crate::limits::{POOL_AGE_MAX, POOL_IDLE, POOL_IDLE_MAX, UPSTREAM_STREAMS_MAX};
-use crate::load::{InFlight, Load};
+use crate::load::{InFlight, Load, Open};
 use crate::moment::{Clock, Dice, Moment};
 use http::{HeaderValue, StatusCode};
 use hyper::client::conn::{http1, http2};
@@ -15,7 +15,7 @@ use hyper::{Request, Response};
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -32,6 +32,10 @@ pub struct Pool {
     clock: Clock,
     way: Way,
     authority: HeaderValue,
+    /// What the endpoint carries.
+    load: Arc<Load>,
+    /// How many of ours were told to be idle there.
+    told_idle: AtomicU32,
     idle: Mutex<Vec<(Exclusive, Moment)>>,
     bare: Mutex<Vec<(Bare, Moment)>>,
     shared: Mutex<Vec<Shared>>,
@@ -51,6 +55,7 @@ pub struct Bare {
     /// The connection.
     pub stream: TcpStream,
     until: Moment,
+    _open: Open,
 }
 
 /// An HTTP/1.1 connection.
@@ -59,6 +64,7 @@ pub(super) struct Exclusive {
     sender: http1::SendRequest<Outgoing>,
     wire: Arc<Wire>,
     until: Moment,
+    _open: Open,
 }
 
 /// An HTTP/2 connection.
@@ -68,6 +74,7 @@ struct Shared {
     streams: Arc<AtomicUsize>,
     until: Moment,
     line: Arc<Line>,
+    _open: Arc<Open>,
 }
 
 /// A connection to send one request on.
@@ -106,14 +113,16 @@ impl Drop for Stream {
 }
 
 impl Pool {
-    /// No connection yet. `authority` is what requests call the endpoint.
+    /// No connection yet. `authority` is what requests call the endpoint, `load` what it carries.
     #[must_use]
-    pub fn new(clock: Clock, way: Way, authority: HeaderValue) -> Self {
+    pub fn new(clock: Clock, way: Way, authority: HeaderValue, load: Arc<Load>) -> Self {
         let may_speak_http2 = AtomicBool::new(!matches!(way, Way::Plain));
         Self {
             clock,
             way,
             authority,
+            load,
+            told_idle: AtomicU32::new(0),
             may_speak_http2,
             no_http2_until: AtomicU64::new(0),
             takes_websockets_by_http2: AtomicBool::new(false),
@@ -167,10 +176,9 @@ impl Pool {
         addresses: &[SocketAddr],
         needs: Needs,
         timeout: Duration,
-        load: &Load,
     ) -> Result<Lease, Fault> {
         if needs == Needs::WebSocket {
-            return self.open_for_websocket(addresses, timeout, load).await;
+            return self.open_for_websocket(addresses, timeout).await;
         }
         // What said by TLS that it speaks HTTP/1.1 is asked again after a while: it may have learnt.
         let now = self.clock.now().as_nanos();
@@ -193,12 +201,12 @@ impl Pool {
         let left = until.since(self.clock.now());
         let dialled = dial::dial(&self.way, addresses, false, left).await?;
         self.may_speak_http2.store(false, Relaxed);
-        load.connected();
-        let until = self.old_at();
+        self.load.connected();
+        let (until, open) = (self.old_at(), Open::to(&self.load));
         let kind = match dialled {
             Dialled::Http1(sender, wire) => {
                 self.speaks_http2.store(false, Relaxed);
-                let connection = Exclusive { sender, wire, until };
+                let connection = Exclusive { sender, wire, until, _open: open };
                 self.no_http2_until.store((self.clock.now() + NO_HTTP2_LASTS).as_nanos(), Relaxed);
                 if needs == Needs::Http2 {
                     self.put_back(connection);
@@ -208,7 +216,7 @@ impl Pool {
             }
             Dialled::Http2(sender, line) => {
                 self.speaks_http2.store(true, Relaxed);
-                let connection = Shared { sender, streams: Arc::default(), until, line };
+                let connection = Shared { sender, streams: Arc::default(), until, line, _open: Arc::new(open) };
                 let kind = Kind::Http2(connection.sender.clone(), Stream::on(&connection));
                 self.shared.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
                 kind
@@ -219,12 +227,7 @@ impl Pool {
     }
 
     /// By HTTP/1.1, unless the endpoint has announced that it takes WebSockets by HTTP/2, or takes nothing else.
-    async fn open_for_websocket(
-        self: &Arc<Self>,
-        addresses: &[SocketAddr],
-        timeout: Duration,
-        load: &Load,
-    ) -> Result<Lease, Fault> {
+    async fn open_for_websocket(self: &Arc<Self>, addresses: &[SocketAddr], timeout: Duration) -> Result<Lease, Fault> {
         let until = self.clock.now() + timeout;
         let goes_by_http2 = self.takes_websockets_by_http2.load(Relaxed) || self.has_announced_websockets();
         let mut dialled = dial::dial_for_websocket(&self.way, addresses, !goes_by_http2, timeout).await;
@@ -236,13 +239,15 @@ impl Pool {
             self.takes_websockets_by_http2.store(false, Relaxed);
         }
         let kind = match dialled? {
-            Dialled::Http1(sender, wire) => Kind::Http1(Exclusive { sender, wire, until: self.old_at() }),
+            Dialled::Http1(sender, wire) => {
+                Kind::Http1(Exclusive { sender, wire, until: self.old_at(), _open: Open::to(&self.load) })
+            }
             Dialled::Http2(sender, line) => {
                 self.takes_websockets_by_http2.store(true, Relaxed);
                 Kind::WebSocket(sender, line)
             }
         };
-        load.connected();
+        self.load.connected();
         Ok(Lease { pool: Arc::clone(self), kind, was_idle: false, is_kept: false })
     }
 
@@ -286,10 +291,10 @@ impl Pool {
     ///
     /// # Errors
     /// What stood in the way.
-    pub async fn open_bare(&self, addresses: &[SocketAddr], timeout: Duration, load: &Load) -> Result<Bare, Fault> {
+    pub async fn open_bare(&self, addresses: &[SocketAddr], timeout: Duration) -> Result<Bare, Fault> {
         let stream = dial::bare(addresses, timeout).await?;
-        load.connected();
-        Ok(Bare { stream, until: self.old_at() })
+        self.load.connected();
+        Ok(Bare { stream, until: self.old_at(), _open: Open::to(&self.load) })
     }
 
     /// Takes a bare connection back on which nothing is under way.
@@ -307,15 +312,23 @@ impl Pool {
         let is_good = |since: Moment, until: Moment| !is_drained && now < until && now.since(since) <= POOL_IDLE;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|(connection, since)| is_good(*since, connection.until) && !connection.sender.is_closed());
+        let mut left = idle.len();
         drop(idle);
         let mut bare = self.bare.lock().unwrap_or_else(PoisonError::into_inner);
         bare.retain(|(connection, since)| is_good(*since, connection.until));
+        left += bare.len();
         drop(bare);
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.retain(|connection| {
             let is_needed = !is_drained || connection.streams.load(Relaxed) > 0;
             is_needed && now < connection.until && !connection.sender.is_closed()
         });
+        left += shared.iter().filter(|connection| connection.streams.load(Relaxed) == 0).count();
+        self.tell_idle(u32::try_from(left).unwrap_or(u32::MAX));
+    }
+
+    fn tell_idle(&self, count: u32) {
+        self.load.idle_changed(self.told_idle.swap(count, Relaxed), count);
     }
 
     /// When a connection that is opened now is too old. They differ, so that many do not end together.
@@ -333,6 +346,12 @@ impl Pool {
         if idle.len() < POOL_IDLE_MAX {
             idle.push((connection, now));
         }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.tell_idle(0);
     }
 }
 

@@ -434,6 +434,7 @@ impl Door {
             dns: Vec::new(),
             dot: Vec::new(),
             dnstap: None,
+            access_log: None,
             admin: Vec::new(),
             status: Vec::new(),
             status_export: None,

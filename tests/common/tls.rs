@@ -148,6 +148,7 @@ impl Stand {
             dns: Vec::new(),
             dot: Vec::new(),
             dnstap: None,
+            access_log: None,
             admin: vec![any],
             status: Vec::new(),
             status_export: None,

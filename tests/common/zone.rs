@@ -31,6 +31,7 @@ pub fn options(folder: &TempDir, tables: &str) -> Options {
         dns: vec![any()],
         dot: vec![any()],
         dnstap: None,
+        access_log: None,
         admin: Vec::new(),
         status: Vec::new(),
         status_export: None,

@@ -101,18 +101,18 @@ impl Beginning {
 
 /// What ended the waiting.
 enum Came {
-    Head(Answered),
+    Head(Answered, Moment),
     Fault(Fault),
     /// The client has gone.
     Gone,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Asking<'_, C> {
-    /// Sends the request and waits for the head of the answer.
+    /// Sends the request and waits for the head of the answer; and when that came.
     ///
     /// # Errors
     /// What went wrong and how far it got; `None`: the client has gone, and nobody waits any more.
-    pub async fn run(&mut self, patience: &mut Patience) -> Result<Answered, Option<AttemptError>> {
+    pub async fn run(&mut self, patience: &mut Patience) -> Result<(Answered, Moment), Option<AttemptError>> {
         if self.was_reused && !self.vigil.is_safe && !self.is_alive() {
             return Err(Some(self.failed(Fault::Reset)));
         }
@@ -129,7 +129,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Asking<'_, C> {
             }
         };
         match came {
-            Came::Head(answered) => Ok(answered),
+            Came::Head(answered, at) => Ok((answered, at)),
             Came::Fault(fault) => Err(Some(self.failed(fault))),
             Came::Gone => Err(None),
         }
@@ -216,11 +216,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Asking<'_, C> {
 
     fn read_head(&mut self) -> Option<Came> {
         let has_more = self.input.len() > self.asked_bytes;
-        let closes = self.remarks.closes || self.lifetime.ends_now(self.front.clock.now(), has_more);
+        let now = self.front.clock.now();
+        let closes = self.remarks.closes || self.lifetime.ends_now(now, has_more);
         let remarks = Remarks { closes, ..self.remarks };
         loop {
             match answer(self.answer, self.is_head, &remarks, self.reply) {
-                Read::Whole(answered) => return Some(Came::Head(answered)),
+                Read::Whole(answered) => return Some(Came::Head(answered, now)),
                 Read::Malformed => return Some(Came::Fault(Fault::Protocol)),
                 Read::Informational(bytes) => drop(self.answer.drain(..bytes)),
                 Read::Partial if self.answer.len() > CONNECTION_BUFFER_BYTES_MAX => {

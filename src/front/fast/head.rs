@@ -3,6 +3,7 @@
 //! Simple means: nothing in it has to be understood that [`headers`](crate::front::headers) would have to rewrite in the
 //! middle of a line. What is not simple goes the whole way.
 
+use crate::counters::records::DecisionId;
 use crate::front::headers::{is_another_try, is_not_for_clients, is_not_for_regions, is_protected};
 use crate::front::lifetime::STAYS;
 use crate::front::patience;
@@ -221,6 +222,8 @@ pub struct Remarks<'a> {
     pub after_status: &'a [u8],
     /// The request's id, where the region gives none.
     pub request_id: &'a [u8],
+    /// What the decision is called.
+    pub decision: [u8; DecisionId::BYTES],
     /// The time, where the region gives none.
     pub date: &'a (dyn Fn() -> String + Sync),
     /// When to ask again, where a region wants that and does not say when, milliseconds.
@@ -275,6 +278,7 @@ pub fn answer(bytes: &[u8], is_head: bool, remarks: &Remarks<'_>, out: &mut Vec<
     out.extend_from_slice(remarks.before_status);
     decimal(out, u64::from(status));
     out.extend_from_slice(remarks.after_status);
+    field(out, b"x-anyfront-decision", &remarks.decision);
     if said.is_later() {
         field(out, b"x-should-retry", b"true");
         if !said.has_retry_after {

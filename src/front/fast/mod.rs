@@ -6,6 +6,7 @@
 
 pub mod ask;
 pub mod head;
+mod deliver;
 mod preface;
 pub mod relay;
 pub mod rewound;
@@ -18,12 +19,12 @@ use super::connection::{Connection, Resumed};
 use super::events::Manner;
 use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::guard::{Guard, Talk};
-use super::journey::{Journey, Target};
+use super::journey::{Journey, Made, Target};
 use super::lifetime::given_up;
-use super::recall::{Key, Who};
 use super::reply::retry_after_ms;
 use crate::control::Event;
-use crate::counters::{DoorCounters, Recent};
+use crate::counters::record::Decided;
+use crate::counters::records::DecisionId;
 use crate::health::Fault;
 use crate::limits::HEADER_BYTES_MAX;
 use crate::load::InFlight;
@@ -41,7 +42,7 @@ use rewound::Rewound;
 use rooms::{Rooms, poll_append, poll_first};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use words::{date_at, without_port};
 
@@ -85,6 +86,19 @@ struct Errand {
     commit_hold: Duration,
     request_id: HeaderValue,
     attempts: u32,
+    /// What its decision is called.
+    id: DecisionId,
+    decided: Decided,
+    /// The class it belongs to.
+    class: Arc<str>,
+    has_residency: bool,
+    /// Its path, where somebody writes it down.
+    path: Option<Box<str>>,
+    /// When the attempt under way, or the last, began, and when it had a connection.
+    tried_at: Moment,
+    sent_at: Moment,
+    /// When the head of its answer came.
+    headed_at: Moment,
 }
 
 /// Serves simple requests on `client` until one is not simple: then the connection is given back, with everything
@@ -190,19 +204,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let mut is_fresh = false;
         loop {
             errand.attempts += 1;
+            errand.tried_at = if errand.attempts == 1 { errand.began } else { self.connection.front.clock.now() };
             let state = errand.snapshot.endpoint(errand.target.endpoint);
             let load = Arc::clone(&state.load);
             let in_flight = InFlight::at(&load);
-            let (error, answered) = match self.attempt(&asked, &errand, is_fresh).await {
+            let (error, answered) = match self.attempt(&asked, &mut errand, is_fresh).await {
                 Ok((stream, answered)) => {
                     load.answered();
                     self.notice_status(&errand, &answered);
                     match reason_to_go_on(answered.status, answered.unserved.as_ref(), errand.is_safe) {
-                        None => return self.deliver(asked, &errand, stream, answered, in_flight).await,
+                        None => return self.deliver(asked, errand, stream, answered, in_flight).await,
                         Some(error) => (error, Some((stream, answered))),
                     }
                 }
-                Err(None) => return Next::End,
+                Err(None) => {
+                    self.abandoned(&asked, errand);
+                    return Next::End;
+                }
                 Err(Some(error)) => {
                     if is_evidence(error) {
                         load.failed();
@@ -221,7 +239,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
                 continue;
             }
             let mut journey = Journey::default();
-            journey.failed_at(snapshot, *target, error.fault, step == Step::NextRegion);
+            let elapsed = front.clock.now().since(errand.tried_at);
+            let made = Made { target: *target, decided: errand.decided.clone(), elapsed };
+            journey.failed_at(snapshot, made, error.fault, step == Step::NextRegion);
+            front.counters.records.decided_by(snapshot);
             let has_next = || {
                 let snapshot = front.published.load();
                 journey.next(&snapshot, hostname, client, Wish::default(), front.roll()).is_some()
@@ -230,16 +251,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             if let Some((stream, answered)) = answered {
                 if is_over {
                     // Nobody else is left: the region's own words say more than ours would.
-                    return self.deliver(asked, &errand, stream, answered, in_flight).await;
+                    return self.deliver(asked, errand, stream, answered, in_flight).await;
                 }
                 journey.said(answered.unserved.and_then(|unserved| unserved.reason));
             }
             if !is_over {
-                DoorCounters::count(&front.counters.door.failovers);
+                front.counters.door.failed_over(error.fault);
             }
-            let Errand { began, request_id, attempts, .. } = errand;
-            let error = Some(error);
-            self.connection.resume(Resumed { began, request_id, journey, failover, attempts, error, is_over });
+            let Errand { began, request_id, attempts, id, .. } = errand;
+            let (id, error) = (Some(id), Some(error));
+            self.connection.resume(Resumed { began, request_id, journey, failover, attempts, error, is_over, id });
             return self.leave(asked, Next::Whole);
         }
     }
@@ -278,6 +299,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         }
         let is_safe = class.is_safe(&asked.method, asked.has_idempotency_key);
         let (commit_hold, hostname, route) = (class.commit_hold, hostname.clone(), *route);
+        let name = Arc::clone(&class.name);
+        let records = &front.counters.records;
+        let path = records.has_listeners().then(|| path.into());
         let (client, decision) = connection.decide(&snapshot, route, &asker, Wish::default());
         let target = Journey::default().first(&snapshot, &decision, front.roll())?;
         let pool = front.upstream.pool(&snapshot, target.endpoint, &hostname);
@@ -288,8 +312,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let request_id = given.unwrap_or_else(|| front.new_request_id());
         let began = front.clock.now();
         self.preface.follow(&snapshot, route, target.region, &hostname, &asker, connection);
-        let attempts = 0;
-        Some(Errand { began, snapshot, hostname, client, target, pool, is_safe, commit_hold, request_id, attempts })
+        Some(Errand {
+            began,
+            hostname,
+            client,
+            target,
+            pool,
+            is_safe,
+            commit_hold,
+            request_id,
+            attempts: 0,
+            id: records.next(),
+            decided: Decided::of(&decision),
+            class: name,
+            has_residency: topology.route(route).residency.is_some(),
+            path,
+            tried_at: began,
+            sent_at: began,
+            headed_at: began,
+            snapshot,
+        })
     }
 
     /// One attempt, up to the head of the answer, which is in the reply's room then as the client is to read it. `Err(None)`:
@@ -297,7 +339,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
     async fn attempt(
         &mut self,
         asked: &Asked,
-        errand: &Errand,
+        errand: &mut Errand,
         is_fresh: bool,
     ) -> Result<(Bare, Answered), Option<AttemptError>> {
         let front = &self.connection.front;
@@ -308,10 +350,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             Some(bare) => bare,
             None => {
                 let timeout = errand.snapshot.topology.forward.connect_timeout;
-                let opened = errand.pool.open_bare(&state.addresses, timeout, &state.load).await;
+                let opened = errand.pool.open_bare(&state.addresses, timeout).await;
                 opened.map_err(|fault| Some(AttemptError { fault, progress: Progress::Unsent, was_reused: false }))?
             }
         };
+        errand.sent_at = front.clock.now();
         self.write_request(asked, errand);
         self.rooms.answer.clear();
         self.rooms.reply.clear();
@@ -319,6 +362,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             before_status: &self.preface.before_status,
             after_status: &self.preface.after_status,
             request_id: errand.request_id.as_bytes(),
+            decision: errand.id.digits(),
             date: &|| date_at(front.clock.wall()),
             retry_after_ms: &|| retry_after_ms(front.roll()),
             closes: asked.closes,
@@ -348,12 +392,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             vigil,
             began: errand.began,
         };
-        let mut answered = asking.run(&mut self.patience).await?;
+        let (mut answered, mut at) = asking.run(&mut self.patience).await?;
         if answered.is_event_stream && !errand.commit_hold.is_zero() {
             Box::pin(asking.first_event(&answered, errand.commit_hold)).await?;
+            // It is the region that is waited for.
+            at = front.clock.now();
         }
         // An answer to a request that is not all sent: the rest of it would be in the way of the next.
         answered.is_kept &= asking.written == self.rooms.output.len();
+        errand.headed_at = at;
         Ok((bare, answered))
     }
 
@@ -388,109 +435,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
     fn tell(&self, errand: &Errand, fault: Fault) {
         let endpoint = errand.snapshot.endpoint(errand.target.endpoint).id;
         self.connection.front.tell(Event::Failed { endpoint, fault, prefix: errand.client.hash() });
-    }
-
-    /// The answer to its end. From here on nothing can be taken back.
-    async fn deliver(
-        &mut self,
-        asked: Asked,
-        errand: &Errand,
-        mut bare: Bare,
-        answered: Answered,
-        in_flight: InFlight,
-    ) -> Next {
-        let now = self.remember(&asked, errand, answered.status);
-        let is_failed = answered.status >= 500 && answered.unserved.is_none();
-        let octets_here = self.rooms.answer.len() - answered.head_bytes;
-        let is_here = matches!(answered.extent, head::Extent::Length(octets) if octets <= octets_here as u64);
-        let key = (is_failed || !is_here).then(|| self.key(&asked, errand));
-        let front = &self.connection.front;
-        let region = &errand.snapshot.topology.region(errand.target.region).name;
-        if let Some(key) = key.filter(|_| is_failed) {
-            front.recall.failed(now, key, region);
-        }
-        if let Some(budget) = self.preface.budget.as_ref().filter(|_| !is_failure(answered.status)) {
-            budget.succeeded(now);
-        }
-        self.input.drain(..asked.head_bytes + asked.body_bytes);
-        let is_ended_by_close = answered.extent == head::Extent::UntilClose;
-        if is_ended_by_close {
-            // Until it has ended well, whatever else may end it.
-            self.talk.ends_in_reset();
-        }
-        if answered.closes && !asked.closes {
-            self.talk.leaves();
-        }
-        self.rooms.lines = asked.lines;
-        let mut relay = relay::Relay::new(
-            front,
-            &mut self.client,
-            &mut bare.stream,
-            &mut self.rooms.reply,
-            answered.extent,
-            errand.snapshot.topology.forward.stream_idle_timeout,
-        );
-        let carried = relay.run(&self.rooms.answer[answered.head_bytes..], &mut self.input).await;
-        drop(in_flight);
-        match carried {
-            Ok(is_clean) => {
-                if is_clean && answered.is_kept {
-                    errand.pool.put_back_bare(bare);
-                }
-                if !answered.closes {
-                    return Next::Request;
-                }
-                self.talk.ends_well();
-                let _ = self.client.shutdown().await;
-                Next::End
-            }
-            Err(relay::Broken::Client) => Next::End,
-            Err(relay::Broken::Region(fault)) => {
-                DoorCounters::count(&front.counters.door.cut);
-                errand.snapshot.endpoint(errand.target.endpoint).load.failed();
-                if let Some(key) = key {
-                    front.recall.failed(front.clock.now(), key, region);
-                }
-                self.tell(errand, fault);
-                Next::End
-            }
-        }
-    }
-
-    /// What the client is remembered by if it is failed.
-    fn key(&self, asked: &Asked, errand: &Errand) -> Key {
-        let octets = |(start, end): (usize, usize)| &self.input[start..end];
-        let target = std::str::from_utf8(octets(asked.target)).unwrap_or_default();
-        let [authorization, api_key] = asked.credentials.map(|place| place.map_or(&[][..], octets));
-        self.connection.front.recall.key(Who {
-            address: self.connection.arrival.peer.to_canonical(),
-            authorization,
-            api_key,
-            hostname: &errand.hostname,
-            path: target.split_once('?').map_or(target, |(path, _)| path),
-        })
-    }
-
-    fn remember(&self, asked: &Asked, errand: &Errand, status: u16) -> Moment {
-        let front = &self.connection.front;
-        self.talk.served();
-        DoorCounters::count(&front.counters.door.requests);
-        let now = front.clock.now();
-        front.counters.recent.push(Recent {
-            at: now,
-            hostname: errand.hostname.clone(),
-            client: Arc::clone(&errand.client),
-            method: asked.method.clone(),
-            wish: None,
-            region: Some(errand.snapshot.topology.region(errand.target.region).name.clone()),
-            status,
-            attempts: errand.attempts,
-            tried: Vec::new(),
-            elapsed: now.since(errand.began),
-            request_id: errand.request_id.clone(),
-            link: self.connection.arrival.link.clone(),
-            generation: errand.snapshot.generation,
-        });
-        now
     }
 }

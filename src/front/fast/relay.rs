@@ -49,16 +49,21 @@ pub struct Relay<'a, C> {
     must_flush: bool,
     idle_max: Duration,
     silence: Silence,
+    /// Octets of the body that have come.
+    pub octets: u64,
+    /// The longest silence inside it, if it is a stream of events.
+    pub gap: Option<Duration>,
+    has_events: bool,
 }
 
 impl<'a, C: AsyncRead + AsyncWrite + Unpin> Relay<'a, C> {
-    /// From `region` to `client`, behind the head that is in `pending`.
+    /// From `region` to `client`, behind the head that is in `pending`; `has_events`: a stream, whose silences are told.
     pub fn new(
         front: &'a Arc<Front>,
         client: &'a mut C,
         region: &'a mut TcpStream,
         pending: &'a mut Vec<u8>,
-        extent: Extent,
+        (extent, has_events): (Extent, bool),
         idle_max: Duration,
     ) -> Self {
         let left = match extent {
@@ -81,6 +86,9 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Relay<'a, C> {
             must_flush: true,
             idle_max,
             silence,
+            octets: 0,
+            gap: None,
+            has_events,
         }
     }
 
@@ -101,18 +109,24 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Relay<'a, C> {
     /// §6.5.1).
     fn take(&mut self, bytes: &[u8]) -> usize {
         let (given, taken) = match &mut self.left {
-            Left::Everything => (bytes.len(), bytes.len()),
+            Left::Everything => {
+                self.octets += bytes.len() as u64;
+                (bytes.len(), bytes.len())
+            }
             Left::Nothing => (0, 0),
             Left::Octets(left) => {
                 let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                 *left -= taken as u64;
+                self.octets += taken as u64;
                 if *left == 0 {
                     self.left = Left::Nothing;
                 }
                 (taken, taken)
             }
             Left::Chunks(framing) => {
-                let Fed { chunks, taken, came_to } = framing.feed_body(bytes);
+                let octets = &mut self.octets;
+                let count = |data: &[u8]| *octets += data.len() as u64;
+                let Fed { chunks, taken, came_to } = framing.feed_body_seeing(bytes, count);
                 match came_to {
                     CameTo::More => {}
                     CameTo::End => {
@@ -192,7 +206,11 @@ impl<'a, C: AsyncRead + AsyncWrite + Unpin> Relay<'a, C> {
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Region(Fault::Cut))),
             Poll::Ready(Ok(())) => {}
         }
-        self.silence.end();
+        if !self.has_events {
+            self.silence.end();
+        } else if let Some(silence) = self.silence.end_after(front.clock) {
+            self.gap = self.gap.max(Some(silence));
+        }
         let bytes = buffer.filled();
         if bytes.is_empty() {
             return Poll::Ready(match self.left {

@@ -1,6 +1,9 @@
 //! What regions and clients learn, and what they do not.
 
 use super::*;
+use crate::counters::record::Decided;
+use crate::names::EndpointName;
+use std::time::Duration;
 
 fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -8,6 +11,19 @@ fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
         headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"));
     }
     headers
+}
+
+/// An attempt that was refused there.
+fn failed(region: Label) -> Failed {
+    Failed {
+        endpoint: EndpointName::new(&region, "a"),
+        region,
+        fault: Fault::Refused,
+        reason: None,
+        elapsed: Duration::ZERO,
+        leaves_region: false,
+        decided: Decided::default(),
+    }
 }
 
 fn sent(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -79,7 +95,7 @@ fn hop_by_hop_fields_end_here_and_connection_cannot_name_what_matters() {
 #[test]
 fn a_client_hears_what_happened_and_nothing_that_was_meant_for_us() {
     let (site, orf, yyz) = ["lon-1", "orf", "yyz"].map(|name| Label::parse(name).expect("a label")).into();
-    let happened = happened(&site, &[Failed { region: orf, fault: Fault::Refused, reason: None }], Some((&yyz, 200)));
+    let happened = happened(&site, &[failed(orf)], Some((&yyz, 200)));
     let mut headers = map(&[
         ("proxy-status", "inner; received-status=200"),
         ("alt-svc", "h3=\":443\""),

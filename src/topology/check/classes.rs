@@ -41,6 +41,7 @@ impl Proof<'_> {
             }
             let dialect = if is_mcp { Dialect::JsonRpc } else { Dialect::default() };
             classes.push(Class {
+                name: paths.written().into(),
                 hostnames,
                 paths,
                 dialect: class.dialect.as_ref().map_or(dialect, |dialect| dialect.value),
@@ -61,6 +62,7 @@ impl Proof<'_> {
             });
         }
         classes.push(Class {
+            name: "*".into(),
             hostnames: None,
             paths: Paths::Below("".into()),
             dialect: Dialect::Plain,

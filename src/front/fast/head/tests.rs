@@ -61,6 +61,7 @@ fn answered(head: &str, is_head: bool) -> (Read, String) {
         before_status: b"via: 1.1 s\r\nproxy-status: s; received-status=",
         after_status: b"\r\nx-anyfront-region: orf\r\n",
         request_id: b"id-1",
+        decision: *b"0123456789abcdef",
         date: &|| "today".to_owned(),
         retry_after_ms: &|| 1_500,
         closes: false,
@@ -79,7 +80,7 @@ fn an_answer_is_passed_on_with_what_happened() {
     assert_eq!(
         out,
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Tfy: m\r\ndate: today\r\nvia: 1.1 s\r\n\
-         proxy-status: s; received-status=200\r\nx-anyfront-region: orf\r\nx-request-id: id-1\r\n\
+         proxy-status: s; received-status=200\r\nx-anyfront-region: orf\r\nx-anyfront-decision: 0123456789abcdef\r\nx-request-id: id-1\r\n\
          connection: keep-alive\r\nkeep-alive: timeout=75\r\n\r\n"
     );
 }
