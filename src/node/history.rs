@@ -119,6 +119,11 @@ impl Historian {
         Ok((historian, desk))
     }
 
+    /// What is told, as it changes.
+    pub(super) fn report(&self) -> watch::Receiver<Arc<Report>> {
+        self.report.subscribe()
+    }
+
     /// Where people ask to be told.
     pub(super) fn subscriptions(&self) -> subscriptions::desk::Desk {
         self.subscriptions.clone()

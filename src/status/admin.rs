@@ -7,6 +7,7 @@ use super::answer::Desk;
 use super::board::Board;
 use super::dns::Dns;
 use super::drains::Drains;
+use super::findings::Findings;
 use super::guard::Token;
 use super::keeper::{self, ASKS_MAX, Node};
 use crate::control::Event;
@@ -62,6 +63,8 @@ pub struct Admin {
     pub dns: Dns,
     /// What has happened.
     pub history: history::desk::Desk,
+    /// Headroom, and where requests were processed.
+    pub findings: Findings,
     /// What everybody may see.
     pub board: Arc<Board>,
 }
@@ -81,6 +84,7 @@ pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Rec
         nat_ips,
         dns,
         history,
+        findings,
         board,
     } = admin;
     let (asks, asked) = mpsc::channel(ASKS_MAX);
@@ -95,6 +99,7 @@ pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Rec
         nat_ips,
         dns,
         history,
+        findings,
         board,
     });
     let permits = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));

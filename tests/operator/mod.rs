@@ -13,6 +13,7 @@ use anyfront::status::admin::{self, Admin};
 use anyfront::status::board::Board;
 use anyfront::status::dns::Dns;
 use anyfront::status::drains::Drains;
+use anyfront::status::findings::Findings;
 use anyfront::status::guard::Token;
 use anyfront::status::page::Manner;
 use anyfront::status::public::Fallback;
@@ -161,6 +162,7 @@ impl Node {
             nat_ips: watch::channel("{}".into()).1,
             dns: Dns::default(),
             history: no_history(state, clock),
+            findings: Findings::none(),
             board: Arc::new(board(&published, clock, asked.clone())),
         };
         let writer = published.clone();
