@@ -109,7 +109,7 @@ async fn an_outage_is_one_incident_over_a_restart_and_closes_when_it_is_over() {
 
     fleet.restart_at_once();
     let again = told_within(&fleet, MINUTE, |report| !report.incidents.is_empty()).await;
-    assert_eq!(again.incidents, [incident.clone()], "the same one, and no word more");
+    assert_eq!(again.incidents, std::slice::from_ref(&incident), "the same one, and no word more");
     fleet.heal("bom");
     let closed = told_within(&fleet, MINUTE + MINUTE, |report| report.incidents[0].phase == Phase::Resolved).await;
     assert_eq!((closed.incidents.len(), closed.incidents[0].updates.len()), (1, 2), "{:#?}", closed.incidents);

@@ -4,7 +4,7 @@ use anyfront::health::{Fault, Standing};
 use anyfront::history::recorder::{Counts, Recorder};
 use anyfront::history::report::Told;
 use anyfront::history::sketch::Sketch;
-use anyfront::history::store::{Module, Store};
+use anyfront::history::store::Store;
 use anyfront::history::story::{DAYS_SHOWN, Level, Subject};
 use anyfront::history::{ledger, records};
 use anyfront::moment::{Clock, Dice, Moment};
@@ -118,7 +118,7 @@ async fn two_years_of_the_real_fleet_are_small_and_told_from_memory() {
 fn levels_are_counted_to_the_second_and_clocks_that_are_set_make_no_time() {
     let mut node = Node::warm(1, &real_fleet(), 60);
     let (mut recorder, mut wall) = (Recorder::default(), NOW);
-    let mut run = |node: &mut Node, recorder: &mut Recorder, wall: &mut Duration, time: u64| {
+    let run = |node: &mut Node, recorder: &mut Recorder, wall: &mut Duration, time: u64| {
         for _ in 0..time * 2 {
             node.run_for(Duration::from_millis(500));
             *wall += Duration::from_millis(500);
