@@ -249,8 +249,7 @@ impl Node {
         let (ready, is_ready) = watch::channel(false);
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
-        let (historian, history) = Historian::open(&options.state_dir, &published, &counters, clock)?;
-        let report = history.report();
+        let (historian, history, report) = Historian::open(&options.state_dir, &published, &counters, clock)?;
         let board = page::board(&status_addresses, &published, &historian, clock, &accepting_ends);
         let (preparer, answers, challenges) = dns::first_answers(&options, &papers.secret, &published, clock);
         let common = Common {

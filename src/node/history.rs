@@ -84,7 +84,7 @@ impl Historian {
         published: &Published,
         counters: &Counters,
         clock: Clock,
-    ) -> Result<(Self, Desk), StartError> {
+    ) -> Result<(Self, Desk, watch::Receiver<Arc<Report>>), StartError> {
         let modules = [ledger::MODULE, table::MODULE, records::MODULE];
         let store = Store::start(state_dir, &modules, clock).map_err(StartError::System)?;
         let (report, lost) = (watch::Sender::new(Arc::default()), Arc::default());
@@ -116,7 +116,8 @@ impl Historian {
         };
         historian.look();
         historian.tell();
-        Ok((historian, desk))
+        let report = historian.report();
+        Ok((historian, desk, report))
     }
 
     /// What is told, as it changes.

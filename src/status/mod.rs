@@ -13,6 +13,7 @@ pub mod totals;
 pub mod sites;
 pub mod findings;
 pub mod dns;
+pub mod history;
 pub mod view;
 pub mod metrics;
 pub mod guard;

@@ -3,12 +3,12 @@
 //! Everything is a name or an age; nothing here is an index or a clock of one process.
 
 use super::dns::ZoneView;
+use super::history::HistoryView;
 use super::sites::SiteView;
 use super::totals::Totals;
 use crate::counters::Counters;
 use crate::counters::record::Record;
 use crate::health::opinion::Shown;
-use crate::history::desk::Desk;
 use crate::load::Load;
 use crate::moment::{Moment, rfc3339};
 use crate::snapshot::{CertificateInForce, CertificateReport, Drained, EndpointState, Override, Snapshot};
@@ -58,33 +58,6 @@ pub struct Overview {
     /// The zone that is answered by DNS; nothing without one.
     #[serde(default)]
     pub zone: Option<ZoneView>,
-}
-
-/// The history of a node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HistoryView {
-    /// Why it is not what it should be, if so.
-    pub trouble: Option<String>,
-    /// Octets of its file.
-    pub file_bytes: u64,
-    /// Minutes, changes and jobs that were lost because nothing could be kept.
-    pub lost: u64,
-    /// Incidents that are not over.
-    pub open_incidents: usize,
-}
-
-impl HistoryView {
-    /// The history behind `desk`.
-    #[must_use]
-    pub fn of(desk: &Desk) -> Self {
-        let told = desk.told();
-        Self {
-            trouble: told.trouble.as_ref().map(|trouble| trouble.why.clone()),
-            file_bytes: desk.file_bytes(),
-            lost: desk.lost(),
-            open_incidents: told.incidents.iter().filter(|incident| !incident.phase.is_over()).count(),
-        }
-    }
 }
 
 /// The certificates of a node.

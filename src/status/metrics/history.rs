@@ -1,7 +1,7 @@
 //! The history, for Prometheus.
 
 use super::Page;
-use crate::status::view::HistoryView;
+use crate::status::history::HistoryView;
 
 impl Page {
     pub(super) fn history(&mut self, history: &HistoryView) {
