@@ -13,6 +13,7 @@ pub mod traffic;
 
 use crate::health::Fault;
 use crate::moment::Moment;
+use crate::residency::tally::Tally;
 use crate::snapshot::Snapshot;
 use archive::Archive;
 use limit::Limit;
@@ -201,6 +202,8 @@ pub struct WorkerCounters {
     pub records: Records,
     /// What became of all of them.
     pub tables: Tables,
+    /// Where they are sent, and answered.
+    pub residency: Tally,
 }
 
 /// The counters of all workers of a node. Cheap to clone.
@@ -247,6 +250,7 @@ impl Counters {
                 dns_tls: StreamCounters::default(),
                 records: Records::new(number, &seal, &archive, listeners.clone()),
                 tables: Tables::default(),
+                residency: Tally::default(),
             })
         };
         Self { workers: (0..workers).map(worker).collect(), archive, access_log, spans }

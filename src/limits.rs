@@ -213,6 +213,9 @@ pub const STATUS_FORM_BYTES_MAX: usize = 64 << 10;
 pub const STATUS_FORM_FIELDS_MAX: usize = REGIONS_MAX + HOSTNAMES_MAX + 16;
 /// Drains in force at once.
 pub const OVERRIDES_MAX: usize = 1_024;
+/// Flows by which headroom is computed, clients of one place for one hostname at one region each; beyond it the smallest are
+/// left out. Steering places each of them twice, in some 10 µs.
+pub const HEADROOM_FLOWS_MAX: usize = 2_048;
 /// Requests that one worker remembers with their decisions: some 100 KiB.
 pub const DECISIONS_MAX: usize = 256;
 /// The same of those that nothing was steered for: refused, or answered by the node itself. Apart from the others, whom a

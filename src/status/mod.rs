@@ -11,6 +11,7 @@
 
 pub mod totals;
 pub mod sites;
+pub mod findings;
 pub mod dns;
 pub mod view;
 pub mod metrics;
