@@ -250,8 +250,8 @@ impl Node {
         let (ready, is_ready) = watch::channel(false);
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
-        let keeper = Historian::open(&options.state_dir, &published, &counters, clock).map_err(StartError::System)?;
-        let board = page::board(&status_addresses, &published, &keeper, clock, &accepting_ends);
+        let (historian, history, report) = Historian::open(&options.state_dir, &published, &counters, clock)?;
+        let board = page::board(&status_addresses, &published, &historian, clock, &accepting_ends);
         let (preparer, answers, challenges) = dns::first_answers(&options, &papers.secret, &published, clock);
         let common = Common {
             clock,
@@ -270,12 +270,12 @@ impl Node {
         };
         let nat = nat::Keeper::open(&options.state_dir, Arc::clone(&common.services), &published.load(), clock);
         let (keepers, is_written) = Keepers::open(&options, &common);
-        let desk = (drains, token, is_ready, reload.clone(), clock.now(), keeper.subscriptions());
+        let desk = (drains, token, is_ready, reload.clone(), clock.now(), (history, historian.subscriptions()));
         let (identity, following) = (papers.identity.clone(), (options.config, asked, papers));
         let followers = (nat, preparer, writer, keepers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
         common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
-        let report = common.start_history(&runtime, keeper, &control_ends);
+        common.start_history(&runtime, historian, &control_ends);
         common.start_page(&runtime, (status, options.status_export), &report, (&accepting_ends, &control_ends))?;
         runtime.spawn(become_ready(published.clone(), ready.clone()));
         let workers = worker::start(&common, workers, identity.as_ref(), options.grace, &accepting_ends)?;
@@ -380,8 +380,11 @@ struct Common {
     reread: Arc<Notify>,
 }
 
+/// Where operators write incidents, and see who is told.
+type Desks = (crate::history::desk::Desk, Subscriptions);
+
 /// What the admin address gets besides.
-type Desk = (Drains, Option<Token>, watch::Receiver<bool>, mpsc::Sender<()>, Moment, Subscriptions);
+type Desk = (Drains, Option<Token>, watch::Receiver<bool>, mpsc::Sender<()>, Moment, Desks);
 
 /// What follows the snapshot beside `control`.
 type Followers = (nat::Keeper, Preparer, Option<Writer>, Keepers);
@@ -390,7 +393,7 @@ impl Common {
     fn start_control(
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
-        (drains, token, ready, reload, started, subscriptions): Desk,
+        (drains, token, ready, reload, started, (history, subscriptions)): Desk,
         (admin, (nat, preparer, writer, keepers)): (Vec<TcpListener>, Followers),
         (config, asked, papers): (PathBuf, mpsc::Receiver<()>, Papers),
         ending: &watch::Receiver<bool>,
@@ -419,6 +422,7 @@ impl Common {
             started,
             nat_ips: nat.document(),
             dns: dns::desk(&self.answers, clock),
+            history,
             findings: keepers.findings(),
             board: Arc::clone(&self.board),
             subscriptions,

@@ -4,15 +4,22 @@
 
 mod harness;
 
-use anyfront::history::story::{Level, Report};
+use anyfront::history::story::{Level, Phase, Report, Subject};
 use harness::{Fleet, SOON, from, get, quick};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Within it everybody has to have heard.
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// The first report that is as `wanted`.
 async fn told(fleet: &Fleet, wanted: impl Fn(&Report) -> bool) -> Arc<Report> {
+    told_within(fleet, SOON, wanted).await
+}
+
+async fn told_within(fleet: &Fleet, bound: Duration, wanted: impl Fn(&Report) -> bool) -> Arc<Report> {
     let mut report = fleet.node().report.clone();
-    let found = tokio::time::timeout(SOON, async {
+    let found = tokio::time::timeout(bound, async {
         loop {
             let now = Arc::clone(&report.borrow_and_update());
             if wanted(&now) {
@@ -67,4 +74,104 @@ async fn what_dies_is_told_and_so_is_its_recovery() {
     fleet.heal("orf");
     told(&fleet, |report| us(report).level == Level::Operational && region(report, "orf").level == Level::Operational)
         .await;
+}
+
+/// The command as a person types it.
+fn anyfront(fleet: &Fleet, arguments: &[&str]) -> String {
+    let admin = fleet.node().admin[0].to_string();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_anyfront"))
+        .args(arguments)
+        .args(["--admin", &admin])
+        .env("USER", "ada")
+        .env_remove("SUDO_USER")
+        .output()
+        .expect("the command ran");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// From the death of a region to the last word about it, over a restart of the node in the middle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_outage_is_one_incident_over_a_restart_and_closes_when_it_is_over() {
+    let mut fleet = Fleet::start(quick()).await;
+    let first = fleet.node().report.borrow().incidents.clone();
+    assert_eq!(first, []);
+    fleet.kill("bom");
+    let killed = fleet.clock.now();
+    let opened = told_within(&fleet, MINUTE, |report| !report.incidents.is_empty()).await;
+    assert!(fleet.clock.now().since(killed) < MINUTE);
+    let incident = opened.incidents[0].clone();
+    assert!(incident.subjects.contains(&Subject::Region("bom".to_owned())), "{incident:#?}");
+    assert_eq!((incident.phase, incident.updates.len()), (Phase::Investigating, 1), "{incident:#?}");
+    assert!(incident.updates[0].text.contains("Requests from clients near Mumbai are answered by"), "{incident:#?}");
+    assert!(anyfront(&fleet, &["incident", "list"]).contains(&incident.id));
+
+    fleet.restart_at_once();
+    let again = told_within(&fleet, MINUTE, |report| !report.incidents.is_empty()).await;
+    assert_eq!(again.incidents, std::slice::from_ref(&incident), "the same one, and no word more");
+    fleet.heal("bom");
+    let closed = told_within(&fleet, MINUTE + MINUTE, |report| report.incidents[0].phase == Phase::Resolved).await;
+    assert_eq!((closed.incidents.len(), closed.incidents[0].updates.len()), (1, 2), "{:#?}", closed.incidents);
+    assert_eq!(closed.incidents[0].id, incident.id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn operators_write_for_everybody_by_command_and_it_survives_a_restart() {
+    let mut fleet = Fleet::start(quick()).await;
+    let run = |arguments: &[&str]| anyfront(&fleet, arguments);
+    let hostile = "<b>&amp;\"quoted\"</b> {{7*7}}";
+    let opened =
+        run(&["incident", "open", hostile, "--text", "line one\nline two", "--subject", "region:bom", "--json"]);
+    let opened: serde_json::Value = serde_json::from_str(&opened).expect("JSON");
+    let id = opened["incident"]["id"].as_str().expect("an id").to_owned();
+    assert_eq!((&opened["incident"]["title"], &opened["unkept"]), (&hostile.into(), &serde_json::Value::Null));
+    run(&["incident", "update", &id, "--phase", "identified", "--text", "understood"]);
+    let begin = anyfront::moment::rfc3339(fleet.clock.wall() + Duration::from_secs(3_600));
+    let planned =
+        ["incident", "maintain", "Upgrade", "--text", "t", "--subject", "region:syd", "--from", &begin, "--for", "2h"];
+    assert!(run(&planned).contains("scheduled"));
+    for wrong in [
+        &["incident", "open", "two\r\nlines", "--text", "t"][..],
+        &["incident", "open", "t", "--text", "t\u{1b}[31m"],
+        &["incident", "open", "t", "--text", "t", "--subject", "region:nowhere"],
+        &["incident", "update", "nonesuch", "--text", "t"],
+        &["incident", "post-mortem", &id, "--text", "too early"],
+    ] {
+        let admin = fleet.node().admin[0].to_string();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_anyfront"))
+            .args(wrong)
+            .args(["--admin", &admin])
+            .output()
+            .expect("the command ran");
+        assert_eq!(output.status.code(), Some(1), "{wrong:?}");
+        assert!(!output.stderr.is_empty() && !output.stderr.contains(&0x1b), "{wrong:?}");
+    }
+    fleet.restart_at_once();
+    told_within(&fleet, MINUTE, |report| report.incidents.len() == 1 && report.maintenance.len() == 1).await;
+    let run = |arguments: &[&str]| anyfront(&fleet, arguments);
+    let shown = run(&["incident", "show", &id]);
+    assert!(shown.contains(hostile) && shown.contains("identified") && shown.contains("  line two"), "{shown}");
+    run(&["incident", "resolve", &id, "--text", "over"]);
+    run(&["incident", "post-mortem", &id, "--text", "learnt"]);
+    let planned = fleet.node().report.borrow().maintenance[0].id.clone();
+    run(&["incident", "cancel", &planned, "--text", "not needed"]);
+    let report = Arc::clone(&fleet.node().report.borrow());
+    assert_eq!(report.incidents[0].post_mortem.as_deref(), Some("learnt"));
+    assert!(report.incidents[0].phase == Phase::Resolved && report.maintenance[0].phase == Phase::Completed);
+    let audit = std::fs::read_to_string(fleet.state_dir().join("audit.jsonl")).expect("an audit log");
+    let actions: Vec<String> = audit
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .inspect(|line| assert!(line["chain"].as_str().is_some_and(|chain| chain.len() == 64), "{line}"))
+        .map(|line| line["action"].as_str().expect("an action").to_owned())
+        .collect();
+    let wanted = ["incident_open", "incident_update", "maintenance_schedule"];
+    assert_eq!(actions[..3], wanted.map(str::to_owned));
+    assert!(actions.ends_with(&["incident_resolve", "incident_post_mortem", "maintenance_cancel"].map(str::to_owned)));
+    let metrics = fleet.admin_text("/metrics").await;
+    assert!(
+        metrics.contains("anyfront_history_trouble 0") && metrics.contains("anyfront_incidents_open 0"),
+        "{metrics}"
+    );
 }

@@ -73,7 +73,7 @@ fn target(text: &str) -> Result<String, String> {
     Target::parse(text).map(|target| target.to_string())
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()).filter(|days| *days <= 366) {
         return Ok(Duration::from_secs(days * 86_400));
     }

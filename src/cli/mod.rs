@@ -6,6 +6,7 @@ pub mod dnssec;
 pub mod drain;
 pub mod explain;
 pub mod geoip;
+pub mod incident;
 pub mod lab;
 pub mod nat_ips;
 pub mod plan;
@@ -33,6 +34,7 @@ enum Command {
     Explain(explain::Args),
     Drain(drain::DrainArgs),
     Undrain(drain::UndrainArgs),
+    Incident(Box<incident::IncidentArgs>),
     Status(status::Args),
     Subscribers(subscribers::Args),
     Geoip(geoip::Args),
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Drain(args) => drain::drain(args),
         Command::Undrain(args) => drain::undrain(args),
+        Command::Incident(args) => incident::run(*args),
         Command::Status(args) => status::run(args),
         Command::Subscribers(args) => subscribers::run(args),
         Command::Geoip(args) => geoip::run(args),

@@ -47,10 +47,10 @@ pub struct Counts {
 impl Counts {
     /// Adds another.
     pub fn merge(&mut self, other: &Self) {
-        self.milliseconds.iter_mut().zip(other.milliseconds).for_each(|(sum, more)| *sum += more);
+        self.milliseconds.iter_mut().zip(other.milliseconds).for_each(|(sum, more)| *sum = sum.saturating_add(more));
         self.times.merge(&other.times);
-        self.requests += other.requests;
-        self.failures += other.failures;
+        self.requests = self.requests.saturating_add(other.requests);
+        self.failures = self.failures.saturating_add(other.failures);
     }
 
     /// Whether there is nothing in it.

@@ -86,16 +86,18 @@ pub fn keep(
 }
 
 fn keep_minute(tx: &Transaction<'_>, vantage: i64, minute: &Minute) -> rusqlite::Result<()> {
-    // What is older than the oldest minute kept can be added to no hour any more; only a clock that was set says so.
-    let slot = minute.minute.max(progress(tx, "forgotten")?.unwrap_or(0));
-    let id = key(slot, series_id(tx, vantage, &minute.subject)?);
-    let before = counts_at(tx, Grain::Minute, id)?;
-    let mut counts = before.unwrap_or_default();
+    let slot = minute.minute;
+    let series = series_id(tx, vantage, &minute.subject)?;
+    // The minutes of an hour that was made and forgotten cannot make it again: only a clock that was set comes back to it.
+    let is_forgotten = progress(tx, "forgotten")?.is_some_and(|forgotten| slot < forgotten);
+    let (grain, at) = if is_forgotten { (Grain::Hour, slot / 60) } else { (Grain::Minute, slot) };
+    let mut counts = counts_at(tx, grain, key(at, series))?.unwrap_or_default();
     counts.merge(&minute.counts);
-    put(tx, Grain::Minute, id, &counts)?;
+    put(tx, grain, key(at, series), &counts)?;
     for (what, at) in [("hour", slot / 60), ("day", slot / 1_440)] {
         // What was made of this time already has to be made again.
-        if progress(tx, what)?.is_none_or(|made| made > at) {
+        let may_be_made = what == "day" || !is_forgotten;
+        if may_be_made && progress(tx, what)?.is_none_or(|made| made > at) {
             set_progress(tx, what, at)?;
         }
     }
@@ -134,7 +136,7 @@ fn roll(tx: &Transaction<'_>, part: Grain, whole: Grain, now: u64, parts: u64) -
 /// Forgets what is older than it is kept, and was made into something coarser.
 fn forget(tx: &Transaction<'_>, minute: u64, wall: Duration) -> rusqlite::Result<()> {
     let hours = progress(tx, "hour")?.unwrap_or(0);
-    let minutes = minute.saturating_sub(MINUTES_KEPT).min(hours * 60);
+    let minutes = (minute.saturating_sub(MINUTES_KEPT) / 60).min(hours) * 60;
     tx.execute("DELETE FROM minute WHERE id < ?1", [key(minutes, 0)])?;
     if progress(tx, "forgotten")?.is_none_or(|before| before < minutes) {
         set_progress(tx, "forgotten", minutes)?;
@@ -192,8 +194,8 @@ fn past_of(tx: &Transaction<'_>, series: i64, wall: Duration) -> rusqlite::Resul
     }
     let level = "SELECT level, since_ms FROM level WHERE series = ?1 AND seen_ms >= ?2";
     let seen = millis(wall.saturating_sub(LEVEL_HOLDS));
-    let level: Option<(String, i64)> =
-        tx.query_row(level, (series, seen), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let level = tx.query_row(level, (series, seen), |row| Ok((row.get(0)?, row.get(1)?))).optional();
+    let level: Option<(String, i64)> = readable(level)?.flatten();
     let today = days.remove(&(minute / 1_440));
     let day = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
     Ok(Past {
@@ -230,10 +232,25 @@ const COLUMNS: &str = "operational, maintenance, unknown, degraded, partial, maj
 fn counts_of(row: &Row<'_>) -> rusqlite::Result<Counts> {
     let mut milliseconds = [0; 6];
     for (at, spent) in milliseconds.iter_mut().enumerate() {
-        *spent = row.get(at)?;
+        *spent = sane(row.get(at)?);
     }
     let times: Vec<u8> = row.get(8)?;
-    Ok(Counts { milliseconds, requests: row.get(6)?, failures: row.get(7)?, times: Sketch::from_bytes(&times) })
+    let (requests, failures) = (sane(row.get(6)?), sane(row.get(7)?));
+    Ok(Counts { milliseconds, requests, failures, times: Sketch::from_bytes(&times) })
+}
+
+/// What could be read; nothing, if it stands there but makes no sense: damage to one row must not hide all others.
+pub(super) fn readable<T>(read: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ rusqlite::Error::SqliteFailure(..)) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// A number from a file that may have been damaged: nonsense must not keep what comes later from being written.
+fn sane(number: i64) -> u64 {
+    u64::try_from(number.clamp(0, 1 << 50)).unwrap_or(0)
 }
 
 fn counts_at(tx: &Transaction<'_>, grain: Grain, id: i64) -> rusqlite::Result<Option<Counts>> {
@@ -273,7 +290,7 @@ fn series_id(tx: &Transaction<'_>, vantage: i64, subject: &Subject) -> rusqlite:
 }
 
 fn progress(tx: &Transaction<'_>, what: &str) -> rusqlite::Result<Option<u64>> {
-    tx.query_row("SELECT until FROM progress WHERE what = ?1", [what], |row| row.get(0)).optional()
+    tx.query_row("SELECT until FROM progress WHERE what = ?1", [what], |row| row.get(0).map(sane)).optional()
 }
 
 fn set_progress(tx: &Transaction<'_>, what: &str, until: u64) -> rusqlite::Result<()> {

@@ -19,10 +19,10 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use trouble::{Kind, Tried};
+use trouble::{Kind, Tried, Why};
 
 /// The file in the state directory.
 pub const FILE: &str = "history.db";
@@ -96,6 +96,7 @@ enum Message {
 /// What can be seen of the store from outside.
 #[derive(Debug)]
 struct Shared {
+    is_unable: AtomicBool,
     trouble: watch::Sender<Option<Trouble>>,
     dropped: AtomicU64,
     file_bytes: AtomicU64,
@@ -112,6 +113,7 @@ impl Store {
     pub fn start(folder: &Path, modules: &[Module], clock: Clock) -> std::io::Result<Self> {
         let (jobs, mut queue) = mpsc::channel(JOBS_MAX);
         let shared = Arc::new(Shared {
+            is_unable: AtomicBool::new(false),
             trouble: watch::Sender::new(None),
             dropped: AtomicU64::new(0),
             file_bytes: AtomicU64::new(0),
@@ -125,6 +127,7 @@ impl Store {
             unable: None,
             lost: None,
             tried: None,
+            is_makeshift: false,
         };
         std::thread::Builder::new().name("history".to_owned()).spawn(move || {
             // Whether it opens is told by the trouble; the first job tries again.
@@ -198,6 +201,17 @@ impl Store {
         self.try_ask(Use::Write, job)
     }
 
+    /// The same, and what it wrote is on the disk when the answer comes.
+    ///
+    /// # Errors
+    /// As [`Store::try_run`].
+    pub fn try_run_durably<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<Pending<T>, StoreError> {
+        self.try_ask(Use::WriteDurably, job)
+    }
+
     /// The same with a job that only reads.
     ///
     /// # Errors
@@ -230,6 +244,13 @@ impl Store {
     #[must_use]
     pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
         self.shared.trouble.subscribe()
+    }
+
+    /// Why nothing can be kept now: the trouble, if it is more than something that was lost before.
+    #[must_use]
+    pub fn unable(&self) -> Option<Trouble> {
+        let trouble = self.shared.trouble.borrow();
+        trouble.clone().filter(|_| self.shared.is_unable.load(Relaxed))
     }
 
     /// Jobs that found no place in the queue since the start.
@@ -265,6 +286,8 @@ struct Desk {
     /// What was lost before.
     lost: Option<Trouble>,
     tried: Option<Moment>,
+    /// Whether the open file is only good for reading, so that another is opened as soon as it is time.
+    is_makeshift: bool,
 }
 
 impl Desk {
@@ -295,8 +318,11 @@ impl Desk {
             self.open = None;
             self.tried = None;
         }
+        let now = self.clock.now();
+        if self.is_makeshift && self.tried.is_none_or(|tried| now.since(tried) >= RETRY_AFTER) {
+            self.open = None;
+        }
         if self.open.is_none() {
-            let now = self.clock.now();
             let is_early = self.tried.is_some_and(|tried| now.since(tried) < RETRY_AFTER);
             if let Some(trouble) = self.unable.clone().filter(|_| is_early) {
                 return Err(trouble);
@@ -313,6 +339,7 @@ impl Desk {
     fn opened(&mut self, mut open: file::Open) {
         let wall = self.clock.wall();
         self.lost = open.lost.clone().filter(|lost| wall.saturating_sub(lost.since) < LOSS_SHOWN);
+        self.is_makeshift = open.only_read.is_some();
         match open.only_read.take() {
             Some(tried) => drop(self.cannot(&tried)),
             None => self.is_well(),
@@ -326,7 +353,9 @@ impl Desk {
         match trouble::kind(&error, size) {
             Kind::Refused => StoreError::Refused(error),
             Kind::Unable(tried) => {
-                if tried.must_reopen {
+                // What cannot be written can still be read.
+                self.is_makeshift = tried.why == Why::ReadOnly;
+                if tried.must_reopen && !self.is_makeshift {
                     self.open = None;
                 }
                 StoreError::Trouble(self.cannot(&tried))
@@ -376,6 +405,7 @@ impl Desk {
     }
 
     fn show(&self) {
+        self.shared.is_unable.store(self.unable.is_some(), Relaxed);
         let shown = self.unable.clone().or_else(|| self.lost.clone());
         self.shared.trouble.send_if_modified(|trouble| {
             let is_new = *trouble != shown;

@@ -12,6 +12,7 @@ use super::guard::Token;
 use super::keeper::{self, ASKS_MAX, Node};
 use crate::control::Event;
 use crate::counters::Counters;
+use crate::history;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_TIMEOUT};
 use crate::moment::{Clock, Moment};
 use crate::snapshot::Published;
@@ -61,6 +62,8 @@ pub struct Admin {
     pub nat_ips: watch::Receiver<Arc<str>>,
     /// Who knows DNS.
     pub dns: Dns,
+    /// What has happened.
+    pub history: history::desk::Desk,
     /// Headroom, and where requests were processed.
     pub findings: Findings,
     /// What everybody may see.
@@ -83,6 +86,7 @@ pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Rec
         started,
         nat_ips,
         dns,
+        history,
         findings,
         board,
         subscriptions,
@@ -98,6 +102,7 @@ pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Rec
         asks,
         nat_ips,
         dns,
+        history,
         findings,
         board,
         subscriptions,

@@ -10,14 +10,17 @@ use super::explain::Question;
 use super::export::Told;
 use super::findings::Findings;
 use super::guard::{self, Token};
+use super::history::HistoryView;
+use super::incidents;
 use super::keeper::{Ask, Denied, Granted};
 use super::metrics::traffic::Requests;
 use super::metrics::{self, Format};
 use super::query::parameter;
 use super::replay::Replay;
-use super::subscribers::{self, RemoveAnswer, RemoveBody};
+use super::subscribers;
 use super::view::{DecisionView, DrainView, Overview};
 use crate::counters::Counters;
+use crate::history;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, DECISIONS_MAX, HEADER_TIMEOUT};
 use crate::moment::{Clock, Moment};
 use crate::snapshot::{Override, Published, Snapshot, Target};
@@ -77,6 +80,8 @@ pub struct Desk {
     pub nat_ips: watch::Receiver<Arc<str>>,
     /// Who knows DNS.
     pub dns: Dns,
+    /// What has happened.
+    pub history: history::desk::Desk,
     /// Headroom, and where requests were processed.
     pub findings: Findings,
     /// What everybody may see.
@@ -143,7 +148,7 @@ pub struct Effect {
 
 /// A request that cannot be answered as asked.
 #[derive(Debug)]
-struct Refused(StatusCode, String);
+pub(super) struct Refused(StatusCode, String);
 
 impl Desk {
     /// Answers one request from `peer`.
@@ -161,11 +166,15 @@ impl Desk {
     async fn admitted(&self, peer: IpAddr, parts: &Parts, body: Incoming) -> Result<Answer, Refused> {
         let is_get = parts.method == Method::GET || parts.method == Method::HEAD;
         match parts.uri.path() {
+            path if incidents::is_ours(path) => incidents::answer(self, peer, parts, body).await,
             path if POSTED.contains(&path) && parts.method == Method::POST => {
                 self.posted(path, peer, &read(body).await?).await
             }
             path if POSTED.contains(&path) => Err(Refused::method(path, "POST")),
-            subscribers::PATH if parts.method == Method::POST => self.unsubscribe(peer, &read(body).await?).await,
+            subscribers::PATH if parts.method == Method::POST => {
+                let ended = subscribers::end(&self.subscriptions, peer, &read(body).await?).await;
+                Ok(json_answer(&ended.map_err(|(status, text)| Refused::new(status, text))?))
+            }
             subscribers::PATH if !is_get => Err(Refused::method(subscribers::PATH, "GET, POST")),
             subscribers::PATH => {
                 Ok(json_answer(&subscribers::list(&self.subscriptions).await.map_err(|why| Refused::new(503, why))?))
@@ -196,20 +205,13 @@ impl Desk {
         }
     }
 
-    async fn unsubscribe(&self, peer: IpAddr, body: &[u8]) -> Result<Answer, Refused> {
-        let RemoveBody { remove, who } = parsed(body)?;
-        check_text("who", &who)?;
-        let removed = subscribers::remove(&self.subscriptions, remove).await.map_err(|why| Refused::new(503, why))?;
-        tracing::info!(%peer, who, "an operator ended the subscription {remove}: {removed}");
-        Ok(json_answer(&RemoveAnswer { removed }))
-    }
-
     fn overview(&self) -> Overview {
         let snapshot = self.published.load_full();
         let wall = self.clock.wall();
         let overview = Overview::of(&snapshot, &self.counters, self.clock.now(), wall, self.started);
-        let deliveries = subscribers::deliveries(&self.subscriptions, wall);
-        Overview { zone: self.dns.zone(wall), deliveries, ..overview }
+        let (history, deliveries) =
+            (HistoryView::of(&self.history), subscribers::deliveries(&self.subscriptions, wall));
+        Overview { zone: self.dns.zone(wall), history, deliveries, ..overview }
     }
 
     fn readiness(&self) -> Answer {
@@ -304,7 +306,7 @@ impl Desk {
         }))
     }
 
-    async fn ask(&self, wish: Wish, operator: Operator) -> Result<Granted, Refused> {
+    pub(super) async fn ask(&self, wish: Wish, operator: Operator) -> Result<Granted, Refused> {
         let (reply, granted) = oneshot::channel();
         let busy = |_| Refused::new(503, "too many operators at once, or the node is stopping; try again");
         self.asks.try_send(Ask { wish, operator, reply }).map_err(busy)?;
@@ -402,7 +404,7 @@ pub(super) fn some(names: impl Iterator<Item = String>) -> String {
     if names.len() > TOLD { format!("{told} and {} more", names.len() - TOLD) } else { told }
 }
 
-fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
+pub(super) fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
     let wrong = |error| Refused::new(400, format!("the body is not as GET / shows it: {error}"));
     serde_json::from_slice(body).map_err(wrong)
 }
@@ -415,7 +417,7 @@ fn reloader(from: IpAddr, body: &[u8]) -> Result<Operator, Refused> {
     Ok(Operator { who, from, reason })
 }
 
-fn check_text(what: &str, text: &str) -> Result<(), Refused> {
+pub(super) fn check_text(what: &str, text: &str) -> Result<(), Refused> {
     if text.chars().count() > REASON_CHARACTERS_MAX {
         return Err(Refused::new(400, format!("{what} is longer than {REASON_CHARACTERS_MAX} characters")));
     }
@@ -425,7 +427,7 @@ fn check_text(what: &str, text: &str) -> Result<(), Refused> {
     }
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Refused> {
+pub(super) async fn read(body: Incoming) -> Result<Bytes, Refused> {
     match tokio::time::timeout(HEADER_TIMEOUT, Limited::new(body, ADMIN_BODY_BYTES_MAX).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
@@ -437,11 +439,11 @@ async fn read(body: Incoming) -> Result<Bytes, Refused> {
 }
 
 impl Refused {
-    fn new(status: u16, text: impl Into<String>) -> Self {
+    pub(super) fn new(status: u16, text: impl Into<String>) -> Self {
         Self(StatusCode::from_u16(status).expect("written here"), text.into())
     }
 
-    fn method(path: &str, allowed: &'static str) -> Self {
+    pub(super) fn method(path: &str, allowed: &'static str) -> Self {
         Self(StatusCode::METHOD_NOT_ALLOWED, format!("{path} is asked with {allowed}"))
     }
 
@@ -470,7 +472,7 @@ fn text(body: String) -> Answer {
     answer("text/plain; charset=utf-8", body)
 }
 
-fn json_answer(body: &impl Serialize) -> Answer {
+pub(super) fn json_answer(body: &impl Serialize) -> Answer {
     let mut body = serde_json::to_string(body).expect("what is shown is plain JSON");
     body.push('\n');
     answer("application/json", body)

@@ -5,6 +5,7 @@
 //! A drain is a wish for safety, so a `drains.json` that cannot be understood stops the start: a node that forgot its
 //! drains would send work where an operator said not to. Applying them is `control`'s business, not ours.
 
+use super::audit::{Audit, AuditLine};
 use crate::limits::OVERRIDES_MAX;
 use crate::moment::rfc3339;
 use crate::snapshot::{Override, Target};
@@ -65,6 +66,13 @@ pub enum Wish {
     Lift(Target),
     /// Have the file read again; kept here only for the audit log.
     Reload,
+    /// Something that others keep; here only for the audit log.
+    Note {
+        /// What is done: `incident_open`.
+        action: &'static str,
+        /// With what, if that is known before.
+        target: Option<String>,
+    },
 }
 
 /// Who wants it.
@@ -82,8 +90,7 @@ pub struct Operator {
 #[derive(Debug)]
 pub struct Drains {
     path: PathBuf,
-    audit_path: PathBuf,
-    audit: File,
+    audit: Audit,
     overrides: Arc<[Override]>,
 }
 
@@ -106,22 +113,6 @@ struct WrittenDrain {
     until_ms: Option<u64>,
 }
 
-/// One line of `audit.jsonl`.
-#[derive(Serialize)]
-struct AuditLine<'a> {
-    at: String,
-    who: &'a str,
-    from: IpAddr,
-    action: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<String>,
-    reason: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hard: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<String>,
-}
-
 impl Drains {
     /// Opens the files in `state_dir`, which is made if it is not there. Drains that ended before `wall` are dropped.
     ///
@@ -130,15 +121,9 @@ impl Drains {
     pub fn open(state_dir: &Path, wall: Duration) -> Result<Self, DrainError> {
         std::fs::create_dir_all(state_dir).map_err(failed(state_dir, "cannot be made"))?;
         let path = state_dir.join("drains.json");
-        let audit_path = state_dir.join("audit.jsonl");
         let overrides = read(&path)?.into_iter().filter(|drain| drain.until.is_none_or(|until| until > wall)).collect();
-        let audit = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&audit_path)
-            .map_err(failed(&audit_path, "cannot be opened for writing"))?;
-        Ok(Self { path, audit_path, audit, overrides })
+        let audit = Audit::open(state_dir)?;
+        Ok(Self { path, audit, overrides })
     }
 
     /// Every drain that was in force when it was last looked; some may have ended since.
@@ -171,33 +156,19 @@ impl Drains {
                     return Err(DrainError::NotDrained(target));
                 }
             }
-            Wish::Reload => {
-                self.note(&line)?;
+            Wish::Reload | Wish::Note { .. } => {
+                self.audit.note(&line)?;
                 return Ok(self.overrides());
             }
         }
-        self.note(&line)?;
+        self.audit.note(&line)?;
         if let Err(error) = self.write(&next) {
             // The log must not claim what did not happen. If even this fails, the answer of this call says so anyhow.
-            let _ = self.note(&AuditLine { action: "failed", ..line });
+            let _ = self.audit.note(&AuditLine { action: "failed", ..line });
             return Err(error);
         }
         self.overrides = next.into();
         Ok(self.overrides())
-    }
-
-    /// Appends a line and waits for the disk. A line that could not be written whole is taken back.
-    fn note(&mut self, line: &AuditLine<'_>) -> Result<(), DrainError> {
-        let mut text = serde_json::to_string(line).expect("a line is plain JSON");
-        text.push('\n');
-        let length = self.audit.metadata().map(|about| about.len());
-        let written = self.audit.write_all(text.as_bytes()).and_then(|()| self.audit.sync_data());
-        written.map_err(|error| {
-            if let Ok(length) = length {
-                let _ = self.audit.set_len(length);
-            }
-            failed(&self.audit_path, "cannot be written")(error)
-        })
     }
 
     /// Replaces `drains.json` in one step: a new file beside it, on the disk before it takes the name.
@@ -217,7 +188,7 @@ impl Drains {
     }
 }
 
-fn failed(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> DrainError {
+pub(super) fn failed(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> DrainError {
     let path = path.to_owned();
     move |source| DrainError::File { path, doing, source }
 }
@@ -272,6 +243,10 @@ impl<'a> AuditLine<'a> {
             Wish::Drain(drain) => ("drain", Some(&drain.target), Some(drain.is_hard), drain.until),
             Wish::Lift(target) => ("undrain", Some(target), None, None),
             Wish::Reload => ("reload", None, None, None),
+            Wish::Note { action, target } => {
+                let (at, who, from, reason) = (rfc3339(wall), &*operator.who, operator.from, &*operator.reason);
+                return Self { at, who, from, action, target: target.clone(), reason, hard: None, until: None };
+            }
         };
         Self {
             at: rfc3339(wall),
@@ -386,7 +361,7 @@ mod tests {
     fn a_wish_that_cannot_be_written_down_is_not_granted() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut drains = open(folder.path(), NOW);
-        drains.audit = File::open(folder.path().join("audit.jsonl")).expect("read-only");
+        drains.audit.make_read_only();
         let error = drains.grant(Wish::Drain(drain("region:orf", None)), &operator(), NOW).expect_err("read-only");
         assert!(error.to_string().contains("audit.jsonl"), "{error}");
         assert!(drains.overrides().is_empty());

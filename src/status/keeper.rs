@@ -86,6 +86,9 @@ pub async fn keep(mut drains: Drains, mut asks: mpsc::Receiver<Ask>, node: Node)
 
 impl Node {
     async fn put_in_force(&self, wish: &Wish, overrides: Arc<[crate::snapshot::Override]>) -> Option<Arc<Snapshot>> {
+        if let Wish::Note { .. } = wish {
+            return Some(self.published.load_full());
+        }
         if *wish == Wish::Reload {
             // A full channel means that somebody else asked just now.
             let is_heard = !matches!(self.reload.try_send(()), Err(mpsc::error::TrySendError::Closed(())));
@@ -111,7 +114,7 @@ impl Node {
                 snapshot.overrides.contains(drain) || drain.until.is_some_and(|until| until <= self.clock.wall())
             }
             Wish::Lift(target) => snapshot.overrides.iter().all(|drain| drain.target != *target),
-            Wish::Reload => true,
+            Wish::Reload | Wish::Note { .. } => true,
         }
     }
 }

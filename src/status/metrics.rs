@@ -62,6 +62,7 @@ pub fn render(
     page.regions(&node.regions);
     page.endpoints(&node.regions);
     page.probes(&node.regions);
+    page.history(&node.history);
     page.dns(node);
     page.deliveries(&node.deliveries);
     let (headroom, shelf, wall) = findings;
@@ -78,6 +79,7 @@ pub fn render(
 mod dns;
 mod findings;
 mod subscriptions;
+mod history;
 pub mod traffic;
 
 struct Page {

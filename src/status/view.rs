@@ -3,6 +3,7 @@
 //! Everything is a name or an age; nothing here is an index or a clock of one process.
 
 use super::dns::ZoneView;
+use super::history::HistoryView;
 use super::sites::SiteView;
 use super::totals::Totals;
 use crate::counters::Counters;
@@ -51,6 +52,9 @@ pub struct Overview {
     pub hostnames: Vec<HostnameView>,
     /// The drains in force.
     pub drains: Vec<DrainView>,
+    /// The history.
+    #[serde(default)]
+    pub history: HistoryView,
     /// The zone that is answered by DNS; nothing without one.
     #[serde(default)]
     pub zone: Option<ZoneView>,
@@ -301,6 +305,7 @@ impl Overview {
             regions: (0..topology.regions.len()).map(|at| RegionView::of(snapshot, RegionIndex::of(at), now)).collect(),
             hostnames: topology.routes.iter().map(|route| HostnameView::of(snapshot, route)).collect(),
             drains: snapshot.overrides.iter().map(|drain| DrainView::of(drain, wall)).collect(),
+            history: HistoryView::default(),
             zone: None,
         }
     }

@@ -303,6 +303,17 @@ impl Fleet {
         self.until_all(Standing::Up, SOON).await;
     }
 
+    /// The same, and waits for no region: some may be down.
+    pub fn restart_at_once(&mut self) {
+        stop(self.node.take());
+        self.node = Some(Node::start(self.options.clone()).unwrap_or_else(|error| panic!("{error}")));
+    }
+
+    /// Where the node keeps what it has to keep.
+    pub fn state_dir(&self) -> &std::path::Path {
+        &self.options.state_dir
+    }
+
     /// Asks the node to stop, as a signal does; the thread ends when it has.
     pub fn stop_node(&mut self) -> std::thread::JoinHandle<()> {
         let node = self.node.take().expect("it runs");
@@ -444,6 +455,17 @@ impl Fleet {
         let body = answer.into_body().collect().await.expect("a body").to_bytes();
         assert!(status.is_success(), "{path}: {status}: {}", String::from_utf8_lossy(&body));
         serde_json::from_slice(&body).unwrap_or(Json::Null)
+    }
+
+    /// What the admin address says at `path`, as it is.
+    pub async fn admin_text(&self, path: &str) -> String {
+        let address = self.node().admin[0];
+        let mut client = Client::connect(address, IpAddr::V4(Ipv4Addr::LOCALHOST)).await.expect("the admin address");
+        let request = Request::builder().uri(path).header("host", address.to_string());
+        let request = request.body(Full::new(Bytes::new())).expect("a request");
+        let answer = timeout(BOUND, client.sender.send_request(request)).await.expect("no hanging").expect("an answer");
+        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        String::from_utf8_lossy(&body).into_owned()
     }
 
     pub async fn drain(&self, target: &str, hard: bool) {

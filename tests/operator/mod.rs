@@ -4,6 +4,7 @@
 use anyfront::control::{self, Control, Event};
 use anyfront::counters::Counters;
 use anyfront::geo::database::Locator;
+use anyfront::history::desk::Desk;
 use anyfront::history::store::Store;
 use anyfront::history::story::Report;
 use anyfront::moment::{Clock, Moment};
@@ -127,6 +128,12 @@ fn subscriptions(state: &Path, published: &Published, clock: Clock) -> Subscript
     Subscriptions::new(Arc::new(parts), Arc::new(Caller::new(clock, None)))
 }
 
+/// A history that nobody writes.
+fn no_history(state: &Path, clock: Clock) -> Desk {
+    let store = Store::start(state, &[], clock).expect("a thread");
+    Desk::new(watch::channel(Arc::default()).1, store, Arc::default()).0
+}
+
 /// A status page that has nothing to tell.
 fn board(published: &Published, clock: Clock, ending: watch::Receiver<bool>) -> Board {
     let setting = Fallback::of(&[]).setting(&published.load(), Manner::Live);
@@ -164,6 +171,7 @@ impl Node {
             started: Moment::ZERO,
             nat_ips: watch::channel("{}".into()).1,
             dns: Dns::default(),
+            history: no_history(state, clock),
             findings: Findings::none(),
             board: Arc::new(board(&published, clock, asked.clone())),
             subscriptions: subscriptions(state, &published, clock),
