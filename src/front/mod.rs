@@ -49,6 +49,7 @@ pub mod fast;
 pub mod server;
 
 use crate::control::Event;
+use crate::counters::records::hexadecimal;
 use crate::counters::{DoorCounters, WorkerCounters};
 use crate::moment::{Clock, Dice};
 use crate::secret::Secret;
@@ -131,8 +132,9 @@ impl Front {
 
     /// A request's id, 128 bits of chance: unique, not secret.
     pub(crate) fn new_request_id(&self) -> HeaderValue {
-        let bits = u128::from(self.roll()) << 64 | u128::from(self.roll());
-        let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15]);
+        let mut digits = [0; 32];
+        digits[..16].copy_from_slice(&hexadecimal(self.roll()));
+        digits[16..].copy_from_slice(&hexadecimal(self.roll()));
         HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible")
     }
 

@@ -59,6 +59,13 @@ fn a_name_is_sixteen_digits_that_are_read_back_and_tell_no_order() {
 }
 
 #[test]
+fn digits_are_those_that_others_write() {
+    for number in [0, 1, 9, 10, 15, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX] {
+        assert_eq!(hexadecimal(number), *format!("{number:016x}").as_bytes());
+    }
+}
+
+#[test]
 fn so_many_are_remembered_and_no_more_each_under_its_own_name() {
     let records = records(1_023, Vec::new());
     let names: Vec<DecisionId> = (0..=DECISIONS_MAX).map(|_| records.next()).collect();
