@@ -50,6 +50,7 @@ pub mod server;
 
 use crate::control::Event;
 use crate::counters::records::hexadecimal;
+use crate::counters::trace::{Sampler, Trace};
 use crate::counters::{DoorCounters, WorkerCounters};
 use crate::moment::{Clock, Dice};
 use crate::secret::Secret;
@@ -58,7 +59,7 @@ use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use budget::Budgets;
 use fast::rooms::Rooms;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use live::Live;
 use recall::Recall;
 use services::Services;
@@ -136,6 +137,11 @@ impl Front {
         digits[..16].copy_from_slice(&hexadecimal(self.roll()));
         digits[16..].copy_from_slice(&hexadecimal(self.roll()));
         HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible")
+    }
+
+    /// A request's place in its trace.
+    pub(crate) fn trace(&self, headers: &HeaderMap, sampler: Sampler) -> Trace {
+        Trace::begin(headers, sampler, [self.roll(), self.roll(), self.roll()])
     }
 
     /// `around`, a fifth more or less.

@@ -27,6 +27,7 @@ fn record(id: DecisionId) -> Record {
         version: Version::HTTP_11,
         request_id: HeaderValue::from_static("r"),
         link: None,
+        trace: None,
         decided: Decided::default(),
         has_residency: false,
         region: None,

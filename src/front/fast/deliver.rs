@@ -169,6 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             version: Version::HTTP_11,
             request_id: errand.request_id.clone(),
             link: self.connection.arrival.link.clone(),
+            trace: None,
             decided: errand.decided(),
             has_residency: errand.has_residency,
             region: Some(topology.region(errand.target.region).name.clone()),

@@ -249,7 +249,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             }
             let mut journey = Journey::default();
             let elapsed = front.clock.now().since(errand.tried_at);
-            let made = Made { target: *target, decided: errand.decided(), elapsed };
+            let (number, after) = (errand.attempts, errand.tried_at.since(errand.began));
+            let made = Made { target: *target, decided: errand.decided(), number, after, elapsed };
             journey.failed_at(snapshot, made, error.fault, step == Step::NextRegion);
             front.counters.records.decided_by(snapshot);
             let has_next = || {
@@ -283,6 +284,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
     fn errand(&mut self, asked: &Asked) -> Option<Errand> {
         let connection = self.connection;
         let front = &connection.front;
+        // What is said to regions of a trace differs with each attempt.
+        if front.counters.sampler.is_some() {
+            return None;
+        }
         let snapshot = front.published.load_full();
         let topology = &snapshot.topology;
         let arrival = &connection.arrival;
