@@ -276,13 +276,7 @@ impl<'a> Exchange<'a> {
                 return Err(Some(error));
             }
             self.notice_failure(&state, error, declined.as_ref());
-            let made = Made {
-                target,
-                decided: self.decided.clone(),
-                number: self.attempts,
-                after: tried_at.since(self.began),
-                elapsed: answered_at.since(tried_at),
-            };
+            let made = self.made(target, tried_at, answered_at);
             let step = self.step_after(made, (error, reason), &mut failover, body);
             is_fresh = step == Step::Again;
             let next = match step {
@@ -303,6 +297,12 @@ impl<'a> Exchange<'a> {
                 front.counters.door.failed_over(error.fault);
             }
         }
+    }
+
+    /// The attempt that was made, as it is remembered.
+    fn made(&self, target: Target, tried_at: Moment, ended_at: Moment) -> Made {
+        let (after, elapsed) = (tried_at.since(self.began), ended_at.since(tried_at));
+        Made { target, decided: self.decided.clone(), number: self.attempts, after, elapsed }
     }
 
     /// What comes after an attempt that failed with `error`; `reason`: in the region's own words.
