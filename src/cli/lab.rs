@@ -78,6 +78,9 @@ struct Start {
     /// Where the router serves operators; without it 127.0.0.1:9900, or a free port
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
+    /// Where the router shows its status page; without it 127.0.0.1:8090, or a free port
+    #[arg(long, value_name = "ADDR")]
+    status: Option<SocketAddr>,
     /// Where the lab is controlled; without it 127.0.0.1:9901, or a free port
     #[arg(long, value_name = "ADDR")]
     control: Option<SocketAddr>,
@@ -215,23 +218,28 @@ fn start(args: Start) -> anyhow::Result<()> {
         https: vec![free(args.https, 8_443).into()],
         dns: vec![free(args.dns, 5_300)],
         admin: vec![free(args.admin, 9_900)],
+        status: vec![free(args.status, 8_090)],
         workers: usize::from(args.workers),
         ..world.node_options()
     };
     let asked =
         format!("http {}, https {}, admin {}", options.http[0].address, options.https[0].address, options.admin[0]);
     let node = Node::start(options).with_context(|| format!("the router cannot start ({asked})"))?;
-    let bound = (node.http.first(), node.https.first(), node.dns.first(), node.admin.first());
-    let (Some(http), Some(https), Some(dns), Some(admin)) = bound else {
-        bail!("the router has no addresses");
+    let first = |bound: &[SocketAddr]| bound.first().copied().context("the router has no addresses");
+    let addresses = Addresses {
+        http: first(&node.http)?,
+        https: first(&node.https)?,
+        dns: first(&node.dns)?,
+        admin: first(&node.admin)?,
+        status: first(&node.status)?,
+        control,
     };
     let program = std::env::args_os().next().map_or_else(|| "anyfront".to_owned(), |name| name.display().to_string());
-    let told = greeting(&world, &program, &Addresses { http: *http, https: *https, dns: *dns, admin: *admin, control });
-    print!("{told}");
+    print!("{}", greeting(&world, &program, &addresses));
     // Whoever closed the pipe does not want to read it.
     let _ = std::io::stdout().flush();
     if args.view {
-        let outcome = status::watch(&admin.to_string(), None);
+        let outcome = status::watch(&addresses.admin.to_string(), None);
         node.stop();
         return outcome;
     }
@@ -268,11 +276,16 @@ struct Addresses {
     https: SocketAddr,
     dns: SocketAddr,
     admin: SocketAddr,
+    status: SocketAddr,
     control: SocketAddr,
 }
 
 /// What is printed at the start: where everything is, what to try, how to break it.
-fn greeting(world: &World, program: &str, Addresses { http, https, dns, admin, control }: &Addresses) -> String {
+fn greeting(
+    world: &World,
+    program: &str,
+    Addresses { http, https, dns, admin, status, control }: &Addresses,
+) -> String {
     let topology = world.topology();
     let authority = world.ca_path();
     let authority = authority.display();
@@ -284,7 +297,7 @@ fn greeting(world: &World, program: &str, Addresses { http, https, dns, admin, c
     let with_admin = if admin.port() == 9_900 { String::new() } else { format!(" --admin {admin}") };
     let with_control = if *control == CONTROL { String::new() } else { format!(" --control {control}") };
     let mut told = format!(
-        "\nA world of {} regions and the router in front of it\n\n  HTTP     {http}\n  HTTPS    {https}\n  DNS      {dns}\n  admin    http://{admin}\n  control  http://{control}\n  file     {}\n\n",
+        "\nA world of {} regions and the router in front of it\n\n  HTTP     {http}\n  HTTPS    {https}\n  DNS      {dns}\n  status   http://{status}\n  admin    http://{admin}\n  control  http://{control}\n  file     {}\n\n",
         topology.regions.len(),
         file.display(),
     );
