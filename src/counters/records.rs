@@ -227,7 +227,7 @@ impl Records {
 
     /// Remembers a request that has ended, and tells it to those who listen.
     #[inline]
-    pub fn finish(&self, record: Record) {
+    pub fn finish(&self, mut record: Record) {
         if self.has_listeners() {
             let told = Arc::new(record.clone());
             for listener in &self.listeners {
@@ -235,6 +235,8 @@ impl Records {
                     listener.delivery.missed.fetch_add(1, Relaxed);
                 }
             }
+            // Nobody asks for it here, and it may be long.
+            record.path = None;
         }
         self.put(record);
     }

@@ -31,7 +31,7 @@ pub fn spans(record: &Record, trace: Trace, began: Duration) -> Vec<Value> {
     let mut spans = Vec::with_capacity(record.failed.len() + 2);
     let mut attributes = vec![
         text("http.request.method", record.method.as_str()),
-        text("url.path", record.path.as_deref().unwrap_or_default()),
+        text("url.path", record.path.as_deref().unwrap_or_default().split(['?', '#']).next().unwrap_or_default()),
         text("client.address", &record.prefix.to_string()),
         text("anyfront.decision", &record.id.to_string()),
         text("anyfront.outcome", record.outcome.as_str()),
