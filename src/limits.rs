@@ -280,5 +280,40 @@ pub const AUTHORIZATION_FILE_BYTES_MAX: u64 = 8 << 10;
 pub const ACME_ANSWER_BYTES_MAX: usize = 256 << 10;
 /// Longest address that a mail may go to or come from, octets (RFC 5321 §4.5.3.1.3, less the angle brackets).
 pub const MAIL_ADDRESS_BYTES_MAX: usize = 254;
+/// Subscriptions at once: each update is written once for each, in one go that takes a second for so many.
+pub const SUBSCRIBERS_MAX: usize = 20_000;
+/// Subscriptions among them that wait to be confirmed: whoever fills this keeps others out for a day at most.
+pub const SUBSCRIBERS_PENDING_MAX: usize = 2_000;
+/// How long a subscription waits to be confirmed.
+pub const SUBSCRIBER_PENDING_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// Regions and hostnames that one subscription may name; who wants more wants everything.
+pub const SUBSCRIPTION_SCOPES_MAX: usize = 64;
+/// What one /24 or /48 may ask of subscriptions in [`SUBSCRIBING_PERIOD`]: to subscribe, to confirm, to test.
+pub const SUBSCRIBING_PER_PREFIX_MAX: u32 = 20;
+/// Over which time that is counted.
+pub const SUBSCRIBING_PERIOD: Duration = Duration::from_secs(3_600);
+/// Networks that are counted at once; when there are more, those who asked longest ago are forgotten.
+pub const SUBSCRIBING_PREFIXES_MAX: usize = 4_096;
+/// No address gets a second mail that asks whether it wants mails before this, whoever asks for it.
+pub const CONFIRMATION_PERIOD: Duration = Duration::from_secs(3_600);
+/// Messages that one subscription gets in [`MESSAGES_PERIOD`]; what comes beyond is gathered into one. Ten incidents with three
+/// updates each: whoever gets more reads none.
+pub const MESSAGES_PER_SUBSCRIPTION_MAX: usize = 30;
+/// Over which time that is counted.
+pub const MESSAGES_PERIOD: Duration = Duration::from_secs(3_600);
+/// Updates gathered into one message.
+pub const MESSAGE_UPDATES_MAX: usize = 100;
+/// Longest URL of a webhook, octets.
+pub const WEBHOOK_URL_BYTES_MAX: usize = 2_048;
+/// What is read of a webhook's answer, octets: only its status matters.
+pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// What a webhook has for everything, from the look at its name to its answer's end.
+pub const WEBHOOK_TIME_MAX: Duration = Duration::from_secs(5);
+/// Webhooks called at once: that many which do not answer hold up nobody else.
+pub const WEBHOOKS_AT_ONCE_MAX: usize = 64;
+/// Connections to the mail server at once.
+pub const MAILS_AT_ONCE_MAX: usize = 4;
+/// What the mail server has for one answer.
+pub const MAIL_ANSWER_MAX: Duration = Duration::from_secs(20);
 /// Largest country or city database, octets. The largest city databases take 150 MiB.
 pub const GEO_DATABASE_BYTES_MAX: u64 = 1 << 30;

@@ -409,7 +409,14 @@ mod tests {
         let told = greeting(
             &world,
             "./anyfront",
-            &Addresses { http: at(8_080), https: at(1_443), dns: at(5_300), admin: at(9_900), control: at(7) },
+            &Addresses {
+                http: at(8_080),
+                https: at(1_443),
+                dns: at(5_300),
+                admin: at(9_900),
+                status: at(8_090),
+                control: at(7),
+            },
         );
         assert!(told.contains(
             "curl --interface 127.61.0.1 --connect-to ::127.0.0.1:8080 http://gateway.truefoundry.ai/whoami\n"

@@ -11,9 +11,11 @@ use crate::history::report::{FLOWS_LAST, Told, flows};
 use crate::history::store::{Pending, Store, StoreError};
 use crate::history::story::{Report, Subject, Trouble};
 use crate::limits::DECISIONS_MAX;
-use crate::moment::{Clock, Moment};
+use crate::moment::{Clock, Moment, mix};
 use crate::shutdown::requested;
 use crate::snapshot::Published;
+use crate::subscriptions::desk::Desk;
+use crate::subscriptions::{self, Parts, table};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +38,8 @@ const FLOWS_OF: usize = DECISIONS_MAX * 64;
 /// The history of a node.
 pub(super) struct Historian {
     store: Store,
+    /// Who is told of it, by the same file.
+    subscriptions: Desk,
     recorder: Recorder,
     report: watch::Sender<Arc<Report>>,
     published: Published,
@@ -57,9 +61,13 @@ pub(super) struct Historian {
 impl Historian {
     /// Opens the store in `state_dir` and makes the first report.
     pub(super) fn open(state_dir: &Path, published: &Published, counters: &Counters, clock: Clock) -> io::Result<Self> {
-        let store = Store::start(state_dir, &[records::MODULE], clock)?;
+        let store = Store::start(state_dir, &[records::MODULE, table::MODULE], clock)?;
+        let seed = mix(u64::from(clock.wall().subsec_nanos()));
+        let parts = Parts::new(store.clone(), published.clone(), clock, seed, state_dir.to_owned());
+        let subscriptions = Desk::new(Arc::new(parts), Arc::new(subscriptions::caller(clock)));
         let mut historian = Self {
             store,
+            subscriptions,
             recorder: Recorder::default(),
             report: watch::Sender::new(Arc::default()),
             published: published.clone(),
@@ -80,6 +88,11 @@ impl Historian {
     /// What is told, as it changes.
     pub(super) fn report(&self) -> watch::Receiver<Arc<Report>> {
         self.report.subscribe()
+    }
+
+    /// Where people ask to be told.
+    pub(super) fn subscriptions(&self) -> Desk {
+        self.subscriptions.clone()
     }
 
     /// Watches until `shutdown`, then writes down what is left.
@@ -234,6 +247,8 @@ impl Common {
         ending: &watch::Receiver<bool>,
     ) -> watch::Receiver<Arc<Report>> {
         let report = historian.report();
+        let telling = subscriptions::run(historian.subscriptions(), historian.report(), ending.clone());
+        self.watch(runtime, "the subscriptions", Box::pin(telling), ending.clone());
         self.watch(runtime, "the history", Box::pin(historian.run(ending.clone())), ending.clone());
         report
     }

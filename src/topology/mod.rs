@@ -10,6 +10,7 @@ pub mod file;
 pub mod link;
 pub mod mistake;
 pub mod status;
+pub mod unseen;
 pub mod zone;
 pub(crate) mod read;
 mod dates;

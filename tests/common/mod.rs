@@ -25,7 +25,12 @@ pub fn real_fleet() -> String {
 
 /// What `text` means; it must be right.
 pub fn topology(text: &str) -> Topology {
-    match check(text, Path::new("regions.toml")) {
+    topology_at(text, Path::new("regions.toml"))
+}
+
+/// What `text` means that stands in this file; it must be right.
+pub fn topology_at(text: &str, file: &Path) -> Topology {
+    match check(text, file) {
         Ok(checked) => checked.topology,
         Err(mistakes) => panic!("{mistakes}"),
     }

@@ -4,6 +4,7 @@ use super::{At, Proof};
 use crate::limits::NAT_IPS_PER_REGION_MAX;
 use crate::names::Hostname;
 use crate::topology::mistake::Mistake;
+use crate::topology::unseen::unseen;
 use crate::topology::{NatIp, NatState, Region, RouteIndex, file};
 use ipnet::IpNet;
 use std::collections::HashMap;
@@ -12,27 +13,6 @@ use std::time::Duration;
 
 /// How long before its use an address must be told: customers change firewalls by hand.
 const NOTICE: Duration = Duration::from_secs(14 * 86_400);
-
-/// Networks that customers never see as a source.
-const UNSEEN: [(&str, &str); 17] = [
-    ("10.0.0.0/8", "private"),
-    ("172.16.0.0/12", "private"),
-    ("192.168.0.0/16", "private"),
-    ("100.64.0.0/10", "shared among a provider's customers"),
-    ("127.0.0.0/8", "loopback"),
-    ("169.254.0.0/16", "link-local"),
-    ("0.0.0.0/8", "no source"),
-    ("224.0.0.0/4", "multicast"),
-    ("240.0.0.0/4", "reserved"),
-    ("192.0.2.0/24", "for documentation"),
-    ("198.51.100.0/24", "for documentation"),
-    ("203.0.113.0/24", "for documentation"),
-    ("2001:db8::/32", "for documentation"),
-    ("::1/128", "loopback"),
-    ("fc00::/7", "private"),
-    ("fe80::/10", "link-local"),
-    ("ff00::/8", "multicast"),
-];
 
 /// Whether a customer who allows it would open the door to strangers.
 const fn is_implausible(prefix: IpNet) -> bool {
@@ -75,10 +55,7 @@ impl Proof<'_> {
     }
 
     fn unseen(&mut self, At { value: prefix, span }: &At<IpNet>) {
-        let unseen = UNSEEN.iter().find(|(network, _)| {
-            network.parse::<IpNet>().is_ok_and(|network| network.contains(prefix) || prefix.contains(&network))
-        });
-        if let Some((network, what)) = unseen {
+        if let Some((network, what)) = unseen(prefix) {
             let title = format!("nat_ip {prefix} is {what} ({network})");
             let help = "write the public addresses that the region's calls come from";
             self.mistakes.push(Mistake::warning(span.clone(), title, "nobody sees it as a source", help));
@@ -141,24 +118,5 @@ impl Proof<'_> {
             self.mistakes.push(Mistake::warning(span.clone(), title, "no region has a nat_ip", help));
         }
         Some(hostname.clone())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::IpAddr;
-
-    fn is_seen(address: IpAddr) -> bool {
-        UNSEEN.iter().all(|(network, _)| network.parse::<IpNet>().is_ok_and(|network| !network.contains(&address)))
-    }
-
-    #[test]
-    fn every_network_of_the_table_can_be_read_and_public_addresses_are_in_none() {
-        assert!(UNSEEN.iter().all(|(network, _)| network.parse::<IpNet>().is_ok()));
-        for public in ["8.8.4.4", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2a00:1450::1", "2001:db9::1"] {
-            assert!(is_seen(public.parse().expect("an address")), "{public}");
-        }
-        assert!(!is_seen("100.64.0.1".parse().expect("an address")));
     }
 }
