@@ -3,6 +3,7 @@
 
 use crate::counters::record::{Failed, Outcome, Record};
 use crate::counters::trace::Trace;
+use crate::names::{Hostname, Label};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -41,9 +42,9 @@ pub fn spans(record: &Record, trace: Trace, began: Duration) -> Vec<Value> {
         number("http.response.body.size", record.octets_down),
     ];
     let named = [
-        ("server.address", record.hostname.as_ref().map(|hostname| hostname.as_str())),
+        ("server.address", record.hostname.as_ref().map(Hostname::as_str)),
         ("http.route", record.class.as_deref()),
-        ("anyfront.region", record.region.as_ref().map(|region| region.as_str())),
+        ("anyfront.region", record.region.as_ref().map(Label::as_str)),
         ("anyfront.wish", record.wish),
         ("error.type", record.reason.filter(|_| record.is_failure())),
     ];
