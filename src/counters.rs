@@ -14,6 +14,7 @@ pub mod traffic;
 
 use crate::health::Fault;
 use crate::moment::Moment;
+use crate::residency::tally::Tally;
 use crate::snapshot::Snapshot;
 use archive::Archive;
 use limit::Limit;
@@ -205,6 +206,8 @@ pub struct WorkerCounters {
     pub tables: Tables,
     /// Which traces are told, if any are.
     pub sampler: Option<Sampler>,
+    /// Where they are sent, and answered.
+    pub residency: Tally,
 }
 
 /// The counters of all workers of a node. Cheap to clone.
@@ -253,6 +256,7 @@ impl Counters {
                 records: Records::new(number, &seal, &archive, listeners.clone()),
                 tables: Tables::default(),
                 sampler,
+                residency: Tally::default(),
             })
         };
         Self { workers: (0..workers).map(worker).collect(), archive, access_log, spans }

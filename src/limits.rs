@@ -207,8 +207,15 @@ pub const STATUS_LISTENERS_PER_PREFIX_MAX: usize = 128;
 pub const STATUS_NEWS_MAX: usize = 16;
 /// How long a reader may follow on one connection; browsers come back by themselves.
 pub const STATUS_EVENTS_LAST: Duration = Duration::from_secs(600);
+/// Longest form that is read, octets: every region of the largest fleet chosen by itself.
+pub const STATUS_FORM_BYTES_MAX: usize = 64 << 10;
+/// Fields of a form that are looked at: as many as there can be regions and hostnames, and a few.
+pub const STATUS_FORM_FIELDS_MAX: usize = REGIONS_MAX + HOSTNAMES_MAX + 16;
 /// Drains in force at once.
 pub const OVERRIDES_MAX: usize = 1_024;
+/// Flows by which headroom is computed, clients of one place for one hostname at one region each; beyond it the smallest are
+/// left out. Steering places each of them twice, in some 10 µs.
+pub const HEADROOM_FLOWS_MAX: usize = 2_048;
 /// Requests that one worker remembers with their decisions: some 100 KiB.
 pub const DECISIONS_MAX: usize = 256;
 /// The same of those that nothing was steered for: refused, or answered by the node itself. Apart from the others, whom a

@@ -5,14 +5,18 @@
 //! pointer, in counters and in bounded channels only.
 
 mod dns;
+mod given;
 pub mod listen;
 mod doh;
+mod findings;
 mod history;
+mod kept;
 mod nat;
 mod ordering;
 mod page;
 mod papers;
 mod ready;
+mod residency;
 mod site;
 mod sockets;
 mod witness;
@@ -25,7 +29,7 @@ use crate::counters::Counters;
 use crate::dns::prepare::{self, Answers, Preparer};
 use crate::dns::tap::{Sink, Tap, Writer, tap};
 use crate::front::services::Services;
-use crate::geo::database::{GeoError, Locator};
+use crate::geo::database::GeoError;
 use crate::history::story::Report;
 use crate::limits::EVENT_QUEUE_MAX;
 use crate::moment::{Clock, Dice, Moment, mix};
@@ -40,11 +44,11 @@ use crate::status::admin::{self, Admin};
 use crate::status::board::Board;
 use crate::status::drains::{DrainError, Drains};
 use crate::status::guard::{Token, TokenError};
-use crate::topology::check::check;
 use crate::topology::mistake::Mistakes;
-use crate::topology::{Site, Topology};
 use crate::upstream::resolve;
 use arc_swap::ArcSwap;
+use findings::Keepers;
+use given::{believe, read_topology, site};
 use history::Historian;
 use listen::Listen;
 use papers::{papers, token};
@@ -53,14 +57,14 @@ use sockets::{Sockets, locals};
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use witness::{Hearing, Witnesses};
 
 /// Threads of the control plane.
@@ -220,6 +224,8 @@ pub struct Node {
     ready: watch::Sender<bool>,
     end_accepting: watch::Sender<bool>,
     end_control: watch::Sender<bool>,
+    /// Ends when what was counted is written.
+    is_written: oneshot::Receiver<()>,
     drain_time: Duration,
 }
 
@@ -242,15 +248,12 @@ impl Node {
         let (control, published) = believe(topology, here, &drains, &papers, clock)?;
         let (counters, witnesses) = Witnesses::new(&options, &published.load().here.name, clock)?;
         let (events, facts) = mpsc::channel(EVENT_QUEUE_MAX);
-        let (reload, asked) = mpsc::channel(1);
-        let (failures, failed) = mpsc::channel(1);
+        let ((reload, asked), (failures, failed)) = (mpsc::channel(1), mpsc::channel(1));
         let (ready, is_ready) = watch::channel(false);
         let (end_accepting, accepting_ends) = watch::channel(false);
         let (end_control, control_ends) = watch::channel(false);
-        let services = Arc::new(ArcSwap::from_pointee(Services::default()));
-        let nat = nat::Keeper::open(&options.state_dir, Arc::clone(&services), &published.load_full(), clock);
         let keeper = Historian::open(&options.state_dir, &published, &counters, clock).map_err(StartError::System)?;
-        let board = page::board(&status_addresses, &published, &keeper.report(), clock, &accepting_ends);
+        let board = page::board(&status_addresses, &published, &keeper, clock, &accepting_ends);
         let (preparer, answers, challenges) = dns::first_answers(&options, &papers.secret, &published, clock);
         let common = Common {
             clock,
@@ -260,17 +263,19 @@ impl Node {
             failures,
             seed: u64::try_from(clock.wall().as_nanos() & u128::from(u64::MAX)).expect("masked"),
             secret: Arc::clone(&papers.secret),
-            services,
+            services: Arc::default(),
             board,
             answers,
             tap: tap.clone(),
             ready: is_ready.clone(),
             reread: Arc::default(),
         };
+        let nat = nat::Keeper::open(&options.state_dir, Arc::clone(&common.services), &published.load(), clock);
+        let (keepers, is_written) = Keepers::open(&options, &common);
         let desk = (drains, token, is_ready, reload.clone(), clock.now());
         let (identity, following) = (papers.identity.clone(), (options.config, asked, papers));
-        let runtime =
-            common.start_control((control, facts), desk, (admin, (nat, preparer, writer)), following, &control_ends)?;
+        let followers = (nat, preparer, writer, keepers);
+        let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
         common.start_ordering(&runtime, (&options.state_dir, dns.first()), challenges, &control_ends);
         let report = common.start_history(&runtime, keeper, &control_ends);
         common.start_page(&runtime, (status, options.status_export), &report, (&accepting_ends, &control_ends))?;
@@ -295,6 +300,7 @@ impl Node {
             ready,
             end_accepting,
             end_control,
+            is_written,
             drain_time: options.drain_time,
         })
     }
@@ -346,48 +352,14 @@ impl Node {
             let _ = worker.join();
         }
         self.end_control.send_replace(true);
+        // Ended or dropped, it is over.
+        let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, self.is_written).await });
         if let Some(tap) = self.tap {
             let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, tap.closed()).await });
         }
         let _ = self.runtime.block_on(async { tokio::time::timeout(LAST_WORDS, history::closed(self.report)).await });
         self.runtime.block_on(self.hearing.last_words());
         self.runtime.shutdown_timeout(LAST_WORDS);
-    }
-}
-
-fn read_topology(path: &Path) -> Result<Topology, StartError> {
-    let source = std::fs::read_to_string(path).map_err(|source| StartError::Read { path: path.to_owned(), source })?;
-    let checked = check(&source, path).map_err(|mistakes| StartError::Config(Box::new(mistakes)))?;
-    if !checked.warnings.is_empty() {
-        tracing::warn!("the configuration has warnings:\n{}", checked.warnings);
-    }
-    Ok(checked.topology)
-}
-
-/// What is believed before anybody was asked.
-fn believe(
-    topology: Topology,
-    here: Site,
-    drains: &Drains,
-    papers: &Papers,
-    clock: Clock,
-) -> Result<(Control, Published), GeoError> {
-    let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())?;
-    let now = clock.now();
-    let mut control = Control::new(now, Arc::new(topology), Arc::new(locator), here, drains.overrides());
-    control.apply(now, control::Event::Certified { certificates: papers.report() });
-    let (first, _) = control.advance(now, clock.wall()).expect("the first snapshot is always new");
-    Ok((control, Published::new(first)))
-}
-
-fn site(topology: &Topology, wanted: Option<&Label>) -> Result<Site, StartError> {
-    let names = || topology.sites.iter().map(|site| site.name.as_str()).collect::<Vec<_>>().join(", ");
-    match (wanted, topology.sites.as_slice()) {
-        (None, [only]) => Ok(only.clone()),
-        (None, _) => Err(StartError::Site(format!("which site is this? --site says it; the file has {}", names()))),
-        (Some(wanted), sites) => sites.iter().find(|site| site.name == *wanted).cloned().ok_or_else(|| {
-            StartError::Site(format!("--site {wanted}: the file has no such [[site]]; it has {}", names()))
-        }),
     }
 }
 
@@ -413,12 +385,15 @@ struct Common {
 /// What the admin address gets besides.
 type Desk = (Drains, Option<Token>, watch::Receiver<bool>, mpsc::Sender<()>, Moment);
 
+/// What follows the snapshot beside `control`.
+type Followers = (nat::Keeper, Preparer, Option<Writer>, Keepers);
+
 impl Common {
     fn start_control(
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
         (drains, token, ready, reload, started): Desk,
-        (admin, (nat, preparer, writer)): (Vec<TcpListener>, (nat::Keeper, Preparer, Option<Writer>)),
+        (admin, (nat, preparer, writer, keepers)): (Vec<TcpListener>, Followers),
         (config, asked, papers): (PathBuf, mpsc::Receiver<()>, Papers),
         ending: &watch::Receiver<bool>,
     ) -> Result<Runtime, StartError> {
@@ -446,6 +421,7 @@ impl Common {
             started,
             nat_ips: nat.document(),
             dns: dns::desk(&self.answers, clock),
+            findings: keepers.findings(),
             board: Arc::clone(&self.board),
         };
         let ends = || ending.clone();
@@ -461,6 +437,7 @@ impl Common {
         if let Some(writer) = writer {
             spawn("dnstap", Box::pin(writer.run(ends())));
         }
+        self.start_keepers(&runtime, keepers, ending);
         spawn("the NAT addresses", Box::pin(nat.run(published.clone(), clock, ends())));
         let following = reload::run(config, published.clone(), events.clone(), asked, Arc::clone(&self.reread), ends());
         spawn("reload", Box::pin(following));

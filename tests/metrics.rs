@@ -7,7 +7,11 @@ mod front;
 
 use anyfront::counters::histogram::Times;
 use anyfront::counters::traffic::{ADDED_BOUNDS, REGION_BOUNDS, Traffic};
+use anyfront::headroom::{Headroom, Loss, Receiver};
 use anyfront::names::{Hostname, Label};
+use anyfront::residency::ledger::Ledger;
+use anyfront::residency::seal::Signer;
+use anyfront::residency::shelf::Shelf;
 use anyfront::status::dns::{ZoneKeyView, ZoneView};
 use anyfront::status::metrics::traffic::Requests;
 use anyfront::status::metrics::{Format, render};
@@ -17,6 +21,8 @@ use anyfront::status::view::{CertificateView, EndpointView, HostnameView, Overvi
 use front::{Client, Door, Origin};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A metric as it is documented, or as it is on the page.
@@ -120,7 +126,21 @@ fn documented() -> BTreeMap<String, Metric> {
 #[test]
 fn what_is_documented_is_what_is_there() {
     let (node, requests) = everything();
-    let (there, told) = (metrics_of(&render(&node, &requests, true, Format::Plain)), documented());
+    let receiver = Receiver { region: Some("dfw".to_owned()), ratio: Some(0.5), ..Receiver::default() };
+    let loss = Loss { in_flight: 1.0, receivers: vec![receiver], ..Loss::default() };
+    let headroom = Headroom { losses: vec![loss], ..Headroom::default() };
+    let shelf = Shelf {
+        fleet: "f".into(),
+        vantage: "s".into(),
+        folder: PathBuf::new(),
+        ledger: Ledger::default(),
+        signer: Arc::new(Signer::of_seed(&[7; 32])),
+        earlier: Arc::new([]),
+        filed: Arc::default(),
+        trouble: None,
+    };
+    let findings = (&headroom, Some(&shelf), Duration::ZERO);
+    let (there, told) = (metrics_of(&render(&node, &requests, findings, true, Format::Plain)), documented());
     let row = |(name, metric): (&String, &Metric)| {
         let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
         format!("| `{name}` | {} | {} | {} |", metric.kind, labels.join(", "), metric.help)

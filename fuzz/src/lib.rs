@@ -6,6 +6,7 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 
+use anyfront::counters::Counters;
 use anyfront::dns::asker::Transport;
 use anyfront::dns::prepare::Answers;
 use anyfront::dns::responder::{Outcome, Responder};
@@ -29,7 +30,7 @@ use common::{answers, invariants};
 use hickory_proto::dnssec::Algorithm;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// A target: its name, which is that of its seeds' folder, and what it does with some bytes.
@@ -266,7 +267,7 @@ pub fn dns_message(data: &[u8]) {
     });
     let Some((how, message)) = data.split_first() else { return };
     let transport = Transport::ALL[usize::from(*how) % Transport::ALL.len()];
-    let mut responder = Responder::new(&ANSWERS, Clock::start(), Arc::default());
+    let mut responder = Responder::new(&ANSWERS, Clock::start(), Counters::new(1).worker(0));
     let ends = (SocketAddr::from(([192, 0, 2, 1], 5_353)), SocketAddr::from(([192, 0, 2, 53], 53)));
     let mut out = b"before".to_vec();
     let outcome = responder.answer(transport, ends, message, &mut out);

@@ -9,6 +9,8 @@ pub mod geoip;
 pub mod lab;
 pub mod nat_ips;
 pub mod plan;
+pub mod rehearse;
+pub mod residency;
 pub mod serve;
 pub mod status;
 
@@ -34,6 +36,8 @@ enum Command {
     Geoip(geoip::Args),
     Dnssec(dnssec::Args),
     NatIps(nat_ips::Args),
+    Plan(rehearse::Args),
+    Residency(residency::Args),
     Lab(lab::Args),
 }
 
@@ -51,6 +55,8 @@ pub fn main() -> ExitCode {
         Command::Geoip(args) => geoip::run(args),
         Command::Dnssec(args) => dnssec::run(args),
         Command::NatIps(args) => nat_ips::run(args),
+        Command::Plan(args) => rehearse::run(&args),
+        Command::Residency(args) => residency::run(args),
         Command::Lab(args) => lab::run(args),
     };
     done.unwrap_or_else(|error| {

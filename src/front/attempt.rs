@@ -110,6 +110,8 @@ impl Sending<'_> {
         let (is_http2, request) = (lease.is_http2(), self.request(&lease));
         let request = request.ok_or_else(|| unsent(Fault::Protocol))?;
         let key = request.headers().get(header::SEC_WEBSOCKET_KEY).filter(|_| !is_http2).cloned();
+        let region = self.snapshot.topology.endpoint(self.endpoint).region;
+        self.front.sends(self.snapshot, self.hostname, region);
         let mut answer = pin!(lease.send(request, in_flight, self.terms.is_safe));
         let silent = |fault| Err(AttemptError { fault, progress: Progress::Sent, was_reused });
         let answering = async {

@@ -40,10 +40,15 @@ pub struct Live {
 /// Answers the client at an address, whose request has this head and this body.
 pub enum Answer {
     /// At once.
-    Now(Box<dyn Fn(&Snapshot, IpAddr, &Parts, &[u8]) -> Result<Response<Bytes>, Complaint> + Send + Sync>),
+    Now(Box<Now>),
     /// When it is ready, and perhaps without an end.
-    Later(Box<dyn Fn(IpAddr, Parts, Bytes) -> BoxFuture<'static, Response<Content>> + Send + Sync>),
+    Later(Box<Later>),
 }
+
+/// See [`Answer::Now`].
+pub type Now = dyn Fn(&Snapshot, IpAddr, &Parts, &[u8]) -> Result<Response<Bytes>, Complaint> + Send + Sync;
+/// See [`Answer::Later`].
+pub type Later = dyn Fn(IpAddr, Parts, Bytes) -> BoxFuture<'static, Response<Content>> + Send + Sync;
 
 /// What an answer consists of.
 pub enum Content {

@@ -53,8 +53,10 @@ use crate::counters::records::hexadecimal;
 use crate::counters::trace::{Sampler, Trace};
 use crate::counters::{DoorCounters, WorkerCounters};
 use crate::moment::{Clock, Dice};
+use crate::names::Hostname;
 use crate::secret::Secret;
-use crate::snapshot::Published;
+use crate::snapshot::{Published, Snapshot};
+use crate::topology::RegionIndex;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use budget::Budgets;
@@ -116,6 +118,16 @@ impl Front {
         if self.events.try_send(event).is_err() {
             DoorCounters::count(&self.counters.door.dropped_events);
         }
+    }
+
+    /// A request is sent to a region.
+    pub(crate) fn sends(&self, snapshot: &Snapshot, hostname: &Hostname, region: RegionIndex) {
+        self.counters.residency.sent(self.clock.wall(), &snapshot.topology, hostname, region);
+    }
+
+    /// What a region answered is passed on.
+    pub(crate) fn passes_on(&self, snapshot: &Snapshot, hostname: &Hostname, region: RegionIndex) {
+        self.counters.residency.answered(self.clock.wall(), &snapshot.topology, hostname, region);
     }
 
     /// Rooms for one exchange.

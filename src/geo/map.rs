@@ -64,6 +64,18 @@ impl GeoMap {
         }
     }
 
+    /// How many IPv4 networks (/24) are at each of the [`places`](Self::places).
+    #[must_use]
+    pub fn weights(&self) -> Vec<u32> {
+        let mut weights = vec![0; self.places.len()];
+        let mut ranges = self.v4.iter().peekable();
+        while let Some((start, place)) = ranges.next() {
+            let end = ranges.peek().map_or(1 << 24, |(next, _)| next >> 8);
+            weights[place as usize] += end - (start >> 8);
+        }
+        weights
+    }
+
     /// Ranges of IPv4 and of IPv6.
     #[must_use]
     pub fn len(&self) -> (usize, usize) {

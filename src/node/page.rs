@@ -1,8 +1,10 @@
 //! Starts the status page and hands it to the front, for its own hostname.
 
+use super::history::Historian;
 use super::{Common, StartError};
 use crate::front::live::{Answer, Content, Live};
 use crate::history::story::Report;
+use crate::limits::STATUS_FORM_BYTES_MAX;
 use crate::moment::Clock;
 use crate::names::Hostname;
 use crate::snapshot::{Published, Snapshot};
@@ -21,13 +23,13 @@ use tokio::sync::watch;
 pub(super) fn board(
     addresses: &[SocketAddr],
     published: &Published,
-    report: &watch::Receiver<Arc<Report>>,
+    historian: &Historian,
     clock: Clock,
     ending: &watch::Receiver<bool>,
 ) -> Arc<Board> {
-    let setting = Fallback::of(addresses).setting(&published.load(), Manner::Live);
-    let first = Rendering::of(&report.borrow(), &setting, None);
-    Arc::new(Board::new(first, clock, ending.clone()))
+    let setting = Fallback::of(addresses).with_forms().setting(&published.load(), Manner::Live);
+    let first = Rendering::of(&historian.report().borrow(), &setting, None);
+    Arc::new(Board::new(first, clock, ending.clone()).with_forms(historian.subscriptions()))
 }
 
 /// The page at its hostname, over HTTPS and in the clear.
@@ -37,14 +39,16 @@ pub(super) fn service(board: &Arc<Board>) -> Live {
         path: None,
         is_in_the_clear: true,
         is_at,
-        body_bytes_max: 0,
-        methods: "GET, HEAD",
-        answer: Answer::Later(Box::new(move |peer, head, _| {
-            let answer = board.answer(peer, &head).map(|content| match content {
-                board::Content::Whole(body) => Content::Whole(body),
-                board::Content::News(news) => Content::Stream(news),
-            });
-            Box::pin(std::future::ready(answer))
+        body_bytes_max: STATUS_FORM_BYTES_MAX,
+        methods: "GET, HEAD, POST",
+        answer: Answer::Later(Box::new(move |peer, head, body| {
+            let board = Arc::clone(&board);
+            Box::pin(async move {
+                board.serve(peer, &head, &body).await.map(|content| match content {
+                    board::Content::Whole(body) => Content::Whole(body),
+                    board::Content::News(news) => Content::Stream(news),
+                })
+            })
         })),
     }
 }
@@ -72,7 +76,7 @@ impl Common {
             board: Arc::clone(&self.board),
             reports: reports.clone(),
             published: self.published.clone(),
-            fallback: Fallback::of(&addresses),
+            fallback: Fallback::of(&addresses).with_forms(),
             export,
         };
         self.watch(runtime, "the status page", Box::pin(public::keep(keeper, ending.clone())), ending.clone());

@@ -7,6 +7,7 @@ use super::answer::Desk;
 use super::board::Board;
 use super::dns::Dns;
 use super::drains::Drains;
+use super::findings::Findings;
 use super::guard::Token;
 use super::keeper::{self, ASKS_MAX, Node};
 use crate::control::Event;
@@ -59,14 +60,29 @@ pub struct Admin {
     pub nat_ips: watch::Receiver<Arc<str>>,
     /// Who knows DNS.
     pub dns: Dns,
+    /// Headroom, and where requests were processed.
+    pub findings: Findings,
     /// What everybody may see.
     pub board: Arc<Board>,
 }
 
 /// Answers on `listeners` until `shutdown`; then finishes the answers under way.
 pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Receiver<bool>) {
-    let Admin { published, events, counters, drains, clock, token, ready, reload, started, nat_ips, dns, board } =
-        admin;
+    let Admin {
+        published,
+        events,
+        counters,
+        drains,
+        clock,
+        token,
+        ready,
+        reload,
+        started,
+        nat_ips,
+        dns,
+        findings,
+        board,
+    } = admin;
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let desk = Arc::new(Desk {
         published: published.clone(),
@@ -78,6 +94,7 @@ pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Rec
         asks,
         nat_ips,
         dns,
+        findings,
         board,
     });
     let permits = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));

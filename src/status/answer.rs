@@ -8,6 +8,7 @@ use super::dns::{Asked, Dns};
 use super::drains::{DrainError, Operator, REASON_CHARACTERS_MAX, Wish};
 use super::explain::Question;
 use super::export::Told;
+use super::findings::Findings;
 use super::guard::{self, Token};
 use super::keeper::{Ask, Denied, Granted};
 use super::metrics::traffic::Requests;
@@ -37,13 +38,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
+mod findings;
+
 /// Longest drain that ends by itself; a longer one is meant to stay.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// What `GET /` says.
 const INDEX: &str = include_str!("index.txt");
-const PATHS: [&str; 9] =
-    ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics", "/nat-ips", "/report"];
+const PATHS: [&str; 10] =
+    ["/", "/ready", "/live", "/regions", "/decisions", "/explain", "/metrics", "/nat-ips", "/headroom", "/report"];
 /// Behind it a decision is called by its name.
 const REPLAYED: &str = "/explain/";
 const POSTED: [&str; 3] = ["/drain", "/undrain", "/reload"];
@@ -72,6 +75,8 @@ pub struct Desk {
     pub nat_ips: watch::Receiver<Arc<str>>,
     /// Who knows DNS.
     pub dns: Dns,
+    /// Headroom, and where requests were processed.
+    pub findings: Findings,
     /// What everybody may see.
     pub board: Arc<Board>,
 }
@@ -163,7 +168,9 @@ impl Desk {
             "/metrics" => {
                 let format = Format::accepted_by(accept(parts));
                 let (requests, is_ready) = (Requests::of(&self.counters), *self.ready.borrow());
-                let page = metrics::render(&self.overview(), &requests, is_ready, format);
+                let (headroom, shelf) = (self.findings.headroom(), self.findings.shelf().ok());
+                let findings = (&*headroom, shelf.as_deref(), self.clock.wall());
+                let page = metrics::render(&self.overview(), &requests, findings, is_ready, format);
                 Ok(answer(format.content_type(), page))
             }
             "/regions" => Ok(json_answer(&self.overview())),
@@ -172,6 +179,8 @@ impl Desk {
             "/drains" => Ok(json_answer(&json!({ "drains": self.overview().drains }))),
             "/decisions" => self.decisions(parts.uri.query().unwrap_or_default()),
             "/explain" => self.explain(parts),
+            "/headroom" => self.headroom(parts).await,
+            path if path == "/residency" || path.starts_with("/residency/") => self.residency(path, is_get).await,
             path if path.starts_with(REPLAYED) && !is_get => Err(Refused::method(path, "GET")),
             path if path.starts_with(REPLAYED) => self.replay(parts, &path[REPLAYED.len()..]),
             path => Err(Refused::new(404, format!("there is no {path:?} here; GET / tells what there is"))),

@@ -4,11 +4,13 @@
 //! follows `/events` (WHATWG HTML §9.2): parts as they change, a sign of life every 15 s, and `reload` for whoever missed
 //! something.
 
+use super::forms;
 use super::rendering::{Change, File, Rendering};
 use super::seats::{Seat, Seats};
 use crate::limits::{STATUS_EVENTS_LAST, STATUS_LISTENERS_MAX, STATUS_LISTENERS_PER_PREFIX_MAX, STATUS_NEWS_MAX};
 use crate::moment::Clock;
 use crate::shutdown::requested;
+use crate::subscriptions::desk::Desk;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, unfold};
@@ -33,7 +35,7 @@ const ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// A report this old is none of now: no sign of life is given for it.
 const REPORT_AGE_MAX: Duration = Duration::from_secs(60);
 /// What a page may load: what comes from where it comes from, and nothing else; nobody may frame it.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+pub(super) const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                            form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 /// What anything else may: nothing.
 const FILE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
@@ -105,6 +107,8 @@ pub struct Board {
     seats: Arc<Seats>,
     clock: Clock,
     ending: watch::Receiver<bool>,
+    /// Who takes the forms, if anybody does.
+    desk: Option<Desk>,
 }
 
 impl Board {
@@ -113,7 +117,13 @@ impl Board {
     pub fn new(first: Rendering, clock: Clock, ending: watch::Receiver<bool>) -> Self {
         let (news, _) = broadcast::channel(STATUS_NEWS_MAX);
         let seats = Arc::new(Seats::new(STATUS_LISTENERS_MAX, STATUS_LISTENERS_PER_PREFIX_MAX));
-        Self { shown: Arc::new(ArcSwap::from_pointee(first)), news, seats, clock, ending }
+        Self { shown: Arc::new(ArcSwap::from_pointee(first)), news, seats, clock, ending, desk: None }
+    }
+
+    /// With somebody who takes the forms.
+    #[must_use]
+    pub fn with_forms(self, desk: Desk) -> Self {
+        Self { desk: Some(desk), ..self }
     }
 
     /// What is shown.
@@ -123,15 +133,29 @@ impl Board {
     }
 
     /// Shows `next` instead, and tells the followers what changed.
-    pub fn show(&self, next: Arc<Rendering>) {
-        let before = self.shown.swap(Arc::clone(&next));
+    pub fn show(&self, next: &Arc<Rendering>) {
+        let before = self.shown.swap(Arc::clone(next));
         if let Some(change) = next.change_since(&before) {
             // Nobody may be there to hear it.
             let _ = self.news.send(News::new(&next.version, &change));
         }
     }
 
-    /// The answer to a request of `peer`. Its body is not looked at.
+    /// Whether the body of a request has to be read.
+    #[must_use]
+    pub fn wants_body(&self, asked: &Parts) -> bool {
+        self.desk.is_some() && asked.method == Method::POST && forms::are_asked(asked)
+    }
+
+    /// The answer to a request of `peer`, forms and all.
+    pub async fn serve(&self, peer: IpAddr, asked: &Parts, body: &[u8]) -> Response<Content> {
+        match &self.desk {
+            Some(desk) if forms::are_asked(asked) => forms::answer(desk, &self.shown(), peer, asked, body).await,
+            _ => self.answer(peer, asked),
+        }
+    }
+
+    /// The answer to a request of `peer` that is for no form.
     #[must_use]
     pub fn answer(&self, peer: IpAddr, asked: &Parts) -> Response<Content> {
         let path = asked.uri.path().trim_start_matches('/');

@@ -8,7 +8,10 @@
 use super::sites::SiteView;
 use super::totals::WebsocketTotals;
 use super::view::{EndpointView, HostnameView, Overview, ProbeView, RegionView};
+use crate::headroom::Headroom;
+use crate::residency::shelf::Shelf;
 use std::fmt::{Display, Write};
+use std::time::Duration;
 use traffic::Requests;
 
 /// In which dialect metrics are written.
@@ -39,9 +42,16 @@ impl Format {
 
 const STANDINGS: [&str; 5] = ["up", "strained", "unknown", "ejected", "down"];
 
-/// Writes every metric of a node.
+/// Writes every metric of a node. `findings`: what would be without regions, and what was counted of residency until now by
+/// the wall clock.
 #[must_use]
-pub fn render(node: &Overview, requests: &Requests, is_ready: bool, format: Format) -> String {
+pub fn render(
+    node: &Overview,
+    requests: &Requests,
+    findings: (&Headroom, Option<&Shelf>, Duration),
+    is_ready: bool,
+    format: Format,
+) -> String {
     let mut page = Page { text: String::with_capacity(16 << 10), format };
     page.node(node, is_ready);
     page.certificates(node);
@@ -53,6 +63,11 @@ pub fn render(node: &Overview, requests: &Requests, is_ready: bool, format: Form
     page.endpoints(&node.regions);
     page.probes(&node.regions);
     page.dns(node);
+    let (headroom, shelf, wall) = findings;
+    page.headroom(headroom);
+    if let Some(shelf) = shelf {
+        page.residency(shelf, wall);
+    }
     if format == Format::OpenMetrics {
         page.text.push_str("# EOF\n");
     }
@@ -60,6 +75,7 @@ pub fn render(node: &Overview, requests: &Requests, is_ready: bool, format: Form
 }
 
 mod dns;
+mod findings;
 pub mod traffic;
 
 struct Page {
@@ -372,6 +388,7 @@ fn escaped(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::headroom::{Loss, Receiver};
     use crate::status::dns::{ZoneKeyView, ZoneView};
 
     #[test]
@@ -387,8 +404,15 @@ mod tests {
         let mut node = Overview { regions: vec![region], zone: Some(zone), ..Overview::default() };
         node.counters.dns.elapsed = vec![(Some(0.000_005), 1), (None, 3)];
         node.counters.dns.elapsed_ns = 1_500_000;
+        let receiver = |ratio| Receiver { region: Some("dfw".to_owned()), ratio, ..Receiver::default() };
+        let nobody = Receiver { asked: 1.0, ..Receiver::default() };
+        let receivers = vec![receiver(Some(1.4)), receiver(None), nobody];
+        let lost = vec!["region:orf".to_owned()];
+        let loss = Loss { lost, in_flight: 4.0, receivers, ..Loss::default() };
+        let spared = Loss { lost: vec!["region:x".to_owned()], in_flight: 1.0, ..Loss::default() };
+        let headroom = Headroom { losses: vec![loss, spared], ..Headroom::default() };
         for format in [Format::Plain, Format::OpenMetrics] {
-            let text = render(&node, &Requests::default(), true, format);
+            let text = render(&node, &Requests::default(), (&headroom, None, Duration::ZERO), true, format);
             let (mut known, mut is_histogram) = (String::new(), false);
             for line in text.lines() {
                 if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -413,6 +437,9 @@ mod tests {
             let histogram = "_bucket{le=\"0.000005\"} 1\nanyfront_dns_elapsed_seconds_bucket{le=\"+Inf\"} 3\n\
                              anyfront_dns_elapsed_seconds_sum 0.0015\nanyfront_dns_elapsed_seconds_count 3\n";
             assert!(text.contains(histogram), "{text}");
+            assert!(text.contains("anyfront_headroom_ratio{lost=\"region:orf\",region=\"dfw\"} 1.4\n"), "{text}");
+            assert!(!text.contains(" -0\n"), "{text}");
+            assert!(text.contains("anyfront_headroom_unserved_ratio{lost=\"region:orf\"} 0.25\n"), "{text}");
             assert_eq!(text.ends_with("# EOF\n"), format == Format::OpenMetrics);
         }
     }

@@ -11,6 +11,7 @@
 
 pub mod totals;
 pub mod sites;
+pub mod findings;
 pub mod dns;
 pub mod view;
 pub mod metrics;
@@ -30,4 +31,5 @@ pub mod rendering;
 pub mod export;
 pub mod seats;
 pub mod board;
+pub mod forms;
 pub mod public;

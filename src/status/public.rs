@@ -10,12 +10,16 @@ use super::rendering::Rendering;
 use super::seats::Seats;
 use crate::history::story::{Incident, Level, Report};
 use crate::limits::{
-    CONNECTION_BUFFER_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_TIMEOUT, STATUS_CONNECTIONS_MAX,
-    STATUS_CONNECTIONS_PER_PREFIX_MAX, STATUS_EVENTS_LAST,
+    CONNECTION_BUFFER_BYTES_MAX, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_TIMEOUT, SERVICE_BODY_TIMEOUT,
+    STATUS_CONNECTIONS_MAX, STATUS_CONNECTIONS_PER_PREFIX_MAX, STATUS_EVENTS_LAST, STATUS_FORM_BYTES_MAX,
 };
 use crate::shutdown::requested;
 use crate::snapshot::{Published, Snapshot};
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -63,22 +67,49 @@ pub async fn run(board: Arc<Board>, listeners: Vec<TcpListener>, shutdown: watch
     let _ = tokio::time::timeout(LAST_ANSWER_MAX, all_gone.recv()).await;
 }
 
+async fn answer(board: &Board, peer: SocketAddr, request: Request<Incoming>) -> Response<Content> {
+    let (parts, body) = request.into_parts();
+    let mut whole = Bytes::new();
+    let mut is_read = matches!(parts.method, Method::GET | Method::HEAD);
+    if board.wants_body(&parts) {
+        let reading = Limited::new(body, STATUS_FORM_BYTES_MAX).collect();
+        match tokio::time::timeout(SERVICE_BODY_TIMEOUT, reading).await {
+            Ok(Ok(read)) => (whole, is_read) = (read.to_bytes(), true),
+            Ok(Err(_)) => return cut_off(StatusCode::PAYLOAD_TOO_LARGE),
+            Err(_) => return cut_off(StatusCode::REQUEST_TIMEOUT),
+        }
+    }
+    let mut answer = board.serve(peer.ip().to_canonical(), &parts, &whole).await;
+    if !is_read {
+        // What it sends behind that is not read.
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// A form that is too long, came too slowly or not whole.
+fn cut_off(status: StatusCode) -> Response<Content> {
+    let mut answer = Response::new(Content::Whole(Bytes::new()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
 async fn serve(stream: TcpStream, peer: SocketAddr, board: Arc<Board>, mut shutdown: watch::Receiver<bool>) {
     let follows = Arc::new(AtomicBool::new(false));
-    let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
-        let (parts, _) = request.into_parts();
-        let mut answer = board.answer(peer.ip().to_canonical(), &parts);
-        follows.store(matches!(answer.body(), Content::News(_)), Relaxed);
-        if parts.method != http::Method::GET && parts.method != http::Method::HEAD {
-            // What it sends behind that is not read.
-            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let service = service_fn(|request| {
+        let (board, follows) = (Arc::clone(&board), Arc::clone(&follows));
+        async move {
+            let answer = answer(&board, peer, request).await;
+            follows.store(matches!(answer.body(), Content::News(_)), Relaxed);
+            Ok::<_, Infallible>(answer)
         }
-        std::future::ready(Ok::<_, Infallible>(answer))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_headers(HEADER_FIELDS_MAX)
+        .max_header_size(HEADER_BYTES_MAX)
         .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
@@ -113,13 +144,22 @@ async fn serve(stream: TcpStream, peer: SocketAddr, board: Arc<Board>, mut shutd
 pub struct Fallback {
     /// Where links of feeds point to.
     pub url: String,
+    /// Whether somebody takes the forms.
+    pub has_forms: bool,
 }
 
 impl Fallback {
     /// Of the addresses that are listened on.
     #[must_use]
     pub fn of(addresses: &[SocketAddr]) -> Self {
-        Self { url: addresses.first().map_or("http://localhost".to_owned(), |address| format!("http://{address}")) }
+        let url = addresses.first().map_or("http://localhost".to_owned(), |address| format!("http://{address}"));
+        Self { url, has_forms: false }
+    }
+
+    /// With somebody who takes the forms.
+    #[must_use]
+    pub fn with_forms(self) -> Self {
+        Self { has_forms: true, ..self }
     }
 
     /// What surrounds the pages, as the file says.
@@ -130,8 +170,8 @@ impl Fallback {
             title: status.title.to_string(),
             url: status.url.as_deref().unwrap_or(&self.url).to_owned(),
             manner,
-            has_mail: false,
-            has_webhooks: false,
+            has_mail: self.has_forms && status.mail.is_some(),
+            has_webhooks: self.has_forms && status.webhooks.is_some(),
             assets: Assets::new(),
         }
     }
@@ -179,7 +219,7 @@ pub async fn keep(mut keeper: Keeper, mut shutdown: watch::Receiver<bool>) {
             tracing::error!("the status page could not be rendered: what it showed last stays");
             return;
         };
-        keeper.board.show(Arc::new(next));
+        keeper.board.show(&Arc::new(next));
         let last = gist(&report);
         if let Some(folder) = &keeper.export {
             copy = write_copy(&keeper, &report, folder, copy).await;

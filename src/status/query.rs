@@ -2,8 +2,13 @@
 
 /// A parameter of a query, decoded (`application/x-www-form-urlencoded`).
 pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
+    parameters(query, name).into_iter().next()
+}
+
+/// The same of one that may be there several times.
+pub(super) fn parameters(query: &str, name: &str) -> Vec<String> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| decoded(value))
+    pairs.into_iter().filter(|(key, _)| *key == name).map(|(_, value)| decoded(value)).collect()
 }
 
 fn decoded(text: &str) -> String {

@@ -12,11 +12,37 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// Asks for `path`, with these lines in the head.
 pub async fn ask(address: SocketAddr, method: &str, path: &str, lines: &str) -> Answer {
+    ask_host(address, "status", method, path, lines).await
+}
+
+/// The same of a hostname.
+pub async fn ask_host(address: SocketAddr, host: &str, method: &str, path: &str, lines: &str) -> Answer {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: status\r\nconnection: close\r\n{lines}\r\n");
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{lines}\r\n");
     stream.write_all(head.as_bytes()).await.expect("sent");
     let mut bytes = Vec::new();
     tokio::time::timeout(BOUND, stream.read_to_end(&mut bytes)).await.expect("in time").expect("read");
+    Answer::of(&bytes)
+}
+
+/// Sends a form.
+pub async fn post(address: SocketAddr, path: &str, body: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: status\r\nconnection: close\r\ncontent-length: {}\r\n\
+         content-type: application/x-www-form-urlencoded\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut bytes = Vec::new();
+    let reading = async {
+        // What is refused before it is whole may end in a reset behind the answer.
+        let mut octets = [0; 4_096];
+        while let Ok(count @ 1..) = stream.read(&mut octets).await {
+            bytes.extend_from_slice(&octets[..count]);
+        }
+    };
+    tokio::time::timeout(BOUND, reading).await.expect("in time");
     Answer::of(&bytes)
 }
 
@@ -41,6 +67,16 @@ pub async fn until(address: SocketAddr, path: &str, is_wanted: impl Fn(&str) -> 
 pub async fn soon(is_so: impl Fn() -> bool) {
     let waiting = async {
         while !is_so() {
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    tokio::time::timeout(BOUND, waiting).await.expect("it becomes so");
+}
+
+/// The same, where looking takes time.
+pub async fn soon_async(is_so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is_so().await {
             tokio::time::sleep(AGAIN).await;
         }
     };

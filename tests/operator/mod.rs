@@ -11,6 +11,7 @@ use anyfront::status::admin::{self, Admin};
 use anyfront::status::board::Board;
 use anyfront::status::dns::Dns;
 use anyfront::status::drains::Drains;
+use anyfront::status::findings::Findings;
 use anyfront::status::guard::Token;
 use anyfront::status::page::Manner;
 use anyfront::status::public::Fallback;
@@ -152,6 +153,7 @@ impl Node {
             started: Moment::ZERO,
             nat_ips: watch::channel("{}".into()).1,
             dns: Dns::default(),
+            findings: Findings::none(),
             board: Arc::new(board(&published, clock, asked.clone())),
         };
         let writer = published.clone();

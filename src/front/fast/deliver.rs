@@ -36,7 +36,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         in_flight: InFlight,
     ) -> Next {
         let (path, errand) = (errand.path.take(), &*errand);
-        let now = self.took();
+        let now = self.passes_on(errand);
         let is_failed = answered.status >= 500 && answered.unserved.is_none();
         let octets_here = self.rooms.answer.len() - answered.head_bytes;
         let is_here = matches!(answered.extent, Extent::Length(octets) if octets <= octets_here as u64);
@@ -118,6 +118,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             front.recall.failed(front.clock.now(), key, region);
         }
         self.tell(errand, fault);
+    }
+
+    /// What the region answered is passed on from now.
+    fn passes_on(&self, errand: &Errand) -> Moment {
+        self.connection.front.passes_on(&errand.snapshot, &errand.hostname, errand.target.region);
+        self.took()
     }
 
     /// One more request is on its way to its end. When that was.

@@ -368,6 +368,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
                 opened.map_err(|fault| Some(AttemptError { fault, progress: Progress::Unsent, was_reused: false }))?
             }
         };
+        front.sends(&errand.snapshot, &errand.hostname, errand.target.region);
         errand.sent_at = front.clock.now();
         self.write_request(asked, errand);
         self.rooms.answer.clear();

@@ -52,6 +52,7 @@ impl Exchange<'_> {
             let here = here(self.connection, &snapshot, &self.hostname, &secret);
             self.bond.answered(&mut parts.headers, status, region, &here);
         }
+        front.passes_on(&snapshot, &self.hostname, target.region);
         let ongoing = self.ongoing(target, status);
         let state = snapshot.endpoint(target.endpoint);
         parts.version = Version::HTTP_11;
@@ -129,6 +130,7 @@ impl Exchange<'_> {
             None if self.is_late => Complaint::late(self.attempts),
             None => {
                 DoorCounters::count(&front.counters.door.unserved);
+                front.counters.residency.refused(front.clock.wall(), &self.snapshot.topology, &self.hostname);
                 if let (Some(AttemptError { progress: Progress::Sent, .. }), Some(last)) =
                     (failed, self.journey.failed.last())
                 {

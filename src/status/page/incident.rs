@@ -52,6 +52,21 @@ fn look(incident: &Incident) -> Level {
     if incident.is_maintenance() { Level::Maintenance } else { level_of(incident.impact) }
 }
 
+fn phase_class(phase: Phase) -> &'static str {
+    if phase.is_over() { "phase over" } else { "phase" }
+}
+
+/// How bad it was, in words.
+fn impact_words(impact: Impact) -> &'static str {
+    match impact {
+        Impact::None => "no impact",
+        Impact::Maintenance => "planned",
+        Impact::Minor => "minor impact",
+        Impact::Major => "major impact",
+        Impact::Critical => "critical impact",
+    }
+}
+
 fn subjects(incident: &Incident) -> Markup {
     html! {
         ul class="subjects" aria-label="Affected" {
@@ -69,7 +84,7 @@ pub fn brief(incident: &Incident, links: Links, now: Duration, is_open: bool) ->
         article class={"incident " (level.as_str()) (if is_open { " open" } else { "" })} {
             div class="line" {
                 h3 { (mark(level)) a href=(links.page(&path(incident))) { bdi { (incident.title) } } }
-                span class="phase" { (phase_words(incident.phase)) }
+                span class=(phase_class(incident.phase)) { (phase_words(incident.phase)) }
             }
             (subjects(incident))
             @if let Some(update) = incident.updates.last() {
@@ -90,7 +105,7 @@ pub fn planned(incident: &Incident, links: Links) -> Markup {
         article class="incident maintenance" {
             div class="line" {
                 h3 { (mark(Level::Maintenance)) a href=(links.page(&path(incident))) { bdi { (incident.title) } } }
-                span class="phase" { (phase_words(incident.phase)) }
+                span class=(phase_class(incident.phase)) { (phase_words(incident.phase)) }
             }
             (subjects(incident))
             @if let Some(window) = incident.window { p { (span(window)) } }
@@ -108,7 +123,8 @@ pub fn id(incident: &Incident) -> String {
 /// All of an incident: its timeline, newest first, and what was learnt.
 #[must_use]
 pub fn part(incident: &Incident) -> Markup {
-    let level = look(incident);
+    // What is over does not look as if it went on.
+    let level = if incident.phase.is_over() { Level::Operational } else { look(incident) };
     html! {
         article id=(id(incident)) class="full" {
             header class={"hero " (level.as_str())} {
@@ -117,7 +133,7 @@ pub fn part(incident: &Incident) -> Markup {
                     div {
                         h1 { bdi { (incident.title) } }
                         p {
-                            b { (phase_words(incident.phase)) } " · "
+                            b { (phase_words(incident.phase)) } " · " (impact_words(incident.impact)) " · "
                             @if let Some(window) = incident.window { (span(window)) }
                             @else if let Some(closed) = incident.closed_at { (span((incident.opened_at, closed))) }
                             @else { "since " (time(incident.opened_at)) }

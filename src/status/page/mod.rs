@@ -11,6 +11,7 @@ pub mod overview;
 pub mod region;
 pub mod incident;
 pub mod subscribe;
+pub mod subscription;
 
 use crate::history::story::Level;
 use marks::shape;

@@ -12,15 +12,24 @@ let skew = 0;
 
 // ---- times: those of the reader
 
-const local = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit' });
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-function localise(within) {
-  for (const time of within.querySelectorAll('time[datetime]')) {
-    const at = new Date(time.dateTime);
-    if (isNaN(at)) continue;
-    time.title = `${time.dateTime.replace('T', ' ').replace('Z', '')} UTC`;
-    time.textContent = (time.dataset.as === 'clock' ? clock : local).format(at);
-  }
+let local, clock;
+function localiseOne(time) {
+  const at = new Date(time.dateTime);
+  if (isNaN(at)) return;
+  const hours = { hour: '2-digit', minute: '2-digit' };
+  local ??= new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short', year: 'numeric', ...hours });
+  clock ??= new Intl.DateTimeFormat(undefined, { ...hours, second: '2-digit' });
+  time.title = `${time.dateTime.replace('T', ' ').replace('Z', '')} UTC`;
+  time.textContent = (time.dataset.as === 'clock' ? clock : local).format(at);
+}
+const times = (within) => within.querySelectorAll('time[datetime]');
+const localise = (within) => times(within).forEach(localiseOne);
+// At first a few at a time: nobody waits for them.
+const later = window.requestIdleCallback ?? ((work) => setTimeout(work, 50));
+function localiseAll(left) {
+  left.splice(0, 12).forEach(localiseOne);
+  if (left.length) later(() => localiseAll(left));
+  else document.querySelector('[data-zone]').textContent = `, shown in yours (${new Intl.DateTimeFormat().resolvedOptions().timeZone})`;
 }
 
 // ---- new parts in the place of old ones
@@ -172,9 +181,7 @@ function openTarget() {
   if (target?.tagName === 'DETAILS') target.open = true;
 }
 
-localise(document);
-const zone = document.querySelector('[data-zone]');
-if (zone) zone.textContent = `, shown in yours (${Intl.DateTimeFormat().resolvedOptions().timeZone})`;
+later(() => localiseAll([...times(document)]));
 addEventListener('hashchange', openTarget);
 openTarget();
 if (isLive) follow();

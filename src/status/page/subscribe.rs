@@ -1,8 +1,8 @@
 //! Where people ask to be told: feeds, mail and webhooks, of a region, a hostname or everything.
 
-use super::words::{code, slug};
+use super::words::{breakable, code, slug};
 use super::{Links, Manner, Setting, Sheet, framed};
-use crate::history::story::Report;
+use crate::history::story::{Report, Subject};
 use maud::{Markup, html};
 
 /// The page with the forms.
@@ -21,7 +21,7 @@ pub fn page(setting: &Setting, report: &Report) -> String {
                     form method="post" action=(to) {
                         input type="hidden" name="kind" value="mail";
                         label { "Your address" input type="email" name="to" required maxlength="254" autocomplete="email"; }
-                        (scopes(report))
+                        (scopes(report, &[]))
                         div class="buttons" { button { "Subscribe" } span class="quiet" { "You get a mail with a link to confirm. Every mail has a link to end it." } }
                     }
                 }
@@ -32,7 +32,7 @@ pub fn page(setting: &Setting, report: &Report) -> String {
                     form method="post" action=(to) {
                         input type="hidden" name="kind" value="webhook";
                         label { "URL, https only" input type="url" name="to" required maxlength="2048" pattern="https://.*" placeholder="https://"; }
-                        (scopes(report))
+                        (scopes(report, &[]))
                         div class="buttons" { button { "Subscribe" } span class="quiet" { "Signed by the Standard Webhooks scheme. The secret is shown once, on the next page." } }
                     }
                 }
@@ -52,18 +52,20 @@ pub fn page(setting: &Setting, report: &Report) -> String {
     framed(setting, &sheet)
 }
 
-/// What to be told about.
-fn scopes(report: &Report) -> Markup {
+/// What to be told about; `chosen` is it already.
+#[must_use]
+pub fn scopes(report: &Report, chosen: &[Subject]) -> Markup {
+    let is_chosen = |subject: Subject| chosen.contains(&subject);
     html! {
         fieldset {
             legend { "About" }
+            p class="quiet" { "Choose what you want to hear of; nothing chosen is everything." }
             div class="choices" {
-                label class="all" { input type="checkbox" name="scope" value="everything" checked; "Everything" }
                 @for hostname in &report.hostnames {
-                    label { input type="checkbox" name="scope" value={"hostname:" (hostname.name)}; bdi { (hostname.name) } }
+                    label { input type="checkbox" name="scope" value={"hostname:" (hostname.name)} checked[is_chosen(Subject::Hostname(hostname.name.clone()))]; bdi { (breakable(&hostname.name)) } }
                 }
                 @for region in &report.regions {
-                    label { input type="checkbox" name="scope" value={"region:" (region.name)}; span { bdi { (code(&region.name)) } @if let Some(city) = &region.city { span class="quiet" { " " bdi { (city) } } } } }
+                    label { input type="checkbox" name="scope" value={"region:" (region.name)} checked[is_chosen(Subject::Region(region.name.clone()))]; span { bdi { (code(&region.name)) } @if let Some(city) = &region.city { span class="quiet" { " " bdi { (city) } } } } }
                 }
             }
         }
@@ -83,7 +85,7 @@ fn feeds(report: &Report, links: Links) -> Markup {
     html! {
         section class="card" aria-labelledby="feeds" {
             h2 id="feeds" { "By feed" }
-            div class="scroll" tabindex="0" role="region" aria-labelledby="feeds" {
+            div class="scroll" tabindex="0" role="region" aria-label="Feeds of each hostname and region" {
                 table {
                     thead { tr { th scope="col" { "About" } th scope="col" { "Atom" } th scope="col" { "RSS" } } }
                     tbody {

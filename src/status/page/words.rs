@@ -1,6 +1,6 @@
 //! How things are said: times, durations, fractions and names, and what a stranger wrote made fit to be shown.
 
-use crate::history::story::{HostnameReport, Incident, LEVELS, Level, RegionReport, Report};
+use crate::history::story::{HostnameReport, Incident, LEVELS, Level, RegionReport, Report, Subject};
 use crate::moment::rfc3339;
 use maud::{Markup, html};
 use std::time::Duration;
@@ -45,9 +45,12 @@ pub fn fit(report: &Report) -> Report {
         fallbacks.iter_mut().for_each(|(name, _)| clean(name));
     }
     for incident in fit.incidents.iter_mut().chain(&mut fit.maintenance) {
-        let Incident { title, updates, post_mortem, .. } = incident;
-        let texts = updates.iter_mut().map(|update| &mut update.text);
-        texts.chain(post_mortem).chain([title]).for_each(clean);
+        let Incident { id, title, subjects, updates, post_mortem, .. } = incident;
+        let names = subjects.iter_mut().map(|subject| match subject {
+            Subject::Region(name) | Subject::Hostname(name) => name,
+        });
+        names.chain(post_mortem).chain([id, title]).for_each(clean);
+        updates.iter_mut().flat_map(|update| [&mut update.id, &mut update.text]).for_each(clean);
     }
     for flow in &mut fit.flows {
         [&mut flow.region].into_iter().chain(&mut flow.country).for_each(clean);
@@ -60,7 +63,7 @@ pub fn fit(report: &Report) -> Report {
 
 /// Takes out of `text` what [`fit`] says.
 fn clean(text: &mut String) {
-    let is_good = |c: char| !(c.is_control() && !matches!(c, '\n' | '\t')) && !turns(c) && !is_no_character(c);
+    let is_good = |c: char| (!c.is_control() || matches!(c, '\n' | '\t')) && !turns(c) && !is_no_character(c);
     if text.chars().all(is_good) {
         return;
     }
@@ -116,7 +119,10 @@ pub fn code(region: &str) -> String {
 #[must_use]
 pub fn breakable(text: &str) -> Markup {
     html! {
-        @for (at, piece) in text.split('.').enumerate() { @if at > 0 { "." wbr; } (piece) }
+        @for (at, piece) in text.split('.').enumerate() {
+            @if at > 0 { "." @if piece.split(' ').next().is_some_and(|label| label.len() > 3) { wbr; } }
+            (piece)
+        }
     }
 }
 
