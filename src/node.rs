@@ -39,6 +39,7 @@ use crate::reload;
 use crate::reload::tls::{Papers, PapersError};
 use crate::secret::Secret;
 use crate::snapshot::Published;
+use crate::spans;
 use crate::status::admin::{self, Admin};
 use crate::status::board::Board;
 use crate::status::drains::{DrainError, Drains};
@@ -90,6 +91,8 @@ pub struct Options {
     pub dnstap: Option<Sink>,
     /// Where a line about every request goes.
     pub access_log: Option<access_log::Sink>,
+    /// Where spans of requests go.
+    pub traces: Option<spans::settings::Settings>,
     /// Where operators are served.
     pub admin: Vec<SocketAddr>,
     /// Where the status page is shown to everybody, by HTTP in the clear.
