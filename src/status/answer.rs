@@ -17,6 +17,7 @@ use super::metrics::traffic::Requests;
 use super::metrics::{self, Format};
 use super::query::parameter;
 use super::replay::Replay;
+use super::subscribers::{self, RemoveAnswer, RemoveBody};
 use super::view::{DecisionView, DrainView, Overview};
 use crate::counters::Counters;
 use crate::history;
@@ -25,6 +26,7 @@ use crate::moment::{Clock, Moment};
 use crate::snapshot::{Override, Published, Snapshot, Target};
 use crate::steering::decision::Exclusion;
 use crate::steering::{Client, Query, steer};
+use crate::subscriptions;
 use crate::topology::link::PrivateLink;
 use crate::topology::read::nearest;
 use crate::topology::{EndpointIndex, RouteIndex, Topology};
@@ -84,6 +86,8 @@ pub struct Desk {
     pub findings: Findings,
     /// What everybody may see.
     pub board: Arc<Board>,
+    /// Who is told of incidents.
+    pub subscriptions: subscriptions::desk::Desk,
 }
 
 /// What `POST /drain` is given.
@@ -167,6 +171,11 @@ impl Desk {
                 self.posted(path, peer, &read(body).await?).await
             }
             path if POSTED.contains(&path) => Err(Refused::method(path, "POST")),
+            subscribers::PATH if parts.method == Method::POST => self.unsubscribe(peer, &read(body).await?).await,
+            subscribers::PATH if !is_get => Err(Refused::method(subscribers::PATH, "GET, POST")),
+            subscribers::PATH => {
+                Ok(json_answer(&subscribers::list(&self.subscriptions).await.map_err(|why| Refused::new(503, why))?))
+            }
             path if (PATHS.contains(&path) || path == "/drains") && !is_get => Err(Refused::method(path, "GET")),
             "/" => Ok(text(INDEX.to_owned())),
             "/live" => Ok(text("live\n".to_owned())),
@@ -193,11 +202,21 @@ impl Desk {
         }
     }
 
+    async fn unsubscribe(&self, peer: IpAddr, body: &[u8]) -> Result<Answer, Refused> {
+        let RemoveBody { remove, who } = parsed(body)?;
+        check_text("who", &who)?;
+        let removed = subscribers::remove(&self.subscriptions, remove).await.map_err(|why| Refused::new(503, why))?;
+        tracing::info!(%peer, who, "an operator ended the subscription {remove}: {removed}");
+        Ok(json_answer(&RemoveAnswer { removed }))
+    }
+
     fn overview(&self) -> Overview {
         let snapshot = self.published.load_full();
         let wall = self.clock.wall();
         let overview = Overview::of(&snapshot, &self.counters, self.clock.now(), wall, self.started);
-        Overview { zone: self.dns.zone(wall), history: HistoryView::of(&self.history), ..overview }
+        let history = HistoryView::of(&self.history);
+        let deliveries = subscribers::deliveries(&self.subscriptions, wall);
+        Overview { zone: self.dns.zone(wall), history, deliveries, ..overview }
     }
 
     fn readiness(&self) -> Answer {
