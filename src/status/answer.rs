@@ -17,7 +17,7 @@ use super::metrics::traffic::Requests;
 use super::metrics::{self, Format};
 use super::query::parameter;
 use super::replay::Replay;
-use super::subscribers;
+use super::subscribers::{self, RemoveAnswer, RemoveBody};
 use super::view::{DecisionView, DrainView, Overview};
 use crate::counters::Counters;
 use crate::history;
@@ -171,10 +171,7 @@ impl Desk {
                 self.posted(path, peer, &read(body).await?).await
             }
             path if POSTED.contains(&path) => Err(Refused::method(path, "POST")),
-            subscribers::PATH if parts.method == Method::POST => {
-                let ended = subscribers::end(&self.subscriptions, peer, &read(body).await?).await;
-                Ok(json_answer(&ended.map_err(|(status, text)| Refused::new(status, text))?))
-            }
+            subscribers::PATH if parts.method == Method::POST => self.unsubscribe(peer, &read(body).await?).await,
             subscribers::PATH if !is_get => Err(Refused::method(subscribers::PATH, "GET, POST")),
             subscribers::PATH => {
                 Ok(json_answer(&subscribers::list(&self.subscriptions).await.map_err(|why| Refused::new(503, why))?))
@@ -205,12 +202,20 @@ impl Desk {
         }
     }
 
+    async fn unsubscribe(&self, peer: IpAddr, body: &[u8]) -> Result<Answer, Refused> {
+        let RemoveBody { remove, who } = parsed(body)?;
+        check_text("who", &who)?;
+        let removed = subscribers::remove(&self.subscriptions, remove).await.map_err(|why| Refused::new(503, why))?;
+        tracing::info!(%peer, who, "an operator ended the subscription {remove}: {removed}");
+        Ok(json_answer(&RemoveAnswer { removed }))
+    }
+
     fn overview(&self) -> Overview {
         let snapshot = self.published.load_full();
         let wall = self.clock.wall();
         let overview = Overview::of(&snapshot, &self.counters, self.clock.now(), wall, self.started);
-        let (history, deliveries) =
-            (HistoryView::of(&self.history), subscribers::deliveries(&self.subscriptions, wall));
+        let history = HistoryView::of(&self.history);
+        let deliveries = subscribers::deliveries(&self.subscriptions, wall);
         Overview { zone: self.dns.zone(wall), history, deliveries, ..overview }
     }
 

@@ -78,8 +78,8 @@ pub fn render(
 
 mod dns;
 mod findings;
-mod subscriptions;
 mod history;
+mod subscriptions;
 pub mod traffic;
 
 struct Page {

@@ -5,7 +5,6 @@ use crate::subscriptions::desk::{Desk, Subscription};
 use crate::subscriptions::outbox::Verdict;
 use crate::subscriptions::{KINDS, OUTCOMES};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// Where it is at the admin address.
@@ -77,18 +76,12 @@ pub async fn list(desk: &Desk) -> Result<SubscribersView, String> {
     Ok(SubscribersView { subscribers: everybody.into_iter().map(view).collect() })
 }
 
-/// Ends a subscription, as `body` ([`RemoveBody`]) says.
+/// Ends the subscription in this row; whether there was one.
 ///
 /// # Errors
-/// The status and a sentence: it cannot be understood, or not be done now.
-pub async fn end(desk: &Desk, peer: IpAddr, body: &[u8]) -> Result<RemoveAnswer, (u16, String)> {
-    let body: RemoveBody = serde_json::from_slice(body).map_err(|error| (400, error.to_string()))?;
-    if body.who.chars().any(char::is_control) {
-        return Err((400, "who has a control character".to_owned()));
-    }
-    let removed = desk.remove(body.remove).await.map_err(|refusal| (503, refusal.to_string()))?;
-    tracing::info!(%peer, who = body.who, "an operator ended the subscription {}: {removed}", body.remove);
-    Ok(RemoveAnswer { removed })
+/// Why it cannot be ended now.
+pub async fn remove(desk: &Desk, row: i64) -> Result<bool, String> {
+    desk.remove(row).await.map_err(|refusal| refusal.to_string())
 }
 
 fn view((id, seen): (i64, Subscription)) -> SubscriberView {
