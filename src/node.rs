@@ -274,8 +274,7 @@ impl Node {
         };
         let nat = nat::Keeper::open(&options.state_dir, Arc::clone(&common.services), &published.load(), clock);
         let (keepers, is_written) = Keepers::open(&options, &common);
-        let told = (history, historian.subscriptions());
-        let desk = (drains, token, is_ready, reload.clone(), clock.now(), told);
+        let desk = (drains, token, is_ready, reload.clone(), clock.now(), (history, historian.subscriptions()));
         let (identity, following) = (papers.identity.clone(), (options.config, asked, papers));
         let followers = (nat, preparer, writer, keepers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;

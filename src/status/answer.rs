@@ -17,7 +17,7 @@ use super::metrics::traffic::Requests;
 use super::metrics::{self, Format};
 use super::query::parameter;
 use super::replay::Replay;
-use super::subscribers::{self, RemoveAnswer, RemoveBody};
+use super::subscribers::{PATH as SUBSCRIBERS, deliveries};
 use super::view::{DecisionView, DrainView, Overview};
 use crate::counters::Counters;
 use crate::history;
@@ -44,6 +44,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 mod findings;
+mod subscribers;
 
 /// Longest drain that ends by itself; a longer one is meant to stay.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -171,11 +172,7 @@ impl Desk {
                 self.posted(path, peer, &read(body).await?).await
             }
             path if POSTED.contains(&path) => Err(Refused::method(path, "POST")),
-            subscribers::PATH if parts.method == Method::POST => self.unsubscribe(peer, &read(body).await?).await,
-            subscribers::PATH if !is_get => Err(Refused::method(subscribers::PATH, "GET, POST")),
-            subscribers::PATH => {
-                Ok(json_answer(&subscribers::list(&self.subscriptions).await.map_err(|why| Refused::new(503, why))?))
-            }
+            SUBSCRIBERS => self.subscribers(peer, parts, body).await,
             path if (PATHS.contains(&path) || path == "/drains") && !is_get => Err(Refused::method(path, "GET")),
             "/" => Ok(text(INDEX.to_owned())),
             "/live" => Ok(text("live\n".to_owned())),
@@ -202,20 +199,12 @@ impl Desk {
         }
     }
 
-    async fn unsubscribe(&self, peer: IpAddr, body: &[u8]) -> Result<Answer, Refused> {
-        let RemoveBody { remove, who } = parsed(body)?;
-        check_text("who", &who)?;
-        let removed = subscribers::remove(&self.subscriptions, remove).await.map_err(|why| Refused::new(503, why))?;
-        tracing::info!(%peer, who, "an operator ended the subscription {remove}: {removed}");
-        Ok(json_answer(&RemoveAnswer { removed }))
-    }
-
     fn overview(&self) -> Overview {
         let snapshot = self.published.load_full();
         let wall = self.clock.wall();
         let overview = Overview::of(&snapshot, &self.counters, self.clock.now(), wall, self.started);
         let history = HistoryView::of(&self.history);
-        let deliveries = subscribers::deliveries(&self.subscriptions, wall);
+        let deliveries = deliveries(&self.subscriptions, wall);
         Overview { zone: self.dns.zone(wall), history, deliveries, ..overview }
     }
 
