@@ -20,6 +20,7 @@ mod reader;
 mod tls;
 
 use anyfront::lab::world::{Settings, World};
+use anyfront::moment::{Clock, Moment};
 use anyfront::node::Options;
 use asking::ask;
 use directory::{Asked, Directory, status};
@@ -29,7 +30,7 @@ use reader::Reader;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tls::Authority;
 
 /// Within which everybody has to be told, from the fault on.
@@ -154,17 +155,19 @@ fn token_in(text: &str, before: &str) -> String {
 
 /// Notes how long something took since the fault; all of it is judged at the end.
 struct Watch {
-    start: Instant,
+    clock: Clock,
+    start: Moment,
     laps: Vec<(&'static str, Duration)>,
 }
 
 impl Watch {
     fn start() -> Self {
-        Self { start: Instant::now(), laps: Vec::new() }
+        let clock = Clock::start();
+        Self { clock, start: clock.now(), laps: Vec::new() }
     }
 
     fn lap(&mut self, what: &'static str) {
-        self.laps.push((what, self.start.elapsed()));
+        self.laps.push((what, self.clock.now().since(self.start)));
     }
 
     fn judge(&self) {
