@@ -14,8 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// What a node shows only where it keeps a history or has what to compute headroom from.
-const SOMETIMES: [&str; 3] =
-    ["anyfront_history_trouble", "anyfront_headroom_ratio", "anyfront_headroom_unserved_ratio"];
+const SOMETIMES: [&str; 2] = ["anyfront_headroom_ratio", "anyfront_headroom_unserved_ratio"];
 
 fn deploy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
