@@ -13,7 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// What a node shows only where it keeps a history or has what to compute headroom from.
+/// What a node shows only where it has what to compute headroom from.
 const SOMETIMES: [&str; 2] = ["anyfront_headroom_ratio", "anyfront_headroom_unserved_ratio"];
 
 fn deploy(name: &str) -> PathBuf {

@@ -90,6 +90,20 @@ impl Subject {
             Self::Region(name) | Self::Hostname(name) => name,
         }
     }
+
+    /// What other programs know it by, as a component: the same in documents and messages.
+    #[must_use]
+    pub fn id(&self) -> String {
+        stable_id(&self.to_string())
+    }
+}
+
+/// An id that stays as long as the thing is called so, and has no character that means something anywhere.
+#[must_use]
+pub fn stable_id(of: &str) -> String {
+    const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, of.as_bytes());
+    digest.as_ref()[..12].iter().map(|octet| char::from(DIGITS[usize::from(octet % 32)])).collect()
 }
 
 impl fmt::Display for Subject {

@@ -6,7 +6,7 @@
 use super::page::Setting;
 use super::page::region::{by_provider, provider_name};
 use super::page::words::{code, headline, slug};
-use crate::history::story::{Incident, Level, Phase, Report, Subject, Update};
+use crate::history::story::{Incident, Level, Phase, Report, Subject, Update, stable_id};
 use crate::moment::rfc3339;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -14,11 +14,9 @@ use std::time::Duration;
 /// Where the documents are.
 pub const ROOT: &str = "api/v2/";
 
-/// An id that stays: of what the thing is called.
+/// The id of what is called `name` among its kind.
 fn id(kind: &str, name: &str) -> String {
-    const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("{kind}:{name}").as_bytes());
-    digest.as_ref()[..12].iter().map(|octet| char::from(DIGITS[usize::from(octet % 32)])).collect()
+    stable_id(&format!("{kind}:{name}"))
 }
 
 fn status_of(level: Level) -> &'static str {
@@ -182,11 +180,7 @@ impl Interface<'_> {
 
     fn incident(&self, incident: &Incident) -> Value {
         let first = |phase: Phase| incident.updates.iter().find(|update| update.phase == phase).map(|update| update.at);
-        let id_of = |subject: &Subject| match subject {
-            Subject::Region(name) => id("region", name),
-            Subject::Hostname(name) => id("hostname", name),
-        };
-        let ids: Vec<String> = incident.subjects.iter().map(id_of).collect();
+        let ids: Vec<String> = incident.subjects.iter().map(Subject::id).collect();
         let components: Vec<&Value> =
             self.components.iter().filter(|component| ids.iter().any(|id| component["id"] == **id)).collect();
         let mut told = json!({

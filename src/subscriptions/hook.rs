@@ -104,7 +104,7 @@ fn shown_page(page: &Status) -> Value {
 }
 
 fn components(subjects: &[Subject]) -> Value {
-    subjects.iter().map(|subject| json!({ "id": subject, "name": subject.name() })).collect()
+    subjects.iter().map(|subject| json!({ "id": subject.id(), "name": subject.name() })).collect()
 }
 
 /// An incident or a maintenance as Statuspage's interface shows it.

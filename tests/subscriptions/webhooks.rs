@@ -3,7 +3,7 @@
 use crate::directory::{Asked, Directory, status};
 use crate::stand::{CLIENT, Stand, page};
 use crate::tls::{Authority, until};
-use anyfront::history::story::Phase;
+use anyfront::history::story::{Phase, Subject};
 use anyfront::subscriptions::call::Caller;
 use anyfront::subscriptions::desk::{Refusal, Subscribed, Tested};
 use base64::Engine;
@@ -128,6 +128,7 @@ fn what_a_webhook_is_told_is_what_happened_signed_and_believed_by_the_official_l
     assert_eq!(second["data"]["incident"]["incident_updates"][0]["body"], "It is over.");
     assert_eq!(first["data"]["update"]["body"], "We look into it: ö, \"quotes\" & <tags>.");
     assert_eq!(first["data"]["components"][0]["name"], "a");
+    assert_eq!(first["data"]["components"][0]["id"], Subject::Region("a".to_owned()).id(), "as in the documents");
     assert_eq!(first["data"]["page"]["url"], "https://status.z.example");
     assert!(asked.iter().all(|one| one.method == "POST" && one.path == "/hook" && is_signed_by(one, &secret)));
     assert_ne!(id(&asked[0]), id(&asked[1]));
