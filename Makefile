@@ -8,7 +8,7 @@ FUZZ_TARGETS = regions_toml hostname authority target steer geo_file geo_list pr
 # What tests run besides Rust: programs, and Debian's packages that bring them.
 TEST_PROGRAMS = curl:curl script:bsdutils python3:python3-venv node:nodejs npm:npm chromium:chromium \
 	dig:bind9-dnsutils kdig:knot-dnsutils drill:ldnsutils ldns-verify-zone:ldnsutils delv:bind9-dnsutils dnssec-verify:bind9-utils unbound:unbound nsd:nsd \
-	knotd:knot,knot-module-geoip gdnsd:gdnsd pebble:pebble fstrm_capture:fstrm-bin prometheus:prometheus promtool:prometheus
+	knotd:knot,knot-module-geoip gdnsd:gdnsd pebble:pebble fstrm_capture:fstrm-bin prometheus:prometheus promtool:prometheus exim4:exim4-daemon-light
 # Where Debian has servers.
 export PATH := $(PATH):/usr/sbin:/sbin
 

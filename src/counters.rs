@@ -6,6 +6,7 @@
 
 pub mod histogram;
 pub mod limit;
+pub mod trace;
 pub mod archive;
 pub mod records;
 pub mod record;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use trace::Sampler;
 use traffic::{FlowKey, Tables, Together, Traffic};
 
 /// Adds to a counter that one thread alone writes: it needs no locked instruction.
@@ -202,6 +204,8 @@ pub struct WorkerCounters {
     pub records: Records,
     /// What became of all of them.
     pub tables: Tables,
+    /// Which traces are told, if any are.
+    pub sampler: Option<Sampler>,
     /// Where they are sent, and answered.
     pub residency: Tally,
 }
@@ -220,8 +224,8 @@ pub struct Counters {
 pub struct Listeners {
     /// Who writes them down.
     pub access_log: Option<mpsc::Sender<Arc<Record>>>,
-    /// Who makes spans of them.
-    pub spans: Option<mpsc::Sender<Arc<Record>>>,
+    /// Who makes spans of them, and of which.
+    pub spans: Option<(mpsc::Sender<Arc<Record>>, Sampler)>,
 }
 
 impl Counters {
@@ -236,7 +240,8 @@ impl Counters {
     pub fn heard_by(workers: usize, listeners: Listeners) -> Self {
         let (seal, archive) = (Arc::new(Seal::random()), Arc::default());
         let (access_log, spans) = (Arc::<Delivery>::default(), Arc::<Delivery>::default());
-        let both = [(listeners.access_log, &access_log), (listeners.spans, &spans)];
+        let (spans_to, sampler) = listeners.spans.unzip();
+        let both = [(listeners.access_log, &access_log), (spans_to, &spans)];
         let listeners = both.into_iter().filter_map(|(sender, delivery)| {
             let delivery = Arc::clone(delivery);
             sender.map(|sender| Listener { sender, delivery })
@@ -250,6 +255,7 @@ impl Counters {
                 dns_tls: StreamCounters::default(),
                 records: Records::new(number, &seal, &archive, listeners.clone()),
                 tables: Tables::default(),
+                sampler,
                 residency: Tally::default(),
             })
         };

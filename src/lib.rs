@@ -25,6 +25,7 @@ pub mod history;
 pub mod access_log;
 pub mod tls;
 pub mod fetch;
+pub mod spans;
 pub mod upstream;
 pub mod subscriptions;
 pub mod probe;

@@ -224,6 +224,9 @@ pub const UNSTEERED_MAX: usize = 64;
 /// Requests whose lines wait to be written into the access log; beyond it they are dropped and counted. A fifth of a second
 /// at 40 000 requests a second, some 8 MiB.
 pub const ACCESS_LOG_QUEUE_MAX: usize = 8_192;
+/// Requests whose spans wait for the collector; beyond it they are dropped and counted. As many as the specification of
+/// OpenTelemetry has for it.
+pub const SPANS_QUEUE_MAX: usize = 2_048;
 /// Longest line of the access log, octets: what is longer has its path cut. Below what log shippers and `syslog` take.
 pub const ACCESS_LOG_LINE_BYTES_MAX: usize = 4 << 10;
 /// Attempts that one line of the access log tells of; more are only counted.

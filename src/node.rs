@@ -30,6 +30,7 @@ use crate::dns::prepare::{self, Answers, Preparer};
 use crate::dns::tap::{Sink, Tap, Writer, tap};
 use crate::front::services::Services;
 use crate::geo::database::GeoError;
+use crate::history::desk::Desk as Incidents;
 use crate::history::story::Report;
 use crate::limits::EVENT_QUEUE_MAX;
 use crate::moment::{Clock, Dice, Moment, mix};
@@ -39,10 +40,12 @@ use crate::reload;
 use crate::reload::tls::{Papers, PapersError};
 use crate::secret::Secret;
 use crate::snapshot::Published;
+use crate::spans;
 use crate::status::admin::{self, Admin};
 use crate::status::board::Board;
 use crate::status::drains::{DrainError, Drains};
 use crate::status::guard::{Token, TokenError};
+use crate::subscriptions::desk::Desk as Subscriptions;
 use crate::topology::mistake::Mistakes;
 use crate::upstream::resolve;
 use arc_swap::ArcSwap;
@@ -90,6 +93,8 @@ pub struct Options {
     pub dnstap: Option<Sink>,
     /// Where a line about every request goes.
     pub access_log: Option<access_log::Sink>,
+    /// Where spans of requests go.
+    pub traces: Option<spans::settings::Settings>,
     /// Where operators are served.
     pub admin: Vec<SocketAddr>,
     /// Where the status page is shown to everybody, by HTTP in the clear.
@@ -269,7 +274,7 @@ impl Node {
         };
         let nat = nat::Keeper::open(&options.state_dir, Arc::clone(&common.services), &published.load(), clock);
         let (keepers, is_written) = Keepers::open(&options, &common);
-        let desk = (drains, token, is_ready, reload.clone(), clock.now(), history);
+        let desk = (drains, token, is_ready, reload.clone(), clock.now(), (history, historian.subscriptions()));
         let (identity, following) = (papers.identity.clone(), (options.config, asked, papers));
         let followers = (nat, preparer, writer, keepers);
         let runtime = common.start_control((control, facts), desk, (admin, followers), following, &control_ends)?;
@@ -380,7 +385,7 @@ struct Common {
 }
 
 /// What the admin address gets besides.
-type Desk = (Drains, Option<Token>, watch::Receiver<bool>, mpsc::Sender<()>, Moment, crate::history::desk::Desk);
+type Desk = (Drains, Option<Token>, watch::Receiver<bool>, mpsc::Sender<()>, Moment, (Incidents, Subscriptions));
 
 /// What follows the snapshot beside `control`.
 type Followers = (nat::Keeper, Preparer, Option<Writer>, Keepers);
@@ -389,7 +394,7 @@ impl Common {
     fn start_control(
         &self,
         (control, facts): (Control, mpsc::Receiver<control::Event>),
-        (drains, token, ready, reload, started, history): Desk,
+        (drains, token, ready, reload, started, (history, subscriptions)): Desk,
         (admin, (nat, preparer, writer, keepers)): (Vec<TcpListener>, Followers),
         (config, asked, papers): (PathBuf, mpsc::Receiver<()>, Papers),
         ending: &watch::Receiver<bool>,
@@ -421,6 +426,7 @@ impl Common {
             history,
             findings: keepers.findings(),
             board: Arc::clone(&self.board),
+            subscriptions,
         };
         let ends = || ending.clone();
         let spawn = |name, task: Pin<Box<dyn Future<Output = ()> + Send>>| self.watch(&runtime, name, task, ends());

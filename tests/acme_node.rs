@@ -84,6 +84,7 @@ impl Stand {
             dot: vec![any],
             dnstap: None,
             access_log: None,
+            traces: None,
             admin: vec![any],
             status: Vec::new(),
             status_export: None,

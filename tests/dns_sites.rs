@@ -78,6 +78,7 @@ impl Fleet {
             dot: Vec::new(),
             dnstap: None,
             access_log: None,
+            traces: None,
             admin: vec![zone::any()],
             status: Vec::new(),
             status_export: None,

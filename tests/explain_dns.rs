@@ -198,6 +198,7 @@ impl World {
             dot: Vec::new(),
             dnstap: None,
             access_log: None,
+            traces: None,
             admin: vec![any],
             status: Vec::new(),
             status_export: None,

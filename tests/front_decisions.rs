@@ -11,7 +11,12 @@ use anyfront::counters::records::DecisionId;
 use anyfront::health::Fault;
 use anyfront::moment::{Clock, Moment};
 use anyfront::names::Label;
+use bytes::Bytes;
 use front::{Answer, BOUND, Client, Door, Origin, Papers};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -336,5 +341,72 @@ fn a_stream_of_events_tells_its_longest_silence() {
         assert!(answer.is_whole);
         let record = ended(&door, decision(&answer));
         assert!(record.gap.is_some_and(|gap| gap >= PAUSE / 2 && gap <= record.lasted), "{path} {way}: {record:#?}");
+    }
+}
+
+#[test]
+fn a_websocket_is_one_record_with_what_passed_both_ways() {
+    let origin = Origin::start(|talk| {
+        let accept = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+        talk.say(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n{accept}\r\n\r\n"
+        ))?;
+        talk.say([0x81, 2, b'h', b'i'])?;
+        // Until the client has gone.
+        while std::io::Read::read(&mut talk.stream, &mut [0; 64])? > 0 {}
+        Ok(false)
+    });
+    let door = door(&[&origin], "");
+    let mut client = door.client();
+    client.say(
+        "GET /ws HTTP/1.1\r\nHost: gw.test\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    let answer = client.any_answer(false);
+    assert_eq!(answer.status(), 101);
+    let id = decision(&answer);
+    client.until_said("hi");
+    client.say([0x82, 0x83, 0, 0, 0, 0, 1, 2, 3]);
+    record(&door, id, |record| record.outcome == Outcome::UnderWay && record.status == 101);
+    drop(client);
+    let record = ended(&door, id);
+    assert_eq!((record.outcome, record.octets_down), (Outcome::ClientGone, 4), "{record:#?}");
+    assert!(record.octets_up <= 9);
+}
+
+#[test]
+fn streams_of_one_connection_have_decisions_of_their_own() {
+    let origin = Origin::polite();
+    let door = door(&[&origin], "");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let ids: Vec<DecisionId> = runtime.block_on(async {
+        let stream = TokioIo::new(door.tls(b"h2").await);
+        let (sender, connection) =
+            http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), stream).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        let ask = |at: usize| {
+            let (mut sender, host) = (sender.clone(), if at == 0 { "elsewhere.test" } else { "gw.test" });
+            async move {
+                let request =
+                    http::Request::get(format!("https://{host}/v1/{at}")).body(Full::from("")).expect("a request");
+                let answer: http::Response<Incoming> = sender.send_request(request).await.expect("an answer");
+                let id = answer.headers()["x-anyfront-decision"].to_str().ok().and_then(DecisionId::parse);
+                let body = answer.into_body().collect().await.expect("a body").to_bytes();
+                assert!(at == 0 || body == "hello");
+                id.expect("a decision")
+            }
+        };
+        let mut ids = Vec::new();
+        for at in 0..20 {
+            ids.push(ask(at).await);
+        }
+        ids
+    });
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 20);
+    assert_eq!(ended(&door, ids[0]).outcome, Outcome::Refused);
+    for id in &ids[1..] {
+        let record = ended(&door, *id);
+        assert_eq!((record.outcome, record.octets_down, record.version), (Outcome::Complete, 5, http::Version::HTTP_2));
     }
 }

@@ -236,6 +236,7 @@ fn recent(at: Moment, hostname: &str, region: &str, client: &Arc<Client>) -> Rec
         gap: None,
         octets_up: 0,
         octets_down: 0,
+        trace: None,
     }
 }
 

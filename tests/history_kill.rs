@@ -94,7 +94,7 @@ fn killed(mut child: Child, after: Duration) -> i64 {
         }
         last >= 0
     };
-    while let Some(line) = lines.next() {
+    for line in lines.by_ref() {
         if take(line) {
             break;
         }

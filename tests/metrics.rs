@@ -16,6 +16,7 @@ use anyfront::status::dns::{ZoneKeyView, ZoneView};
 use anyfront::status::metrics::traffic::Requests;
 use anyfront::status::metrics::{Format, render};
 use anyfront::status::sites::SiteView;
+use anyfront::status::subscribers::DeliveriesView;
 use anyfront::status::totals::DnsStreamTotals;
 use anyfront::status::view::{CertificateView, EndpointView, HostnameView, Overview, ProbeView, RegionView};
 use front::{Client, Door, Origin};
@@ -60,6 +61,7 @@ fn everything() -> (Overview, Requests) {
     let mut node = Overview {
         regions: vec![region],
         zone: Some(zone),
+        deliveries: vec![DeliveriesView { outcomes: vec![("delivered".to_owned(), 1)], ..DeliveriesView::default() }],
         sites: vec![SiteView { name: "lon-1".to_owned(), standing: "up".to_owned(), ..SiteView::default() }],
         hostnames: vec![HostnameView { name: "gw.test".to_owned(), ..HostnameView::default() }],
         ..Overview::default()

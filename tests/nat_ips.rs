@@ -72,6 +72,7 @@ impl Fleet {
             dot: Vec::new(),
             dnstap: None,
             access_log: None,
+            traces: None,
             admin: any,
             status: Vec::new(),
             status_export: None,

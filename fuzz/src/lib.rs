@@ -30,7 +30,7 @@ use common::{answers, invariants};
 use hickory_proto::dnssec::Algorithm;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// A target: its name, which is that of its seeds' folder, and what it does with some bytes.

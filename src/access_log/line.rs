@@ -84,7 +84,8 @@ struct Attempt<'a> {
 
 /// Appends the line of a request that ended at `wall`, since the Unix epoch, at `node`.
 pub fn write(record: &Record, node: &str, wall: Duration, out: &mut Vec<u8>) {
-    let path = record.path.as_deref().unwrap_or_default();
+    // No target has a fragment, but nobody keeps a client from sending one.
+    let path = record.path.as_deref().unwrap_or_default().split(['?', '#']).next().unwrap_or_default();
     let began = out.len();
     let mut line = line(record, node, wall, path);
     push(&line, out);

@@ -14,6 +14,7 @@ pub mod rehearse;
 pub mod residency;
 pub mod serve;
 pub mod status;
+pub mod subscribers;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ enum Command {
     Undrain(drain::UndrainArgs),
     Incident(Box<incident::IncidentArgs>),
     Status(status::Args),
+    Subscribers(subscribers::Args),
     Geoip(geoip::Args),
     Dnssec(dnssec::Args),
     NatIps(nat_ips::Args),
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Undrain(args) => drain::undrain(args),
         Command::Incident(args) => incident::run(*args),
         Command::Status(args) => status::run(args),
+        Command::Subscribers(args) => subscribers::run(args),
         Command::Geoip(args) => geoip::run(args),
         Command::Dnssec(args) => dnssec::run(args),
         Command::NatIps(args) => nat_ips::run(args),

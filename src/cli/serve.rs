@@ -5,6 +5,7 @@ use crate::dns::tap;
 use crate::names::Label;
 use crate::node::listen::Listen;
 use crate::node::{Node, Options};
+use crate::spans::settings::Settings;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -159,6 +160,7 @@ fn options(args: Args) -> anyhow::Result<Options> {
         dns: args.dns,
         dot: args.dot,
         dnstap: args.dnstap.map(tap::Sink::Socket).or(args.dnstap_file.map(tap::Sink::File)),
+        traces: Settings::of(|name| std::env::var(name).ok()).map_err(anyhow::Error::msg)?,
         access_log: args.access_log.as_deref().map(Sink::parse),
         admin: args.admin,
         status: args.status,

@@ -4,6 +4,7 @@
 //! record has its prefix and place, never its address; of what was asked neither query nor credentials.
 
 use super::records::DecisionId;
+use super::trace::Trace;
 use crate::health::Fault;
 use crate::moment::Moment;
 use crate::names::{EndpointName, Hostname, Label};
@@ -93,6 +94,10 @@ pub struct Failed {
     pub fault: Fault,
     /// Why in the region's own words, if it has said so.
     pub reason: Option<Box<str>>,
+    /// Which attempt it was, from 1.
+    pub number: u32,
+    /// How long after the request's head it began.
+    pub after: Duration,
     /// How long it took.
     pub elapsed: Duration,
     /// Whether the next had to go to another region, if there was one.
@@ -134,6 +139,8 @@ pub struct Record {
     pub request_id: HeaderValue,
     /// The private link that it came by.
     pub link: Option<PrivateLink>,
+    /// Its place in a trace, where traces are told.
+    pub trace: Option<Trace>,
     /// What the last decision was made from.
     pub decided: Decided,
     /// Whether the hostname's requests may be processed in some places only.

@@ -22,7 +22,7 @@ impl DecisionId {
     /// As it is written: hexadecimal digits.
     #[must_use]
     pub fn digits(self) -> [u8; Self::BYTES] {
-        std::array::from_fn(|at| b"0123456789abcdef"[(self.0 >> (60 - 4 * at)) as usize & 15])
+        hexadecimal(self.0)
     }
 
     /// Reads the written form; `None` if it is none.
@@ -31,6 +31,25 @@ impl DecisionId {
         let is_good = text.len() == Self::BYTES && text.bytes().all(|digit| digit.is_ascii_hexdigit());
         is_good.then(|| u64::from_str_radix(text, 16).ok().map(Self)).flatten()
     }
+}
+
+/// A number in hexadecimal digits, the highest first: eight of them at once, because every request needs some.
+#[must_use]
+pub fn hexadecimal(number: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    digits[..8].copy_from_slice(&eight_digits(number >> 32));
+    digits[8..].copy_from_slice(&eight_digits(number & 0xFFFF_FFFF));
+    digits
+}
+
+/// The lower half of a number, four bits an octet, each octet made a digit.
+fn eight_digits(half: u64) -> [u8; 8] {
+    let spread = (half & 0xFFFF_0000) << 16 | half & 0xFFFF;
+    let spread = (spread & 0x0000_FF00_0000_FF00) << 8 | spread & 0x0000_00FF_0000_00FF;
+    let spread = (spread & 0x00F0_00F0_00F0_00F0) << 4 | spread & 0x000F_000F_000F_000F;
+    let letters = ((spread + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    // From '0', and for ten and more from 'a'.
+    (spread + 0x3030_3030_3030_3030 + letters * 39).to_be_bytes()
 }
 
 impl fmt::Display for DecisionId {
@@ -135,6 +154,7 @@ impl Ring {
     }
 
     /// Remembers a record, unless a later one has its place.
+    #[inline]
     fn put(&self, number: u64, record: Record) {
         let at = self.place(number);
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,7 +226,8 @@ impl Records {
     }
 
     /// Remembers a request that has ended, and tells it to those who listen.
-    pub fn finish(&self, record: Record) {
+    #[inline]
+    pub fn finish(&self, mut record: Record) {
         if self.has_listeners() {
             let told = Arc::new(record.clone());
             for listener in &self.listeners {
@@ -214,10 +235,13 @@ impl Records {
                     listener.delivery.missed.fetch_add(1, Relaxed);
                 }
             }
+            // Nobody asks for it here, and it may be long.
+            record.path = None;
         }
         self.put(record);
     }
 
+    #[inline]
     fn put(&self, record: Record) {
         let number = self.seal.open(record.id);
         let ring = if number & UNSTEERED_BIT == 0 { &self.decided } else { &self.unsteered };

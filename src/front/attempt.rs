@@ -11,6 +11,7 @@ use super::strict::has_bad_name;
 use super::terms::{Protocol, Terms};
 use super::{Front, grpc, websocket};
 use crate::counters::DoorCounters;
+use crate::counters::trace::{TRACEPARENT, TRACESTATE, Trace};
 use crate::health::{Fault, Reason, Standing};
 use crate::limits::HELD_EVENT_BYTES_MAX;
 use crate::load::InFlight;
@@ -71,6 +72,8 @@ pub struct Sending<'a> {
     pub limit: Option<Limit>,
     /// When there was a connection to send it on, nanoseconds of the clock: told to whoever made it.
     pub sent_at: &'a AtomicU64,
+    /// The request's place in a trace, where traces are told.
+    pub trace: Option<Trace>,
 }
 
 /// How long an attempt for an impatient client may take.
@@ -251,6 +254,13 @@ impl Sending<'_> {
             }
         }
         request.headers_mut().insert(ATTEMPT, HeaderValue::from(self.number));
+        if let Some(trace) = self.trace {
+            request.headers_mut().insert(TRACEPARENT, trace.to_region(self.number));
+            if trace.parent.is_none() {
+                // It speaks of a trace that this is not.
+                request.headers_mut().remove(TRACESTATE);
+            }
+        }
         if let Some(left) = self.patience_left() {
             let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
             request.headers_mut().insert(DEADLINE_MS, HeaderValue::from(left_ms));

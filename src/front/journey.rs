@@ -28,6 +28,10 @@ pub struct Made {
     pub target: Target,
     /// What that was decided by.
     pub decided: Decided,
+    /// Which it was, from 1.
+    pub number: u32,
+    /// How long after the request's head it began.
+    pub after: Duration,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -45,15 +49,16 @@ pub struct Journey {
 impl Journey {
     /// An attempt that was `made` in `snapshot` failed; `leaves_region`: the next goes to another region if there is one.
     pub fn failed_at(&mut self, snapshot: &Snapshot, made: Made, fault: Fault, leaves_region: bool) {
-        let Made { target, decided, elapsed } = made;
+        let Made { target, decided, number, after, elapsed } = made;
         let region = &snapshot.topology.region(target.region).name;
         let endpoint = snapshot.topology.endpoint(target.endpoint).name.clone();
-        let region_name = region.clone();
         self.failed.push(Failed {
-            region: region_name,
+            region: region.clone(),
             endpoint,
             fault,
             reason: None,
+            number,
+            after,
             elapsed,
             leaves_region,
             decided,

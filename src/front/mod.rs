@@ -49,6 +49,8 @@ pub mod fast;
 pub mod server;
 
 use crate::control::Event;
+use crate::counters::records::hexadecimal;
+use crate::counters::trace::{Sampler, Trace};
 use crate::counters::{DoorCounters, WorkerCounters};
 use crate::moment::{Clock, Dice};
 use crate::names::Hostname;
@@ -59,7 +61,7 @@ use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use budget::Budgets;
 use fast::rooms::Rooms;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use live::Live;
 use recall::Recall;
 use services::Services;
@@ -143,9 +145,15 @@ impl Front {
 
     /// A request's id, 128 bits of chance: unique, not secret.
     pub(crate) fn new_request_id(&self) -> HeaderValue {
-        let bits = u128::from(self.roll()) << 64 | u128::from(self.roll());
-        let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at)) as usize & 15]);
+        let mut digits = [0; 32];
+        digits[..16].copy_from_slice(&hexadecimal(self.roll()));
+        digits[16..].copy_from_slice(&hexadecimal(self.roll()));
         HeaderValue::from_bytes(&digits).expect("hexadecimal digits are visible")
+    }
+
+    /// A request's place in its trace.
+    pub(crate) fn trace(&self, headers: &HeaderMap, sampler: Sampler) -> Trace {
+        Trace::begin(headers, sampler, [self.roll(), self.roll(), self.roll()])
     }
 
     /// `around`, a fifth more or less.

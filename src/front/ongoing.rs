@@ -74,6 +74,7 @@ impl Drop for Ongoing {
 
 impl Front {
     /// Counts and tells a request that has ended.
+    #[inline]
     pub(super) fn conclude(&self, place: Option<&Place>, mut record: Record) {
         let now = self.clock.now();
         record.lasted = now.since(record.began);

@@ -177,6 +177,7 @@ impl Asked<'_> {
             version: parts.version,
             request_id: self.request_id.clone(),
             link: connection.arrival.link.clone(),
+            trace: None,
             decided: Decided::default(),
             has_residency: false,
             region: None,

@@ -21,6 +21,7 @@ use crate::control::Event;
 use crate::counters::DoorCounters;
 use crate::counters::record::Decided;
 use crate::counters::records::DecisionId;
+use crate::counters::trace::Trace;
 use crate::health::Fault;
 use crate::moment::Moment;
 use crate::names::Hostname;
@@ -86,6 +87,8 @@ struct Exchange<'a> {
     /// How long the region that answers took to.
     first_byte: Option<Duration>,
     octets_up: Meter,
+    /// Its place in a trace, where traces are told.
+    trace: Option<Trace>,
     /// Whether the record of it has been handed on.
     is_told: bool,
 }
@@ -201,6 +204,7 @@ impl<'a> Exchange<'a> {
             decided,
             first_byte: None,
             octets_up,
+            trace: front.counters.sampler.map(|sampler| front.trace(&parts.headers, sampler)),
             is_told: false,
             snapshot,
         };
@@ -257,6 +261,7 @@ impl<'a> Exchange<'a> {
                 limit: self.limit(target, &failover, body),
                 deadline: self.deadline,
                 sent_at: &sent_at,
+                trace: self.trace,
             };
             let result = sending.run().await;
             let answered_at = front.clock.now();
@@ -271,7 +276,7 @@ impl<'a> Exchange<'a> {
                 return Err(Some(error));
             }
             self.notice_failure(&state, error, declined.as_ref());
-            let made = Made { target, decided: self.decided.clone(), elapsed: answered_at.since(tried_at) };
+            let made = self.made(target, tried_at, answered_at);
             let step = self.step_after(made, (error, reason), &mut failover, body);
             is_fresh = step == Step::Again;
             let next = match step {
@@ -292,6 +297,12 @@ impl<'a> Exchange<'a> {
                 front.counters.door.failed_over(error.fault);
             }
         }
+    }
+
+    /// The attempt that was made, as it is remembered.
+    fn made(&self, target: Target, tried_at: Moment, ended_at: Moment) -> Made {
+        let (after, elapsed) = (tried_at.since(self.began), ended_at.since(tried_at));
+        Made { target, decided: self.decided.clone(), number: self.attempts, after, elapsed }
     }
 
     /// What comes after an attempt that failed with `error`; `reason`: in the region's own words.

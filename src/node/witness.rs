@@ -5,6 +5,7 @@ use crate::access_log::{self, Writer};
 use crate::counters::{Counters, Listeners};
 use crate::moment::Clock;
 use crate::names::Label;
+use crate::spans::{self, Exporter};
 use std::future::Future;
 use std::sync::Arc;
 use tokio::runtime::Builder;
@@ -13,6 +14,7 @@ use tokio::sync::{Notify, mpsc, watch};
 /// Those who will hear.
 pub(super) struct Witnesses {
     access_log: Option<Writer>,
+    spans: Option<Exporter>,
     counters: Counters,
 }
 
@@ -35,9 +37,15 @@ impl Witnesses {
             access_log::writer(sink.clone(), site.as_str(), clock).map_err(failed)
         });
         let (sender, access_log) = log.transpose()?.unzip();
-        let listeners = Listeners { access_log: sender, spans: None };
+        let spans = options.traces.clone().map(|settings| {
+            let sampler = settings.sampler;
+            let (sender, exporter) = spans::exporter(settings, clock);
+            ((sender, sampler), exporter)
+        });
+        let (spans_to, spans) = spans.unzip();
+        let listeners = Listeners { access_log: sender, spans: spans_to };
         let counters = Counters::heard_by(options.workers, listeners);
-        Ok((counters.clone(), Self { access_log, counters }))
+        Ok((counters.clone(), Self { access_log, spans, counters }))
     }
 
     /// Has them hear until `ending`.
@@ -50,6 +58,10 @@ impl Witnesses {
         if let Some(writer) = self.access_log {
             let (delivery, reopen) = (Arc::clone(self.counters.access_log()), Arc::clone(&reopen));
             start("access-log", writer.run(delivery, reopen, ending.clone()), alive.clone())?;
+        }
+        if let Some(exporter) = self.spans {
+            let delivery = Arc::clone(self.counters.spans());
+            start("spans", exporter.run(delivery, ending.clone()), alive.clone())?;
         }
         drop(alive);
         Ok(Hearing { reopen, over })

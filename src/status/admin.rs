@@ -16,6 +16,7 @@ use crate::history;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_TIMEOUT};
 use crate::moment::{Clock, Moment};
 use crate::snapshot::Published;
+use crate::subscriptions;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -67,6 +68,8 @@ pub struct Admin {
     pub findings: Findings,
     /// What everybody may see.
     pub board: Arc<Board>,
+    /// Who is told of incidents.
+    pub subscriptions: subscriptions::desk::Desk,
 }
 
 /// Answers on `listeners` until `shutdown`; then finishes the answers under way.
@@ -86,6 +89,7 @@ pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Rec
         history,
         findings,
         board,
+        subscriptions,
     } = admin;
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let desk = Arc::new(Desk {
@@ -101,6 +105,7 @@ pub async fn run(admin: Admin, listeners: Vec<TcpListener>, shutdown: watch::Rec
         history,
         findings,
         board,
+        subscriptions,
     });
     let permits = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
     let mut doors = JoinSet::new();

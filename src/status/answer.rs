@@ -17,6 +17,7 @@ use super::metrics::traffic::Requests;
 use super::metrics::{self, Format};
 use super::query::parameter;
 use super::replay::Replay;
+use super::subscribers::{PATH as SUBSCRIBERS, deliveries};
 use super::view::{DecisionView, DrainView, Overview};
 use crate::counters::Counters;
 use crate::history;
@@ -25,6 +26,7 @@ use crate::moment::{Clock, Moment};
 use crate::snapshot::{Override, Published, Snapshot, Target};
 use crate::steering::decision::Exclusion;
 use crate::steering::{Client, Query, steer};
+use crate::subscriptions;
 use crate::topology::link::PrivateLink;
 use crate::topology::read::nearest;
 use crate::topology::{EndpointIndex, RouteIndex, Topology};
@@ -42,6 +44,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 mod findings;
+mod subscribers;
 
 /// Longest drain that ends by itself; a longer one is meant to stay.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -84,6 +87,8 @@ pub struct Desk {
     pub findings: Findings,
     /// What everybody may see.
     pub board: Arc<Board>,
+    /// Who is told of incidents.
+    pub subscriptions: subscriptions::desk::Desk,
 }
 
 /// What `POST /drain` is given.
@@ -167,6 +172,7 @@ impl Desk {
                 self.posted(path, peer, &read(body).await?).await
             }
             path if POSTED.contains(&path) => Err(Refused::method(path, "POST")),
+            SUBSCRIBERS => self.subscribers(peer, parts, body).await,
             path if (PATHS.contains(&path) || path == "/drains") && !is_get => Err(Refused::method(path, "GET")),
             "/" => Ok(text(INDEX.to_owned())),
             "/live" => Ok(text("live\n".to_owned())),
@@ -197,7 +203,9 @@ impl Desk {
         let snapshot = self.published.load_full();
         let wall = self.clock.wall();
         let overview = Overview::of(&snapshot, &self.counters, self.clock.now(), wall, self.started);
-        Overview { zone: self.dns.zone(wall), history: HistoryView::of(&self.history), ..overview }
+        let history = HistoryView::of(&self.history);
+        let deliveries = deliveries(&self.subscriptions, wall);
+        Overview { zone: self.dns.zone(wall), history, deliveries, ..overview }
     }
 
     fn readiness(&self) -> Answer {

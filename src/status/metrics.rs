@@ -64,6 +64,7 @@ pub fn render(
     page.probes(&node.regions);
     page.history(&node.history);
     page.dns(node);
+    page.deliveries(&node.deliveries);
     let (headroom, shelf, wall) = findings;
     page.headroom(headroom);
     if let Some(shelf) = shelf {
@@ -78,6 +79,7 @@ pub fn render(
 mod dns;
 mod findings;
 mod history;
+mod subscriptions;
 pub mod traffic;
 
 struct Page {

@@ -2,8 +2,9 @@
 //!
 //! [`admin`] is the door for operators: a small HTTP/1.1 server of its own, apart from the data plane, and [`answer`] what
 //! it says. [`view`] is what it shows, as types that the command line reads back; [`metrics`] is the same for Prometheus.
-//! [`dns`] asks those who know DNS. [`drains`] keeps what operators said over restarts, and `audit` who said it; [`keeper`]
-//! puts it in force. [`incidents`] is what they write for everybody. [`guard`] decides who may ask.
+//! [`dns`] asks those who know DNS. [`subscribers`] shows who is told of incidents. [`drains`] keeps what operators said
+//! over restarts, and `audit` who said it; [`keeper`] puts it in force. [`incidents`] is what they write for everybody.
+//! [`guard`] decides who may ask.
 //!
 //! What everybody may see is a rendering of the history's report and of nothing else: [`page`], [`feed`]s, the documents of
 //! [`api`] and [`badge`]s, made into files by [`rendering`]. [`board`] has what is shown and answers
@@ -14,6 +15,7 @@ pub mod sites;
 pub mod findings;
 pub mod dns;
 pub mod history;
+pub mod subscribers;
 pub mod view;
 pub mod metrics;
 pub mod guard;

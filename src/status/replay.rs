@@ -111,6 +111,7 @@ impl Replay {
         let record = &self.record;
         match &step.failed {
             Some(failed) => json!({
+                "attempt": failed.number,
                 "region": failed.region,
                 "endpoint": failed.endpoint.as_str(),
                 "generation": step.generation,
@@ -119,6 +120,7 @@ impl Replay {
                 "elapsed_ms": milliseconds(failed.elapsed),
             }),
             None => json!({
+                "attempt": record.attempts,
                 "region": record.region,
                 "endpoint": record.endpoint.as_ref().map(EndpointName::as_str),
                 "generation": step.generation,

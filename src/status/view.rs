@@ -58,6 +58,9 @@ pub struct Overview {
     /// The zone that is answered by DNS; nothing without one.
     #[serde(default)]
     pub zone: Option<ZoneView>,
+    /// What became of messages to those who asked to be told.
+    #[serde(default)]
+    pub deliveries: Vec<super::subscribers::DeliveriesView>,
 }
 
 /// The certificates of a node.
@@ -288,6 +291,7 @@ impl Overview {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             generation: snapshot.generation,
             digest: topology.digest.to_string(),
+            deliveries: Vec::new(),
             suspect: snapshot.is_suspect,
             problem: snapshot
                 .problem

@@ -34,8 +34,18 @@ pub struct Directory {
 impl Directory {
     /// A new one, at `localhost` by a certificate of `authority`.
     pub fn start(authority: &Authority, answer: impl Fn(&Asked) -> String + Send + Sync + 'static) -> Self {
-        let config = Arc::new(config(&authority.sign(&["localhost"])));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        Self::at((Ipv4Addr::LOCALHOST, 0).into(), "localhost", authority, answer)
+    }
+
+    /// A new one at this address and name.
+    pub fn at(
+        address: SocketAddr,
+        name: &str,
+        authority: &Authority,
+        answer: impl Fn(&Asked) -> String + Send + Sync + 'static,
+    ) -> Self {
+        let config = Arc::new(config(&authority.sign(&[name])));
+        let listener = TcpListener::bind(address).expect("a port");
         let address = listener.local_addr().expect("an address");
         let answer = Arc::new(answer);
         std::thread::spawn(move || {

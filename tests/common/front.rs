@@ -435,6 +435,7 @@ impl Door {
             dot: Vec::new(),
             dnstap: None,
             access_log: None,
+            traces: None,
             admin: Vec::new(),
             status: Vec::new(),
             status_export: None,

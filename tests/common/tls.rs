@@ -149,6 +149,7 @@ impl Stand {
             dot: Vec::new(),
             dnstap: None,
             access_log: None,
+            traces: None,
             admin: vec![any],
             status: Vec::new(),
             status_export: None,

@@ -32,6 +32,7 @@ pub fn options(folder: &TempDir, tables: &str) -> Options {
         dot: vec![any()],
         dnstap: None,
         access_log: None,
+        traces: None,
         admin: Vec::new(),
         status: Vec::new(),
         status_export: None,

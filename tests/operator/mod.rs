@@ -18,6 +18,9 @@ use anyfront::status::guard::Token;
 use anyfront::status::page::Manner;
 use anyfront::status::public::Fallback;
 use anyfront::status::rendering::Rendering;
+use anyfront::subscriptions::call::Caller;
+use anyfront::subscriptions::desk::Desk as Subscriptions;
+use anyfront::subscriptions::{Parts, table};
 use anyfront::topology::check::check;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -118,10 +121,12 @@ pub struct Node {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-/// A history that nobody writes.
-fn no_history(state: &Path, clock: Clock) -> Desk {
-    let store = Store::start(state, &[], clock).expect("a thread");
-    Desk::new(watch::channel(Arc::default()).1, store, Arc::default()).0
+/// A history that nobody writes, and subscriptions that nobody has.
+fn no_history(state: &Path, published: &Published, clock: Clock) -> (Desk, Subscriptions) {
+    let store = Store::start(state, &[table::MODULE], clock).expect("a thread");
+    let desk = Desk::new(watch::channel(Arc::default()).1, store.clone(), Arc::default()).0;
+    let parts = Parts::new(store, published.clone(), clock, 7, state.to_owned());
+    (desk, Subscriptions::new(Arc::new(parts), Arc::new(Caller::new(clock, None))))
 }
 
 /// A status page that has nothing to tell.
@@ -149,6 +154,7 @@ impl Node {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.set_nonblocking(true).expect("non-blocking");
         let address = listener.local_addr().expect("an address");
+        let (history, subscriptions) = no_history(state, &published, clock);
         let admin = Admin {
             published: published.clone(),
             events: events.clone(),
@@ -161,9 +167,10 @@ impl Node {
             started: Moment::ZERO,
             nat_ips: watch::channel("{}".into()).1,
             dns: Dns::default(),
-            history: no_history(state, clock),
+            history,
             findings: Findings::none(),
             board: Arc::new(board(&published, clock, asked.clone())),
+            subscriptions,
         };
         let writer = published.clone();
         let thread = std::thread::spawn(move || {

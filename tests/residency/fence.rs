@@ -52,7 +52,8 @@ fn no_sequence_of_events_leads_a_request_out_of_its_fence() {
             let region = snapshot.topology.region(target.region);
             assert!(is_inside(&fence, region.place.country), "{} is outside {fence:?}", region.name);
             assert_eq!(snapshot.topology.endpoint(target.endpoint).region, target.region);
-            let made = Made { target, elapsed: Duration::ZERO, decided: Decided::default() };
+            let made =
+                Made { target, decided: Decided::default(), number: 1, after: Duration::ZERO, elapsed: Duration::ZERO };
             journey.failed_at(&snapshot, made, Fault::Refused, dice.roll().is_multiple_of(2));
             befall(&mut snapshot, &mut dice);
             next = journey.next(&snapshot, &hostname, &world.client, world.wish, dice.roll()).map(|(target, _)| target);

@@ -54,6 +54,7 @@ fn answers(folder: &Path) -> u64 {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "it is killed at some time, whatever has happened until then")]
 fn a_node_that_is_killed_while_it_writes_leaves_a_ledger_that_says_no_less() {
     let world = World::start(settings()).unwrap_or_else(|error| panic!("{error}"));
     let folder = world.folder().join("state/residency");

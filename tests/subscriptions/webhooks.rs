@@ -4,10 +4,15 @@ use crate::directory::{Asked, Directory, status};
 use crate::stand::{CLIENT, Stand, page};
 use crate::tls::{Authority, until};
 use anyfront::history::story::Phase;
+use anyfront::subscriptions::call::Caller;
 use anyfront::subscriptions::desk::{Refusal, Subscribed, Tested};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use serde_json::Value;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicUsize;
@@ -278,5 +283,62 @@ fn nobody_makes_us_ask_what_stands_behind_our_walls() {
         assert!(matches!(refused, Subscribed::Refused(Refusal::Wrong { field: "to", .. })), "{bad}: {refused:?}");
     }
     assert!(inside.asked.lock().expect("whole").is_empty(), "it was asked");
+    stand.stop();
+}
+
+/// A name server that leads `hook.example` to the first of these addresses, then to the second, and so on; how often it did.
+fn leading(addresses: [Ipv4Addr; 2]) -> (SocketAddr, Arc<AtomicUsize>) {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = socket.local_addr().expect("bound");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        let mut message = [0; 1_500];
+        while let Ok((_, client)) = socket.recv_from(&mut message) {
+            let end = 12 + message[12..].iter().position(|octet| *octet == 0).expect("a name") + 5;
+            let is_v4 = message[end - 3] == 1;
+            let mut answer = message[..end].to_vec();
+            answer[2..12].copy_from_slice(&[0x85, 0x80, 0, 1, 0, u8::from(is_v4), 0, 0, 0, 0]);
+            if is_v4 {
+                // Nobody may remember it: a life of no seconds.
+                answer.extend([0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
+                answer.extend(addresses[counted.fetch_add(1, SeqCst) % 2].octets());
+            }
+            let _ = socket.send_to(&answer, client);
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_the_second_time_leads_nowhere() {
+    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new("ours"));
+    let (open, closed) = (Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::LOCALHOST);
+    let spied: Arc<AtomicUsize> = Arc::default();
+    let spies = Arc::clone(&spied);
+    let hook = Directory::at((open, 0).into(), "hook.example", &authority, |_| status(200, ""));
+    let port = hook.address.port();
+    Directory::at((closed, port).into(), "hook.example", &authority, move |_| {
+        spies.fetch_add(1, SeqCst);
+        status(200, "")
+    });
+    let (server, asked) = leading([open, closed]);
+    let tables = page("").replace("\"127.0.0.0/8\", \"::1/128\"", "\"127.0.0.2/32\"");
+    let resolving = move |clock| {
+        let mut connection = ConnectionConfig::udp();
+        connection.port = server.port();
+        let server = NameServerConfig::new(server.ip(), true, vec![connection]);
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+        let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        Caller::new(clock, Some(builder.build().expect("a resolver")))
+    };
+    let stand = Stand::with(folder.path(), &authority.pem, &tables, resolving);
+    let url = format!("https://hook.example:{port}/");
+    let Subscribed::Noted { token, .. } = stand.subscribe("webhook", &url, &[]) else { panic!("not noted") };
+    let test = || stand.runtime.block_on(stand.desk.test(&token, CLIENT));
+    assert!(matches!(test(), Tested::Passed(_)), "it leads where it may");
+    assert_eq!(asked.load(SeqCst), 1, "asked once, and what was looked at was dialled");
+    assert_eq!(test(), Tested::Failed { why: "it leads to an address that is not public".to_owned() });
+    assert_eq!((asked.load(SeqCst), spied.load(SeqCst)), (2, 0), "what stands behind the wall was asked");
     stand.stop();
 }

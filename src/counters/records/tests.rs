@@ -27,6 +27,7 @@ fn record(id: DecisionId) -> Record {
         version: Version::HTTP_11,
         request_id: HeaderValue::from_static("r"),
         link: None,
+        trace: None,
         decided: Decided::default(),
         has_residency: false,
         region: None,
@@ -55,6 +56,13 @@ fn a_name_is_sixteen_digits_that_are_read_back_and_tell_no_order() {
     assert!((300..700).contains(&rises), "{rises} of a thousand names follow each other");
     for bad in ["", "0123456789abcde", "0123456789abcdef0", "0123456789abcdeg", "+123456789abcdef"] {
         assert_eq!(DecisionId::parse(bad), None, "{bad:?}");
+    }
+}
+
+#[test]
+fn digits_are_those_that_others_write() {
+    for number in [0, 1, 9, 10, 15, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX] {
+        assert_eq!(hexadecimal(number), *format!("{number:016x}").as_bytes());
     }
 }
 

@@ -22,6 +22,7 @@ fn record(status: u16, outcome: Outcome) -> Record {
         version: Version::HTTP_11,
         request_id: HeaderValue::from_static("r"),
         link: None,
+        trace: None,
         decided: Decided::default(),
         has_residency: false,
         region: None,

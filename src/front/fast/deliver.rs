@@ -30,19 +30,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
     pub(super) async fn deliver(
         &mut self,
         asked: Asked,
-        mut errand: Errand,
+        errand: &mut Errand,
         mut bare: Bare,
         answered: Answered,
         in_flight: InFlight,
     ) -> Next {
-        let now = self.passes_on(&errand);
+        let (path, errand) = (errand.path.take(), &*errand);
+        let now = self.passes_on(errand);
         let is_failed = answered.status >= 500 && answered.unserved.is_none();
         let octets_here = self.rooms.answer.len() - answered.head_bytes;
         let is_here = matches!(answered.extent, Extent::Length(octets) if octets <= octets_here as u64);
-        let key = (is_failed || !is_here).then(|| self.key(&asked, &errand));
+        let key = (is_failed || !is_here).then(|| self.key(&asked, errand));
         let front = &self.connection.front;
-        let topology = Arc::clone(&errand.snapshot.topology);
-        let region = &topology.region(errand.target.region).name;
+        let region = &errand.snapshot.topology.region(errand.target.region).name;
         if let Some(key) = key.filter(|_| is_failed) {
             front.recall.failed(now, key, region);
         }
@@ -61,7 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         self.rooms.lines = asked.lines;
         // What has all at hand is over before anybody could ask.
         if !is_here {
-            front.counters.records.show(self.record(&errand, &begun));
+            front.counters.records.show(self.record(errand, &begun));
         }
         let mut relay = Relay::new(
             front,
@@ -79,10 +79,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             Err(Broken::Region(fault)) => (Outcome::Cut, Some(fault)),
         };
         drop(in_flight);
-        let mut record = self.record(&errand, &begun);
+        let mut record = self.record(errand, &begun);
         (record.outcome, record.reason) = (outcome, fault.map(Fault::as_str));
-        (record.octets_down, record.gap, record.path) = (octets, gap, errand.path.take());
-        self.conclude(&errand, record, Some(region));
+        (record.octets_down, record.gap, record.path) = (octets, gap, path);
+        self.conclude(errand, record, Some(region));
         match (carried, fault) {
             (Ok(is_clean), _) => {
                 if is_clean && answered.is_kept {
@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             }
             (Err(_), None) => Next::End,
             (Err(_), Some(fault)) => {
-                self.blame(&errand, fault, key);
+                self.blame(errand, fault, key);
                 Next::End
             }
         }
@@ -135,16 +135,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
     }
 
     /// The client has gone before there was an answer.
-    pub(super) fn abandoned(&self, asked: &Asked, mut errand: Errand) {
+    pub(super) fn abandoned(&self, asked: &Asked, errand: &mut Errand) {
         let now = self.took();
         let begun = Begun { method: asked.method.clone(), octets_up: asked.body_bytes as u64, status: 0, now };
-        let mut record = self.record(&errand, &begun);
+        let mut record = self.record(errand, &begun);
         (record.outcome, record.path) = (Outcome::ClientGone, errand.path.take());
         (record.elapsed, record.first_byte, record.region, record.endpoint) = (None, None, None, None);
-        self.conclude(&errand, record, None);
+        self.conclude(errand, record, None);
     }
 
     /// Counts and tells a request that has ended.
+    #[inline]
     fn conclude(&self, errand: &Errand, record: Record, region: Option<&Label>) {
         let front = &self.connection.front;
         let region = region.map(|name| (errand.target.region, name));
@@ -154,6 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
     }
 
     /// What is known of a request whose answer has begun.
+    #[inline]
     fn record(&self, errand: &Errand, begun: &Begun) -> Record {
         let topology = &errand.snapshot.topology;
         self.connection.front.counters.records.decided_by(&errand.snapshot);
@@ -173,7 +175,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             version: Version::HTTP_11,
             request_id: errand.request_id.clone(),
             link: self.connection.arrival.link.clone(),
-            decided: errand.decided.clone(),
+            trace: None,
+            decided: errand.decided(),
             has_residency: errand.has_residency,
             region: Some(topology.region(errand.target.region).name.clone()),
             endpoint: Some(topology.endpoint(errand.target.endpoint).name.clone()),

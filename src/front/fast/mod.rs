@@ -32,6 +32,7 @@ use crate::moment::Moment;
 use crate::names::Hostname;
 use crate::snapshot::Snapshot;
 use crate::steering::{Client, Wish};
+use crate::topology::RegionIndex;
 use crate::upstream::pool::{Bare, Pool};
 use crate::upstream::{AttemptError, Progress};
 use ask::Asking;
@@ -88,7 +89,8 @@ struct Errand {
     attempts: u32,
     /// What its decision is called.
     id: DecisionId,
-    decided: Decided,
+    /// Regions that had all the requests they may have.
+    full: Vec<RegionIndex>,
     /// The class it belongs to.
     class: Arc<str>,
     has_residency: bool,
@@ -99,6 +101,13 @@ struct Errand {
     sent_at: Moment,
     /// When the head of its answer came.
     headed_at: Moment,
+}
+
+impl Errand {
+    /// What its decision was made from: such requests wish for nothing.
+    fn decided(&self) -> Decided {
+        Decided { generation: self.snapshot.generation, full: self.full.clone(), ..Decided::default() }
+    }
 }
 
 /// Serves simple requests on `client` until one is not simple: then the connection is given back, with everything
@@ -213,12 +222,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
                     load.answered();
                     self.notice_status(&errand, &answered);
                     match reason_to_go_on(answered.status, answered.unserved.as_ref(), errand.is_safe) {
-                        None => return self.deliver(asked, errand, stream, answered, in_flight).await,
+                        None => return self.deliver(asked, &mut errand, stream, answered, in_flight).await,
                         Some(error) => (error, Some((stream, answered))),
                     }
                 }
                 Err(None) => {
-                    self.abandoned(&asked, errand);
+                    self.abandoned(&asked, &mut errand);
                     return Next::End;
                 }
                 Err(Some(error)) => {
@@ -240,7 +249,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             }
             let mut journey = Journey::default();
             let elapsed = front.clock.now().since(errand.tried_at);
-            let made = Made { target: *target, decided: errand.decided.clone(), elapsed };
+            let (number, after) = (errand.attempts, errand.tried_at.since(errand.began));
+            let made = Made { target: *target, decided: errand.decided(), number, after, elapsed };
             journey.failed_at(snapshot, made, error.fault, step == Step::NextRegion);
             front.counters.records.decided_by(snapshot);
             let has_next = || {
@@ -251,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             if let Some((stream, answered)) = answered {
                 if is_over {
                     // Nobody else is left: the region's own words say more than ours would.
-                    return self.deliver(asked, errand, stream, answered, in_flight).await;
+                    return self.deliver(asked, &mut errand, stream, answered, in_flight).await;
                 }
                 journey.said(answered.unserved.and_then(|unserved| unserved.reason));
             }
@@ -274,6 +284,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
     fn errand(&mut self, asked: &Asked) -> Option<Errand> {
         let connection = self.connection;
         let front = &connection.front;
+        // What is said to regions of a trace differs with each attempt.
+        if front.counters.sampler.is_some() {
+            return None;
+        }
         let snapshot = front.published.load_full();
         let topology = &snapshot.topology;
         let arrival = &connection.arrival;
@@ -323,7 +337,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             request_id,
             attempts: 0,
             id: records.next(),
-            decided: Decided::of(&decision),
+            full: Decided::of(&decision).full,
             class: name,
             has_residency: topology.route(route).residency.is_some(),
             path,

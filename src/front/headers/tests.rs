@@ -20,6 +20,8 @@ fn failed(region: Label) -> Failed {
         region,
         fault: Fault::Refused,
         reason: None,
+        number: 1,
+        after: Duration::ZERO,
         elapsed: Duration::ZERO,
         leaves_region: false,
         decided: Decided::default(),

@@ -205,6 +205,7 @@ impl Exchange<'_> {
             version: self.version,
             request_id: self.request_id.clone(),
             link: self.connection.arrival.link.clone(),
+            trace: self.trace,
             decided: std::mem::take(&mut self.decided),
             has_residency: self.has_residency,
             region: None,
