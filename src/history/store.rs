@@ -32,6 +32,8 @@ pub const JOBS_MAX: usize = 256;
 pub const FILE_BYTES_MAX: u64 = 1 << 30;
 /// How long after a failure the file is opened anew.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// How often the file is searched for damage at most, because a job has met nonsense.
+pub const SEARCHES_EVERY: Duration = Duration::from_secs(10);
 /// How long it is shown that part of the history was lost: long enough for somebody to look.
 pub const LOSS_SHOWN: Duration = Duration::from_secs(24 * 3_600);
 
@@ -127,6 +129,7 @@ impl Store {
             unable: None,
             lost: None,
             tried: None,
+            searched: None,
             is_makeshift: false,
         };
         std::thread::Builder::new().name("history".to_owned()).spawn(move || {
@@ -286,6 +289,8 @@ struct Desk {
     /// What was lost before.
     lost: Option<Trouble>,
     tried: Option<Moment>,
+    /// When the file was last searched for damage.
+    searched: Option<Moment>,
     /// Whether the open file is only good for reading, so that another is opened as soon as it is time.
     is_makeshift: bool,
 }
@@ -350,7 +355,11 @@ impl Desk {
 
     fn failed(&mut self, error: rusqlite::Error) -> StoreError {
         let size = self.open.as_ref().map_or(0, file::Open::pages_bytes);
-        match trouble::kind(&error, size) {
+        let kind = match trouble::kind(&error, size) {
+            Kind::Refused if self.is_nonsense(&error) => Kind::Damaged,
+            kind => kind,
+        };
+        match kind {
             Kind::Refused => StoreError::Refused(error),
             Kind::Unable(tried) => {
                 // What cannot be written can still be read.
@@ -375,6 +384,18 @@ impl Desk {
                 }
             }
         }
+    }
+
+    /// Whether a job met a value that cannot be there, because the file is damaged where nobody has noticed it. Looking for that
+    /// takes a while, so it is not done for every mistake in a job.
+    fn is_nonsense(&mut self, error: &rusqlite::Error) -> bool {
+        let now = self.clock.now();
+        let is_early = self.searched.is_some_and(|searched| now.since(searched) < SEARCHES_EVERY);
+        if matches!(error, rusqlite::Error::SqliteFailure(..)) || is_early {
+            return false;
+        }
+        self.searched = Some(now);
+        self.open.as_ref().is_some_and(|open| !open.is_whole())
     }
 
     fn cannot(&mut self, tried: &Tried) -> Trouble {

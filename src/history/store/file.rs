@@ -50,6 +50,12 @@ impl Open {
         std::fs::metadata(&self.path).ok().map(|about| about.ino()) == self.inode
     }
 
+    /// Whether everything in it is as it should be.
+    pub(super) fn is_whole(&self) -> bool {
+        let found = self.connection.query_row("PRAGMA integrity_check(1)", (), |row| row.get::<_, String>(0));
+        found.is_ok_and(|found| found == "ok")
+    }
+
     /// Octets of its pages.
     pub(super) fn pages_bytes(&self) -> u64 {
         let pages = self.connection.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0));
@@ -185,6 +191,10 @@ fn take_over(path: &Path, modules: &[Module]) -> Result<Connection, Unfit> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    // It was opened for writing, and its folder can be written: only a damaged header says otherwise.
+    if connection.is_readonly(rusqlite::MAIN_DB)? {
+        return Err(Unfit::Damaged("its header says that it cannot be written".to_owned()));
+    }
     match (pragma(&connection, "application_id")?, pragma(&connection, "user_version")?) {
         (0, 0) if tables == 0 => {}
         (APPLICATION_ID, FRAME_VERSION) => {
@@ -207,7 +217,20 @@ fn take_over(path: &Path, modules: &[Module]) -> Result<Connection, Unfit> {
     }
     prepare(&connection)?;
     migrate(&mut connection, modules)?;
-    Ok(connection)
+    // A letter changed in what a table is called to be is no damage for SQLite, and the end of it for us.
+    let mut fresh = Connection::open_in_memory()?;
+    migrate(&mut fresh, modules)?;
+    let there = made(&connection)?;
+    match made(&fresh)?.into_iter().find(|table| !there.contains(table)) {
+        Some((name, _)) => Err(Unfit::Damaged(format!("{name} is not as it was made"))),
+        None => Ok(connection),
+    }
+}
+
+/// What the file has, and how it was made.
+fn made(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let all = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
+    connection.prepare(all)?.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 fn newer_than_known(version: impl std::fmt::Display) -> Unfit {
