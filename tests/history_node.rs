@@ -56,6 +56,7 @@ async fn what_dies_is_told_and_so_is_its_recovery() {
     assert_eq!(well.regions.len(), fleet.node().published.load().topology.regions.len());
     assert!(well.hostnames.iter().all(|hostname| hostname.level == Level::Operational), "{:#?}", shown(&well));
     assert_eq!(us(&well).sentence, "served from ORF, SFO and DFW; fallback YYZ ready");
+    assert_eq!(well.hostnames[0].sentence, "served from all 14 regions");
     assert_eq!((well.trouble.clone(), us(&well).days.len()), (None, 90));
     let mut client = fleet.connect(from("Sydney")).await;
     assert!(client.send(&get("au")).await.is_good());
@@ -66,6 +67,7 @@ async fn what_dies_is_told_and_so_is_its_recovery() {
     let down =
         told(&fleet, |report| us(report).level == Level::Degraded && region(report, "orf").level == Level::Major).await;
     assert_eq!(us(&down).sentence, "served from SFO and DFW; ORF down; fallback YYZ ready");
+    assert_eq!(down.hostnames[0].sentence, "served from 13 of 14 regions; ORF down");
     assert_eq!(us(&down).missing, [("orf".to_owned(), "down".to_owned())]);
     assert!(region(&down, "orf").since > well.at - Duration::from_secs(1));
     let counted = told(&fleet, |report| region(report, "orf").days[89].seconds[Level::Major as usize] > 0).await;

@@ -93,6 +93,9 @@ pub fn of_hostname(snapshot: &Snapshot, route: &Route) -> Lived {
     }
 }
 
+/// Regions that are named one by one at most, where a hostname is served from them.
+const NAMED_MAX: usize = 5;
+
 fn why_missing(snapshot: &Snapshot, region: RegionIndex) -> &'static str {
     let state = snapshot.region(region);
     match state.drained {
@@ -102,6 +105,16 @@ fn why_missing(snapshot: &Snapshot, region: RegionIndex) -> &'static str {
 }
 
 impl Lived {
+    /// How many serve, where their names would be a list that nobody reads.
+    fn counted(&self) -> String {
+        let serving = self.serving.len();
+        let others = self.missing.iter().filter(|(region, _)| !self.serving.contains(region)).count();
+        match others {
+            0 => format!("served from all {serving} regions"),
+            _ => format!("served from {serving} of {} regions", serving + others),
+        }
+    }
+
     /// It in one sentence: "served from DFW and SFO; ORF draining; fallback YYZ ready".
     #[must_use]
     pub fn sentence(&self, snapshot: &Snapshot) -> String {
@@ -111,6 +124,7 @@ impl Lived {
         let is_by_fallback = self.fallbacks.iter().any(|(region, _)| self.serving.contains(region));
         parts.push(match (self.serving.is_empty(), self.level) {
             (false, _) if is_by_fallback => format!("served from fallback {}", names(&self.serving)),
+            (false, _) if self.serving.len() > NAMED_MAX => self.counted(),
             (false, _) => format!("served from {}", names(&self.serving)),
             (true, Level::Unknown) => "not known yet".to_owned(),
             (true, _) => "served from nowhere".to_owned(),

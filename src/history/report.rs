@@ -4,14 +4,14 @@ use super::levels::{self, Lived};
 use super::recorder::{Recorder, Series};
 use super::story::{Day, Flow, HostnameReport, Incident, Level, RegionReport, Report, Subject, Trouble};
 use crate::counters::record::Record;
-use crate::moment::Moment;
+use crate::counters::traffic::{FLOW_LASTS as FLOWS_LAST, FlowKey};
+use crate::geo::countries::Countries;
+use crate::geo::place::Place;
 use crate::snapshot::Snapshot;
 use crate::topology::{RegionIndex, Route};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How far back live traffic goes.
-pub const FLOWS_LAST: Duration = Duration::from_secs(60);
 /// Flows told at most, the strongest first.
 pub const FLOWS_MAX: usize = 200;
 /// Places of clients are told to so many degrees: some hundred kilometres, so that nobody's home is on the map.
@@ -26,7 +26,7 @@ pub struct Told<'a> {
     pub recorder: &'a Recorder,
     /// Incidents and maintenance of the last days.
     pub incidents: Vec<Incident>,
-    /// The last requests, newest first, and when they are looked at.
+    /// Live traffic.
     pub flows: Vec<Flow>,
     /// Why the history is not what it should be.
     pub trouble: Option<Trouble>,
@@ -126,37 +126,38 @@ fn next_first(mut maintenance: Vec<Incident>) -> Vec<Incident> {
     maintenance
 }
 
-/// What flows, from the last requests (the newest first): `is_all` says that there were no others within the time.
+/// What flows: so many requests went from each country to each region within [`FLOWS_LAST`]. From where in the country, is told
+/// by the `newest` requests, as far as there are any among them; else it is the country's one point.
 #[must_use]
-pub fn flows(newest: &[Record], snapshot: &Snapshot, is_all: bool, now: Moment) -> Vec<Flow> {
-    let recent: Vec<&Record> = newest.iter().take_while(|recent| now.since(recent.headed()) <= FLOWS_LAST).collect();
-    let oldest = recent.last().map_or(Duration::ZERO, |recent| now.since(recent.headed()));
-    // As many as are remembered within less than the time are a sample of that shorter time.
-    let span = if is_all || recent.len() < newest.len() { FLOWS_LAST } else { oldest };
-    let span = span.as_secs_f64().clamp(1.0, FLOWS_LAST.as_secs_f64());
+pub fn flows(counted: &BTreeMap<FlowKey, u64>, newest: &[Record], snapshot: &Snapshot) -> Vec<Flow> {
     let coarse = |degrees: f64| (degrees / FLOW_DEGREES).round() * FLOW_DEGREES;
-    let mut counted: BTreeMap<(Option<String>, i32, i32, &str), u32> = BTreeMap::new();
-    for request in recent {
-        let Some(region) = &request.region else { continue };
+    #[expect(clippy::cast_possible_truncation, reason = "degrees")]
+    let spot = |place: &Place| (coarse(place.at.latitude()) as i32, coarse(place.at.longitude()) as i32);
+    let mut seen: BTreeMap<FlowKey, BTreeMap<(i32, i32), u32>> = BTreeMap::new();
+    for (client, region) in newest.iter().filter_map(|record| record.client.as_ref().zip(record.region.as_ref())) {
+        let spots = seen.entry((client.place.country, region.clone())).or_default();
+        *spots.entry(spot(&client.place)).or_default() += 1;
+    }
+    let countries = Countries::new();
+    let mut flows = Vec::new();
+    for (key, count) in counted {
+        let (country, region) = key;
         if snapshot.topology.region_named(region.as_str()).is_none() {
             continue;
         }
-        let Some(place) = request.client.as_ref().map(|client| &client.place) else { continue };
-        #[expect(clippy::cast_possible_truncation, reason = "degrees")]
-        let (north, east) = (coarse(place.at.latitude()) as i32, coarse(place.at.longitude()) as i32);
-        let country = place.country.map(|country| country.to_string());
-        *counted.entry((country, north, east, region.as_str())).or_default() += 1;
-    }
-    let mut flows: Vec<Flow> = counted
-        .into_iter()
-        .map(|((country, north, east, region), count)| Flow {
-            country,
+        let usual = || country.and_then(|country| countries.place(country)).map(|place| [(spot(place), 1)].into());
+        let Some(spots) = seen.remove(key).or_else(usual) else { continue };
+        let all: u32 = spots.values().sum();
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let per_second = *count as f64 / FLOWS_LAST.as_secs_f64();
+        flows.extend(spots.into_iter().map(|((north, east), part)| Flow {
+            country: country.map(|country| country.to_string()),
             latitude: f64::from(north),
             longitude: f64::from(east),
-            region: region.to_owned(),
-            per_second: f64::from(count) / span,
-        })
-        .collect();
+            region: region.to_string(),
+            per_second: per_second * f64::from(part) / f64::from(all),
+        }));
+    }
     flows.sort_by(|a, b| b.per_second.total_cmp(&a.per_second));
     flows.truncate(FLOWS_MAX);
     flows

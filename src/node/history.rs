@@ -14,7 +14,7 @@ use crate::history::incidents::facts::facts;
 use crate::history::incidents::operator::Refusal;
 use crate::history::incidents::{Incidents, Kept, REMEMBERED_MAX};
 use crate::history::recorder::{Past, Recorder};
-use crate::history::report::{FLOWS_LAST, Told, flows};
+use crate::history::report::{Told, flows};
 use crate::history::store::{Pending, Store, StoreError};
 use crate::history::story::{Incident, Report, Subject, Trouble};
 use crate::history::{ledger, records};
@@ -41,7 +41,7 @@ const CLOCK_TRUSTED_AFTER: Duration = Duration::from_secs(3_600);
 const PAST_WITHIN: Duration = Duration::from_secs(20);
 /// Incidents that are over are told for so long.
 const INCIDENTS_SHOWN: Duration = Duration::from_secs(90 * 86_400);
-/// Requests of the last minute that are looked at for the flows: those that all workers remember.
+/// Requests that are looked at for where flows come from: those that all workers remember.
 const FLOWS_OF: usize = DECISIONS_MAX * 64;
 
 /// Where an operator waits.
@@ -274,8 +274,7 @@ impl Historian {
     fn tell(&mut self) {
         let snapshot = self.published.load_full();
         let (now, wall) = (self.clock.now(), self.clock.wall());
-        let newest = self.counters.newest(FLOWS_OF);
-        let is_all = newest.last().is_none_or(|oldest| now.since(oldest.headed()) > FLOWS_LAST);
+        let flows = flows(&self.counters.flows(now), &self.counters.newest(FLOWS_OF), &snapshot);
         let unable = self.trouble();
         let told: BTreeMap<&str, &Incident> =
             self.incidents.all().map(|incident| (incident.id.as_str(), incident)).collect();
@@ -291,7 +290,7 @@ impl Historian {
             snapshot: &snapshot,
             recorder: &self.recorder,
             incidents,
-            flows: flows(&newest, &snapshot, is_all, now),
+            flows,
             trouble: unable.or_else(|| self.store.trouble().borrow().clone()),
         };
         self.report.send_replace(Arc::new(told.report(wall)));

@@ -100,8 +100,10 @@ async fn jobs_past_the_bound_are_refused_and_counted() {
 #[tokio::test]
 async fn a_second_process_waits_for_the_first_and_then_takes_over() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (first, second) = (start(folder.path()), start(folder.path()));
+    let first = start(folder.path());
+    // It has the file by then: each opens it in a thread of its own.
     add(&first, "one").await.expect("kept");
+    let second = start(folder.path());
     assert!(matches!(add(&second, "two").await, Err(StoreError::Trouble(_))));
     assert!(why(&second).contains("another process"), "{}", why(&second));
     first.close().await;
