@@ -1,9 +1,13 @@
 //! What incidents tell is true: who works again and who does not, when it was, and what has to do with what.
 
-use anyfront::history::incidents::facts::Fact;
+mod common;
+
+use anyfront::health::{Reason, Standing};
+use anyfront::history::incidents::facts::{Fact, facts};
 use anyfront::history::incidents::{Incidents, OPENS_AFTER};
 use anyfront::history::story::{Impact, Incident, Level, Phase, Subject};
 use anyfront::moment::{Dice, Moment};
+use anyfront::snapshot::Drained;
 use std::time::Duration;
 
 /// Region, provider, its hostname beside the one that all serve.
@@ -103,7 +107,10 @@ fn what_its_operators_took_out_of_service_does_not_work_as_usual_again() {
     world.set("bom", Level::Maintenance).set("in.example", Level::Maintenance).run(120);
     assert_eq!(world.only().phase, Phase::Resolved);
     let text = world.last_word();
-    assert!(text.starts_with("bom was taken out of service by its operators. in.example is not served by its"), "{text}");
+    assert!(
+        text.starts_with("bom was taken out of service by its operators. in.example is not served by its"),
+        "{text}"
+    );
     assert!(!text.contains("as usual again"), "{text}");
 
     let mut world = World::new();
@@ -149,7 +156,7 @@ fn times_are_those_of_the_failing_not_of_our_waiting() {
     let first = world.only();
     assert_eq!((first.opened_at, first.closed_at), (begin, Some(end)));
     assert!(world.last_word().ends_with("It lasted 28 seconds."), "{}", world.last_word());
-    assert!(first.updates[0].at > begin + OPENS_AFTER - seconds(1), "a word is told when it is written");
+    assert!(first.updates[0].at + seconds(1) >= begin + OPENS_AFTER, "a word is told when it is written");
     world.run(200).set("bom", Level::Major).run(40).heal().run(120);
     let again = world.only();
     assert_eq!((again.opened_at, again.phase), (begin, Phase::Resolved));
@@ -191,5 +198,47 @@ fn all_of_a_fleet_that_fails_at_once_is_one_incident() {
     let mut world = World::new();
     world.facts.iter_mut().for_each(|fact| fact.level = Level::Major);
     world.run(15);
-    assert!(world.only().updates[0].text.starts_with("7 hostnames are not served."), "{:#?}", world.only());
+    assert!(world.only().updates[0].text.starts_with("global.example, us.example, in.example"), "{:#?}", world.only());
+}
+
+/// What customers near `a` are told while these do not answer, and those are drained.
+fn lived_near_a(hostnames: &str, down: &[&str], drained: &[&str]) -> String {
+    let mut file = format!(
+        "[fleet]\nname = \"f\"\nzone = \"gw.test\"\n[[site]]\nname = \"here\"\nlatitude = 0\nlongitude = 0\n{hostnames}"
+    );
+    for (at, name) in ["a", "b", "c"].into_iter().enumerate() {
+        let country = if at == 0 { "US" } else { "CA" };
+        file.push_str(&format!(
+            "[[region]]\nname = \"{name}\"\nprovider = \"p\"\ncountry = \"{country}\"\nlatitude = 0\n\
+             longitude = {at}\nendpoints = [\"http://192.0.2.{}\"]\n",
+            at + 1
+        ));
+    }
+    let mut snapshot = common::first_snapshot(common::topology(&file));
+    for (state, name) in snapshot.regions.iter_mut().zip(["a", "b", "c"]) {
+        let is_down = down.contains(&name);
+        (state.standing, state.reason) = (if is_down { Standing::Down } else { Standing::Up }, Reason::Assumed);
+        state.drained = drained.contains(&name).then_some(Drained::Soft);
+    }
+    facts(&snapshot)[0].lived.clone()
+}
+
+#[test]
+fn customers_are_told_who_answers_at_each_hostname_and_nobody_who_does_not() {
+    let everywhere = "[[hostname]]\nname = \"www.gw.test\"\nregions = [\"*\"]\n";
+    let at_home = "[[hostname]]\nname = \"us.gw.test\"\nregions = [\"a\"]\nfallback = [\"c\"]\n";
+    let kept_in = "[[hostname]]\nname = \"in.gw.test\"\nregions = [\"a\"]\nfallback = [\"c\"]\nresidency = [\"US\"]\n";
+    let both = format!("{everywhere}{at_home}");
+    assert_eq!(
+        lived_near_a(&both, &["a"], &[]),
+        "Requests to www.gw.test from clients near a are answered by b. \
+         Requests to us.gw.test from clients near a are answered by c."
+    );
+    assert_eq!(lived_near_a(&both, &["a"], &["b"]), "Requests from clients near a are answered by c.");
+    assert_eq!(
+        lived_near_a(&both, &["a", "c"], &[]),
+        "Requests to www.gw.test from clients near a are answered by b. Requests to us.gw.test from clients near a fail."
+    );
+    assert_eq!(lived_near_a(&both, &["a", "b", "c"], &[]), "Requests from clients near a fail.");
+    assert_eq!(lived_near_a(kept_in, &["a"], &[]), "Requests from clients near a fail.");
 }

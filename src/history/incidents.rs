@@ -279,7 +279,7 @@ impl Incidents {
     fn again(&self, now: Moment, fact: &Fact, facts: &[Fact]) -> Option<usize> {
         let is_same = |subjects: &[Subject]| {
             let mut regions = subjects.iter().filter(|subject| matches!(subject, Subject::Region(_))).peekable();
-            let fails = |subject: &Subject| facts.iter().any(|fact| fact.subject == *subject && is_bad(fact.level));
+            let fails = |subject: &Subject| facts.iter().any(|fact| fact.subject == *subject && hold(fact).is_some());
             subjects.contains(&fact.subject) && (!fact.is_hostname() || regions.peek().is_none() || regions.any(fails))
         };
         self.courses.iter().rposition(|course| {
@@ -375,8 +375,9 @@ impl Incidents {
         // Before it is time only what is worse is told, and nothing that was told already.
         let is_worse = judge::is_worse(&course.told, &told);
         let is_other = judge::is_other(&course.told, &told);
-        let is_after_start = course.told.is_empty();
-        if is_after_start {
+        // What was told before the node started is known by its impact alone.
+        let is_after_start = course.written == Moment::ZERO && !course.told.values().any(|level| is_bad(*level));
+        if is_after_start && worst == incident.impact {
             self.courses[at].told = told;
             return;
         }

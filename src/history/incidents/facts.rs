@@ -50,10 +50,7 @@ impl Fact {
         let regions = || facts.iter().filter(|fact| !fact.is_hostname());
         let serving = regions().filter(|fact| fact.hostnames.contains(hostname)).count();
         let is_lost = |fact: &Self| fact.is_hostname() && fact.called == *hostname && fact.level >= Level::Partial;
-        self.is_hostname()
-            || serving <= FEW
-            || serving * 3 <= regions().count() * 2
-            || facts.iter().any(is_lost)
+        self.is_hostname() || serving <= FEW || serving * 3 <= regions().count() * 2 || facts.iter().any(is_lost)
     }
 }
 
@@ -130,18 +127,16 @@ fn lived_near(snapshot: &Snapshot, region: RegionIndex) -> String {
     }
 }
 
-/// What becomes of the requests of `decision`, near `region`, which does not answer. Nobody is promised who does not serve.
+/// What becomes of requests that are steered so, while `region` does not answer. Nobody is promised who does not serve.
 fn answer(snapshot: &Snapshot, region: RegionIndex, decision: &Decision) -> String {
-    let fails = |at: RegionIndex| at == region || levels::of_region(snapshot, at).0 > Level::Unknown;
-    let is_serving = |at: RegionIndex| levels::of_region(snapshot, at).0 <= Level::Degraded;
+    let level = |at: RegionIndex| levels::of_region(snapshot, at).0;
     match decision.candidates.first() {
-        Some(first) if first.region != region && is_serving(first.region) => {
+        Some(first)
+            if first.region != region && matches!(level(first.region), Level::Operational | Level::Degraded) =>
+        {
             format!("are answered by {}", called(&snapshot.topology, first.region))
         }
-        _ if decision.candidates.iter().all(|candidate| fails(candidate.region)) => {
-            let is_tried = decision.candidates.iter().any(|one| levels::of_region(snapshot, one.region).0 < Level::Major);
-            if is_tried { "may fail".to_owned() } else { "fail".to_owned() }
-        }
+        _ if decision.candidates.iter().all(|candidate| level(candidate.region) == Level::Major) => "fail".to_owned(),
         _ => "may fail".to_owned(),
     }
 }

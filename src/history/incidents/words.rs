@@ -73,10 +73,8 @@ pub(super) fn again(bad: &[Subject], facts: &[Fact]) -> String {
 
 /// The text of what became different; and always, which hostnames are not served.
 pub(super) fn changed(was: &BTreeMap<Subject, Level>, is: &BTreeMap<Subject, Level>, facts: &[Fact]) -> String {
-    let is_lost =
-        |subject: &Subject, level: &Level| matches!(subject, Subject::Hostname(_)) && *level == Level::Major;
-    let is_told =
-        |(subject, level): &(&Subject, &Level)| was.get(*subject) != Some(*level) || is_lost(subject, level);
+    let is_lost = |subject: &Subject, level: &Level| matches!(subject, Subject::Hostname(_)) && *level == Level::Major;
+    let is_told = |(subject, level): &(&Subject, &Level)| was.get(*subject) != Some(*level) || is_lost(subject, level);
     let told: Vec<Subject> = is.iter().filter(is_told).map(|(subject, _)| subject.clone()).collect();
     let states = states(&told, facts, |level| level != Level::Unknown);
     let mut more = lived(&told, facts);
