@@ -133,8 +133,8 @@ impl Incidents {
             if self.courses.iter().any(|course| course.kept.incident.id == incident.id) {
                 continue;
             }
-            let ended = incident.updates.iter().filter(|update| update.phase == Phase::Resolved);
-            let (times, ended) = (ended.clone().count(), ended.last().map(|update| update.at));
+            let mut ended = incident.updates.iter().filter(|update| update.phase == Phase::Resolved);
+            let (times, ended) = (ended.clone().count(), ended.next_back().map(|update| update.at));
             let ended = incident.closed_at.map(|at| ended.unwrap_or(at));
             let left = ended.map(|at| within.saturating_sub(wall.saturating_sub(at))).unwrap_or_default();
             let before = match (times, incident.closed_at) {

@@ -228,9 +228,9 @@ pub struct Incident {
     pub impact: Impact,
     /// What it is about.
     pub subjects: Vec<Subject>,
-    /// When it was opened (a maintenance: announced).
+    /// When it began: what it is about was first seen failing (by an operator: written; a maintenance: announced).
     pub opened_at: Duration,
-    /// When it was over.
+    /// When it was over: since when all were well (by an operator: written).
     pub closed_at: Option<Duration>,
     /// A maintenance's window: from, until. Nothing: an incident.
     pub window: Option<(Duration, Duration)>,
