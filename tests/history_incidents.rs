@@ -164,7 +164,7 @@ fn an_outage_is_told_once_when_it_begins_and_once_when_it_is_over() {
     let closed = world.only();
     assert_eq!(
         (closed.phase, closed.closed_at, closed.updates.len()),
-        (Phase::Resolved, Some(closed.updates[1].at), 2)
+        (Phase::Resolved, Some(closed.opened_at + seconds(311)), 2)
     );
     assert!(closed.updates[1].text.starts_with("City (bom) and in.example work as usual again. It lasted 5 minutes"));
 }

@@ -15,12 +15,14 @@
 //! ```
 
 pub mod facts;
+mod judge;
 pub mod operator;
 mod words;
 
-use super::story::{Impact, Incident, Level, Phase, Subject, Update};
+use super::story::{Incident, Level, Phase, Subject, Update};
 use crate::moment::{Dice, Moment};
 use facts::Fact;
+use judge::{hold, impact, is_bad, is_well};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -70,8 +72,12 @@ pub struct Kept {
 #[derive(Clone, Debug)]
 struct Course {
     kept: Kept,
-    /// Since when all are well.
-    well_since: Option<Moment>,
+    /// Since when all are well, by both clocks.
+    well_since: Option<(Moment, Duration)>,
+    /// When what it is about failed first, since it opened last.
+    began: Duration,
+    /// How long that had lasted before it opened again; nothing: nobody knows.
+    before: Option<Duration>,
     /// When it grew last.
     grew: Moment,
     /// When it was written to last.
@@ -89,6 +95,8 @@ struct Course {
 struct Watch {
     bad_for: Duration,
     looked: Moment,
+    /// When it was seen failing first, by the wall clock, of what counts as bad time.
+    began: Option<Duration>,
 }
 
 /// The incidents of a node.
@@ -125,13 +133,22 @@ impl Incidents {
             if self.courses.iter().any(|course| course.kept.incident.id == incident.id) {
                 continue;
             }
-            let left = incident.closed_at.map(|at| within.saturating_sub(wall.saturating_sub(at)));
-            let left = left.unwrap_or_default();
+            let ended = incident.updates.iter().filter(|update| update.phase == Phase::Resolved);
+            let (times, ended) = (ended.clone().count(), ended.last().map(|update| update.at));
+            let ended = incident.closed_at.map(|at| ended.unwrap_or(at));
+            let left = ended.map(|at| within.saturating_sub(wall.saturating_sub(at))).unwrap_or_default();
+            let before = match (times, incident.closed_at) {
+                (0, _) => Some(Duration::ZERO),
+                (1, Some(at)) => Some(at.saturating_sub(incident.opened_at)),
+                _ => None,
+            };
             if !left.is_zero() && incident.updates.last().is_some_and(|update| update.by_operator) {
                 self.muted.extend(incident.subjects.iter().cloned());
             }
             self.courses.push(Course {
                 well_since: None,
+                began: incident.opened_at,
+                before,
                 grew: Moment::ZERO,
                 written: Moment::ZERO,
                 is_from_before: true,
@@ -160,7 +177,7 @@ impl Incidents {
         let wall = whole(wall);
         self.keep_times(wall);
         for fact in facts {
-            self.watch(now, fact);
+            self.watch(now, wall, fact);
         }
         self.watches.retain(|subject, _| facts.iter().any(|fact| fact.subject == *subject));
         self.muted.retain(|subject| facts.iter().any(|fact| fact.subject == *subject && !is_well(fact)));
@@ -178,14 +195,20 @@ impl Incidents {
     }
 
     /// Counts how long `fact` has been bad. Nobody knows anything of what is unknown.
-    fn watch(&mut self, now: Moment, fact: &Fact) {
+    fn watch(&mut self, now: Moment, wall: Duration, fact: &Fact) {
         let watch = self.watches.entry(fact.subject.clone()).or_insert(Watch { looked: now, ..Watch::default() });
         let gone = now.since(watch.looked);
         watch.looked = now;
         match (hold(fact), fact.level) {
-            (Some(_), _) => watch.bad_for += gone,
+            (Some(_), _) => {
+                watch.bad_for += gone;
+                watch.began.get_or_insert(wall);
+            }
             (None, Level::Unknown) => {}
-            (None, _) => watch.bad_for = watch.bad_for.saturating_sub(gone / FORGETS),
+            (None, _) => {
+                watch.bad_for = watch.bad_for.saturating_sub(gone / FORGETS);
+                watch.began = watch.began.filter(|_| !watch.bad_for.is_zero());
+            }
         }
     }
 
@@ -205,12 +228,7 @@ impl Incidents {
 
     /// `fact` has become an incident: one that closed just now, one that it has to do with, or a new one.
     fn begin(&mut self, now: Moment, wall: Duration, fact: &Fact, facts: &[Fact]) {
-        let again = self.courses.iter().rposition(|course| {
-            let incident = &course.kept.incident;
-            let is_over = incident.phase.is_over() && now < course.opens_again_until;
-            is_over && course.is_by_itself() && incident.subjects.contains(&fact.subject)
-        });
-        if let Some(at) = again {
+        if let Some(at) = self.again(now, fact, facts) {
             return self.open_again(at, now, wall, facts);
         }
         let related = self.courses.iter().rposition(|course| {
@@ -225,13 +243,8 @@ impl Incidents {
             self.changed.insert(self.courses[at].kept.incident.id.clone());
             return;
         }
-        let mut subjects = vec![fact.subject.clone()];
-        // Hostnames that lack it are about the same from the start.
-        let lacks = |other: &&Fact| other.is_hostname() && !is_well(other) && other.level != Level::Unknown;
-        let lacking = facts.iter().filter(lacks).filter(|other| other.has_to_do_with(&fact.subject, facts));
-        subjects.extend(lacking.map(|other| other.subject.clone()).filter(|other| !self.is_covered(other)));
-        subjects.sort();
-        subjects.dedup();
+        let subjects = self.failing_with(fact, facts);
+        let began = self.began(&subjects, wall);
         let told = words::told(&subjects, facts);
         let update = self.update(wall, Phase::Investigating, words::begun(&subjects, facts), false);
         let incident = Incident {
@@ -240,7 +253,7 @@ impl Incidents {
             phase: Phase::Investigating,
             impact: impact(&told),
             subjects,
-            opened_at: wall,
+            opened_at: began,
             closed_at: None,
             window: None,
             is_automatic: true,
@@ -251,6 +264,8 @@ impl Incidents {
         self.courses.push(Course {
             kept: Kept { incident, hold: CLOSES_AFTER, is_taken_over: false },
             well_since: None,
+            began,
+            before: Some(Duration::ZERO),
             grew: now,
             written: now,
             is_from_before: false,
@@ -259,18 +274,57 @@ impl Incidents {
         });
     }
 
+    /// Which incident that is over opens again because `fact` fails: one in which it failed itself. A hostname may fail of
+    /// many causes: of the same only if one of those regions fails again, too.
+    fn again(&self, now: Moment, fact: &Fact, facts: &[Fact]) -> Option<usize> {
+        let is_same = |subjects: &[Subject]| {
+            let mut regions = subjects.iter().filter(|subject| matches!(subject, Subject::Region(_))).peekable();
+            let fails = |subject: &Subject| facts.iter().any(|fact| fact.subject == *subject && hold(fact).is_some());
+            subjects.contains(&fact.subject) && (!fact.is_hostname() || regions.peek().is_none() || regions.any(fails))
+        };
+        self.courses.iter().rposition(|course| {
+            let incident = &course.kept.incident;
+            let is_over = incident.phase.is_over() && now < course.opens_again_until;
+            is_over && course.is_by_itself() && is_same(&incident.subjects)
+        })
+    }
+
+    /// `fact` and everything that fails already and has to do with it: it is one story from the start.
+    fn failing_with(&self, fact: &Fact, facts: &[Fact]) -> Vec<Subject> {
+        let is_free = |other: &Fact| !self.is_covered(&other.subject) && !self.muted.contains(&other.subject);
+        let mut subjects = vec![fact.subject.clone()];
+        let regions = facts.iter().filter(|other| !other.is_hostname() && other.level == Level::Major);
+        let regions = regions.filter(|other| is_free(other) && other.has_to_do_with(&fact.subject, facts));
+        subjects.extend(regions.map(|other| other.subject.clone()));
+        let is_lacking = |other: &&Fact| other.is_hostname() && is_bad(other.level) && is_free(other);
+        let lacks = |other: &&Fact| subjects.iter().any(|subject| other.has_to_do_with(subject, facts));
+        let lacking: Vec<Subject> =
+            facts.iter().filter(is_lacking).filter(lacks).map(|other| other.subject.clone()).collect();
+        subjects.extend(lacking);
+        subjects.sort();
+        subjects.dedup();
+        subjects
+    }
+
+    /// When the first of `subjects` was seen failing.
+    fn began(&self, subjects: &[Subject], wall: Duration) -> Duration {
+        let began = subjects.iter().filter_map(|subject| self.watches.get(subject)?.began);
+        began.min().map_or(wall, |began| began.min(wall))
+    }
+
     fn open_again(&mut self, at: usize, now: Moment, wall: Duration, facts: &[Fact]) {
         let told = words::told(&self.courses[at].kept.incident.subjects, facts);
         let bad: Vec<Subject> =
             told.iter().filter(|(_, level)| **level > Level::Unknown).map(|(s, _)| s.clone()).collect();
         let update = self.update(wall, Phase::Investigating, words::again(&bad, facts), false);
+        let began = self.began(&bad, wall);
         let course = &mut self.courses[at];
         course.kept.hold = (course.kept.hold * 2).min(CLOSES_AFTER_MAX);
         let incident = &mut course.kept.incident;
         (incident.phase, incident.closed_at) = (Phase::Investigating, None);
         incident.impact = incident.impact.max(impact(&told));
         incident.updates.push(update);
-        (course.well_since, course.is_from_before) = (None, false);
+        (course.well_since, course.is_from_before, course.began) = (None, false, began);
         (course.grew, course.written, course.told) = (now, now, told);
         self.changed.insert(self.courses[at].kept.incident.id.clone());
     }
@@ -286,20 +340,29 @@ impl Incidents {
             course.is_from_before &= told.values().all(|level| *level <= Level::Unknown);
             return self.tell_changes(at, now, wall, told, facts);
         }
-        let since = *course.well_since.get_or_insert(now);
+        let (since, ended) = *course.well_since.get_or_insert((now, wall));
         let is_tired = course.kept.incident.updates.len() >= UPDATES_MAX;
         let hold = if is_tired { CLOSES_AFTER_TIRED } else { course.kept.hold };
         if now.since(since) < hold {
             return;
         }
-        let text = words::over(&course.kept.incident, wall, course.is_from_before, facts);
+        course.before = course.before.map(|before| before + ended.saturating_sub(course.began));
+        let text = words::over(&course.kept.incident, course.before, course.is_from_before, facts);
         let update = self.update(wall, Phase::Resolved, text, false);
         let within = self.reopens_within(&self.courses[at].kept.incident, wall);
         let course = &mut self.courses[at];
         let incident = &mut course.kept.incident;
-        (incident.phase, incident.closed_at) = (Phase::Resolved, Some(wall));
+        (incident.phase, incident.closed_at) = (Phase::Resolved, Some(ended));
         incident.updates.push(update);
         (course.opens_again_until, course.written) = (now + within, now);
+        for subject in &incident.subjects {
+            let Some(watch) = self.watches.get_mut(subject) else { continue };
+            watch.began = None;
+            if matches!(subject, Subject::Hostname(_)) {
+                // What it lacks next may have another cause.
+                watch.bad_for = Duration::ZERO;
+            }
+        }
         self.changed.insert(self.courses[at].kept.incident.id.clone());
     }
 
@@ -310,18 +373,16 @@ impl Incidents {
         let worst = impact(&told).max(incident.impact);
         let is_time = now.since(course.written) >= UPDATES_EVERY;
         // Before it is time only what is worse is told, and nothing that was told already.
-        let is_worse = worst > incident.impact;
-        let is_new = told.keys().any(|subject| !course.told.contains_key(subject));
-        let is_other = told.iter().any(|(subject, level)| {
-            *level != Level::Unknown && course.told.get(subject).is_some_and(|was| is_bad(*was) != is_bad(*level))
-        });
-        let is_after_start = course.told.is_empty();
-        if is_after_start {
+        let is_worse = judge::is_worse(&course.told, &told);
+        let is_other = judge::is_other(&course.told, &told);
+        // What was told before the node started is known by its impact alone.
+        let is_after_start = course.written == Moment::ZERO && !course.told.values().any(|level| is_bad(*level));
+        if is_after_start && worst == incident.impact {
             self.courses[at].told = told;
             return;
         }
         let is_tired = incident.updates.len() >= UPDATES_MAX;
-        if is_tired || !(is_worse || is_time && (is_new || is_other)) {
+        if is_tired || !(is_worse || is_time && is_other) {
             return;
         }
         let text = words::changed(&course.told, &told, facts);
@@ -407,38 +468,4 @@ impl Course {
 /// Times are told, and kept, in whole milliseconds.
 fn whole(wall: Duration) -> Duration {
     Duration::from_millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// How long something must be as bad as `fact` before it is an incident; nothing: it never is.
-fn hold(fact: &Fact) -> Option<Duration> {
-    match (&fact.subject, fact.level) {
-        (_, Level::Major) | (Subject::Hostname(_), Level::Partial) => Some(OPENS_AFTER),
-        (Subject::Region(_), Level::Partial) => Some(OPENS_AFTER_PARTIAL),
-        (Subject::Hostname(_), Level::Degraded) => Some(OPENS_AFTER_DEGRADED),
-        _ => None,
-    }
-}
-
-/// Whether it is as it should be, or as an operator wants it.
-fn is_well(fact: &Fact) -> bool {
-    match fact.subject {
-        // Slow, but it answers: hostnames tell what that means for customers.
-        Subject::Region(_) => matches!(fact.level, Level::Operational | Level::Maintenance | Level::Degraded),
-        Subject::Hostname(_) => matches!(fact.level, Level::Operational | Level::Maintenance),
-    }
-}
-
-fn is_bad(level: Level) -> bool {
-    level > Level::Unknown
-}
-
-/// How bad it is for customers that these are at these levels.
-fn impact(told: &BTreeMap<Subject, Level>) -> Impact {
-    let of = |(subject, level): (&Subject, &Level)| match (subject, level) {
-        (Subject::Hostname(_), Level::Major) => Impact::Critical,
-        (Subject::Hostname(_), Level::Partial) => Impact::Major,
-        (_, level) if is_bad(*level) => Impact::Minor,
-        _ => Impact::None,
-    };
-    told.iter().map(of).max().unwrap_or(Impact::None)
 }

@@ -237,6 +237,8 @@ impl Incidents {
         self.courses.push(Course {
             kept: Kept { incident, hold: super::CLOSES_AFTER, is_taken_over: true },
             well_since: None,
+            began: wall,
+            before: None,
             grew: now,
             written: now,
             is_from_before: false,

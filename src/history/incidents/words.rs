@@ -1,9 +1,9 @@
 //! What incidents say. Plain, for customers: what they notice, and nothing of how we work.
 
 use super::facts::Fact;
-use super::{impact, is_bad};
+use super::judge::{impact, is_bad};
 use crate::history::levels::listed;
-use crate::history::story::{Impact, Incident, Level, Subject};
+use crate::history::story::{Impact, Incident, Level, Phase, Subject};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -71,28 +71,64 @@ pub(super) fn again(bad: &[Subject], facts: &[Fact]) -> String {
     sentences(&format!("It happens again. {}", states(bad, facts, is_bad)), &lived(bad, facts))
 }
 
-/// The text of what became different.
+/// The text of what became different; and always, which hostnames are not served.
 pub(super) fn changed(was: &BTreeMap<Subject, Level>, is: &BTreeMap<Subject, Level>, facts: &[Fact]) -> String {
-    let is_other = |(subject, level): &(&Subject, &Level)| was.get(*subject) != Some(*level);
-    let other: Vec<Subject> = is.iter().filter(is_other).map(|(subject, _)| subject.clone()).collect();
-    sentences(&states(&other, facts, |level| level != Level::Unknown), &lived(&other, facts))
+    let is_lost = |subject: &Subject, level: &Level| matches!(subject, Subject::Hostname(_)) && *level == Level::Major;
+    let is_told = |(subject, level): &(&Subject, &Level)| was.get(*subject) != Some(*level) || is_lost(subject, level);
+    let told: Vec<Subject> = is.iter().filter(is_told).map(|(subject, _)| subject.clone()).collect();
+    let states = states(&told, facts, |level| level != Level::Unknown);
+    let mut more = lived(&told, facts);
+    more.extend(gone(&told, facts));
+    sentences(&states, &more)
 }
 
-/// The last text.
-pub(super) fn over(incident: &Incident, wall: Duration, is_from_before: bool, facts: &[Fact]) -> String {
-    let name = |subject: &Subject| match facts.iter().find(|fact| fact.subject == *subject) {
-        Some(fact) => fact.called.clone(),
-        None => subject.name().to_owned(),
+/// The last text. `lasted` is how long it failed, in all.
+pub(super) fn over(incident: &Incident, lasted: Option<Duration>, is_from_before: bool, facts: &[Fact]) -> String {
+    let at = |those: &[Level]| {
+        let is_that = |fact: &&Fact| incident.subjects.contains(&fact.subject) && those.contains(&fact.level);
+        facts.iter().filter(is_that).map(|fact| fact.called.clone()).collect::<Vec<_>>()
     };
-    let names: Vec<String> = incident.subjects.iter().map(name).collect();
-    let verb = if names.len() == 1 { "works" } else { "work" };
-    let names = if names.len() > NAMED_MAX { format!("All {}", names.len()) } else { listed(&names) };
-    if is_from_before {
-        return format!(
-            "{names} {verb}. Exactly since when is not known: nobody watched for part of the time since this began."
-        );
+    let mut said = Vec::new();
+    let mut say = |names: Vec<String>, one: &str, many: &str| match names.len() {
+        0 => {}
+        1 => said.push(format!("{} {one}.", names[0])),
+        count if count > NAMED_MAX => said.push(format!("All {count} {many}.")),
+        _ => said.push(format!("{} {many}.", listed(&names))),
+    };
+    let usual = if is_from_before { ("works", "work") } else { ("works as usual again", "work as usual again") };
+    say(at(&[Level::Operational]), usual.0, usual.1);
+    say(at(&[Level::Degraded]), "answers again, but slowly", "answer again, but slowly");
+    let is_region = |name: &String| facts.iter().any(|fact| !fact.is_hostname() && fact.called == *name);
+    let (regions, hostnames) = at(&[Level::Maintenance]).into_iter().partition(is_region);
+    say(regions, "was taken out of service by its operators", "were taken out of service by their operators");
+    say(
+        hostnames,
+        "is not served by its usual regions: they were taken out of service by their operators",
+        "are not served by their usual regions: they were taken out of service by their operators",
+    );
+    said.extend(gone(&incident.subjects, facts));
+    let times = 1 + incident.updates.iter().filter(|update| update.phase == Phase::Resolved).count();
+    said.push(match (lasted, times) {
+        _ if is_from_before => {
+            "Exactly since when is not known: nobody watched for part of the time since this began.".to_owned()
+        }
+        (Some(lasted), 1) => format!("It lasted {}.", length(lasted)),
+        (Some(lasted), times) => format!("It happened {times} times, and lasted {} in all.", length(lasted)),
+        (None, times) => format!("It happened {times} times."),
+    });
+    said.join(" ")
+}
+
+/// What is said of those of `subjects` that there are no more.
+fn gone(subjects: &[Subject], facts: &[Fact]) -> Option<String> {
+    let is_gone = |subject: &&Subject| facts.iter().all(|fact| fact.subject != **subject);
+    let names: Vec<String> = subjects.iter().filter(is_gone).map(|subject| subject.name().to_owned()).collect();
+    match names.len() {
+        0 => None,
+        1 => Some(format!("{} is no longer part of the service.", names[0])),
+        count if count > NAMED_MAX => Some(format!("{count} of these are no longer part of the service.")),
+        _ => Some(format!("{} are no longer part of the service.", listed(&names))),
     }
-    format!("{names} {verb} as usual again. It lasted {}.", length(wall.saturating_sub(incident.opened_at)))
 }
 
 /// What is said of each of `subjects` whose level is `wanted`.
@@ -123,7 +159,11 @@ fn states(subjects: &[Subject], facts: &[Fact], wanted: impl Fn(Level) -> bool) 
             (false, Level::Major) => ("does not answer", "do not answer"),
             (false, Level::Partial) => ("fails requests", "fail requests"),
             (false, Level::Degraded) => ("answers slowly", "answer slowly"),
-            (_, Level::Maintenance) => ("was taken out of service", "were taken out of service"),
+            (true, Level::Maintenance) => (
+                "is not served by its usual regions: they were taken out of service",
+                "are not served by their usual regions: they were taken out of service",
+            ),
+            (false, Level::Maintenance) => ("was taken out of service", "were taken out of service"),
             _ => ("works again", "work again"),
         };
         match names.len() {
