@@ -139,6 +139,27 @@ fn a_fence_and_a_regions_own_name_leave_nobody() {
 }
 
 #[test]
+fn a_hostname_without_requests_that_is_left_with_nobody_is_named_all_the_same() {
+    let mut snapshot = row(["", "", "", ""]);
+    let quiet = Traffic::default();
+    let told = rehearsal::without(&snapshot, &quiet, &lost("region:a"));
+    assert_eq!(told.losses[0].nobody_left, ["in.gw.test"], "nobody else is in its country");
+    assert!(told.is_short() && told.losses[0].fails);
+    let text = text::plan(&told);
+    assert!(text.contains("nobody is left for in.gw.test") && !text.contains("asked for"), "{text}");
+    assert!(!rehearsal::without(&snapshot, &quiet, &lost("region:b")).is_short());
+    let all = rehearsal::each(&snapshot, &quiet);
+    let names: Vec<&str> = all.losses.iter().flat_map(|loss| &loss.lost).map(String::as_str).collect();
+    assert_eq!(names, ["region:a", "provider:p"], "those without which somebody would be left with nobody");
+    let everything = [lost("provider:p"), lost("provider:q")].concat();
+    let told = rehearsal::without(&snapshot, &quiet, &everything);
+    assert_eq!(told.losses[0].nobody_left, ["www.gw.test", "in.gw.test"]);
+    // What has nobody already is not left alone by this.
+    snapshot.regions[0].standing = Standing::Down;
+    assert!(!rehearsal::without(&snapshot, &quiet, &lost("region:a")).is_short());
+}
+
+#[test]
 fn a_provider_takes_all_of_its_regions_along_and_what_is_down_takes_nothing_over() {
     let mut snapshot = row(["", "", "", ""]);
     let traffic = traffic(vec![flow("www.gw.test", "a", 6.0), flow("www.gw.test", "c", 2.0)]);
