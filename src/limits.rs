@@ -306,7 +306,7 @@ pub const SUBSCRIBING_PREFIXES_MAX: usize = 4_096;
 pub const CONFIRMATION_PERIODS: [Duration; 3] =
     [Duration::from_secs(3_600), Duration::from_secs(6 * 3_600), Duration::from_secs(24 * 3_600)];
 /// For so long after the last one it is remembered how often an address was asked.
-pub const CONFIRMATIONS_REMEMBERED: Duration = Duration::from_secs(30 * 86_400);
+pub const CONFIRMATIONS_REMEMBERED: Duration = Duration::from_secs(7 * 86_400);
 /// Mails that ask, to everybody together, in the first of [`CONFIRMATION_PERIODS`]: a page whose readers come all at once has
 /// some hundred; who wants more wants to fill the mailboxes of others.
 pub const CONFIRMATIONS_MAX: usize = 300;

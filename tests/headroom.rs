@@ -102,7 +102,8 @@ fn a_lost_region_goes_to_the_next_and_what_has_no_room_there_goes_on() {
     let percent = |ratio: f64| (ratio * 100.0).round();
     let ratios: Vec<Option<f64>> = loss.receivers.iter().map(|one| one.ratio.map(percent)).collect();
     assert_eq!(ratios, [Some(220.0), Some(200.0), None], "and nothing is claimed where no limit is written");
-    assert!(loss.saturates && !loss.fails);
+    assert!(loss.saturates && loss.moves.iter().all(|one| one.to.is_some()));
+    assert_eq!(loss.nobody_left, ["in.gw.test"], "it is fenced in, and nobody asks for it now");
     let over: Vec<f64> = loss.receivers.iter().map(|one| one.over.round()).collect();
     assert_eq!(over, [60.0, 30.0, 0.0]);
     let km = loss.receivers[0].added_km;
