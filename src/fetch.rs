@@ -95,9 +95,15 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// # Errors
 /// Why there is no answer.
 pub async fn fetch(request: Request<Bytes>, terms: &Terms) -> Result<Response<Bytes>, FetchError> {
-    let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+    let authority = host_and_port(request.uri());
     let asked = tokio::time::timeout(terms.time_max, exchange(request, terms, &authority));
     asked.await.unwrap_or_else(|_| Err(FetchError::Late { authority: authority.clone(), time_max: terms.time_max }))
+}
+
+/// Whom a URL leads to. What stands before an `@` is a secret: no sentence and no `Host` repeats it (RFC 9110 §4.2.4).
+fn host_and_port(uri: &Uri) -> String {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    authority.rsplit_once('@').map_or(authority, |(_, bare)| bare).to_owned()
 }
 
 async fn exchange(request: Request<Bytes>, terms: &Terms, authority: &str) -> Result<Response<Bytes>, FetchError> {
@@ -127,7 +133,7 @@ async fn exchange(request: Request<Bytes>, terms: &Terms, authority: &str) -> Re
 }
 
 async fn connect(uri: &Uri, terms: &Terms, authority: &str) -> Result<Box<dyn Stream>, FetchError> {
-    let refused = || FetchError::Url(uri.to_string());
+    let refused = || FetchError::Url(format!("{}://{authority}", uri.scheme_str().unwrap_or_default()));
     let is_tls = match uri.scheme_str() {
         Some("https") => true,
         Some("http") if terms.may_be_plain => false,

@@ -11,6 +11,7 @@ pub mod names;
 pub mod dnssec;
 pub mod sse;
 pub mod geo;
+pub mod client;
 pub mod topology;
 pub mod nat;
 pub mod health;

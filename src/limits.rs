@@ -289,20 +289,27 @@ pub const ACME_ANSWER_BYTES_MAX: usize = 256 << 10;
 pub const MAIL_ADDRESS_BYTES_MAX: usize = 254;
 /// Subscriptions at once: each update is written once for each, in one go that takes a second for so many.
 pub const SUBSCRIBERS_MAX: usize = 20_000;
-/// Subscriptions among them that wait to be confirmed: whoever fills this keeps others out for a day at most.
+/// Subscriptions among them that wait to be confirmed; when there are more, the one that waited longest waits no more.
 pub const SUBSCRIBERS_PENDING_MAX: usize = 2_000;
 /// How long a subscription waits to be confirmed.
 pub const SUBSCRIBER_PENDING_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Regions and hostnames that one subscription may name; who wants more wants everything.
 pub const SUBSCRIPTION_SCOPES_MAX: usize = 64;
-/// What one /24 or /48 may ask of subscriptions in [`SUBSCRIBING_PERIOD`]: to subscribe, to confirm, to test.
+/// What one /24 or /48 may ask of subscriptions in [`SUBSCRIBING_PERIOD`]: so often to be told, and so often for a test.
 pub const SUBSCRIBING_PER_PREFIX_MAX: u32 = 20;
 /// Over which time that is counted.
 pub const SUBSCRIBING_PERIOD: Duration = Duration::from_secs(3_600);
 /// Networks that are counted at once; when there are more, those who asked longest ago are forgotten.
 pub const SUBSCRIBING_PREFIXES_MAX: usize = 4_096;
-/// No address gets a second mail that asks whether it wants mails before this, whoever asks for it.
-pub const CONFIRMATION_PERIOD: Duration = Duration::from_secs(3_600);
+/// No address gets another mail that asks whether it wants mails before this, whoever asks for it: after the first such mail,
+/// after the second, and after each one from then on.
+pub const CONFIRMATION_PERIODS: [Duration; 3] =
+    [Duration::from_secs(3_600), Duration::from_secs(6 * 3_600), Duration::from_secs(24 * 3_600)];
+/// For so long after the last one it is remembered how often an address was asked.
+pub const CONFIRMATIONS_REMEMBERED: Duration = Duration::from_secs(7 * 86_400);
+/// Mails that ask, to everybody together, in the first of [`CONFIRMATION_PERIODS`]: a page whose readers come all at once has
+/// some hundred; who wants more wants to fill the mailboxes of others.
+pub const CONFIRMATIONS_MAX: usize = 300;
 /// Messages that one subscription gets in [`MESSAGES_PERIOD`]; what comes beyond is gathered into one. Ten incidents with three
 /// updates each: whoever gets more reads none.
 pub const MESSAGES_PER_SUBSCRIPTION_MAX: usize = 30;

@@ -107,6 +107,23 @@ fn somebody_who_says_nothing_is_left_in_time() {
 }
 
 #[test]
+fn a_password_in_a_url_is_told_to_nobody() {
+    let (address, thread) = somebody("HTTP/1.1 204 No Content\r\n\r\n".to_owned());
+    let answer = ask(get(&format!("http://us:secret@{address}/")), &terms()).expect("an answer");
+    let heard = thread.join().expect("it heard");
+    assert!(answer.status() == 204 && heard.contains(&format!("host: {address}\r\n")), "{heard}");
+    assert!(!heard.contains("secret"), "{heard}");
+    let gone = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("bound");
+    for (url, told) in [
+        (format!("http://us:secret@{gone}/"), gone.to_string()),
+        (format!("ftp://us:secret@{gone}/secret"), format!("ftp://{gone} is no https URL")),
+    ] {
+        let error = ask(get(&url), &terms()).expect_err("not asked").to_string();
+        assert!(error.contains(&told) && !error.contains("secret"), "{error}");
+    }
+}
+
+#[test]
 fn what_may_not_go_in_the_clear_does_not() {
     let strict = Terms { may_be_plain: false, ..terms() };
     for (url, terms) in [("http://127.0.0.1:9/", &strict), ("ftp://127.0.0.1/", &terms()), ("/no-host", &terms())] {

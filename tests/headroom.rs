@@ -102,7 +102,8 @@ fn a_lost_region_goes_to_the_next_and_what_has_no_room_there_goes_on() {
     let percent = |ratio: f64| (ratio * 100.0).round();
     let ratios: Vec<Option<f64>> = loss.receivers.iter().map(|one| one.ratio.map(percent)).collect();
     assert_eq!(ratios, [Some(220.0), Some(200.0), None], "and nothing is claimed where no limit is written");
-    assert!(loss.saturates && !loss.fails);
+    assert!(loss.saturates && loss.moves.iter().all(|one| one.to.is_some()));
+    assert_eq!(loss.nobody_left, ["in.gw.test"], "it is fenced in, and nobody asks for it now");
     let over: Vec<f64> = loss.receivers.iter().map(|one| one.over.round()).collect();
     assert_eq!(over, [60.0, 30.0, 0.0]);
     let km = loss.receivers[0].added_km;
@@ -136,6 +137,27 @@ fn a_fence_and_a_regions_own_name_leave_nobody() {
     let loss = only(rehearsal::without(&snapshot, &traffic, &lost("region:b")));
     assert!(!loss.fails, "a region's own name never goes elsewhere, and is no alarm");
     assert_eq!(takers(&loss), [("nobody", 1.0, 1.0)]);
+}
+
+#[test]
+fn a_hostname_without_requests_that_is_left_with_nobody_is_named_all_the_same() {
+    let mut snapshot = row(["", "", "", ""]);
+    let quiet = Traffic::default();
+    let told = rehearsal::without(&snapshot, &quiet, &lost("region:a"));
+    assert_eq!(told.losses[0].nobody_left, ["in.gw.test"], "nobody else is in its country");
+    assert!(told.is_short() && told.losses[0].fails);
+    let text = text::plan(&told);
+    assert!(text.contains("nobody is left for in.gw.test") && !text.contains("asked for"), "{text}");
+    assert!(!rehearsal::without(&snapshot, &quiet, &lost("region:b")).is_short());
+    let all = rehearsal::each(&snapshot, &quiet);
+    let names: Vec<&str> = all.losses.iter().flat_map(|loss| &loss.lost).map(String::as_str).collect();
+    assert_eq!(names, ["region:a", "provider:p"], "those without which somebody would be left with nobody");
+    let everything = [lost("provider:p"), lost("provider:q")].concat();
+    let told = rehearsal::without(&snapshot, &quiet, &everything);
+    assert_eq!(told.losses[0].nobody_left, ["www.gw.test", "in.gw.test"]);
+    // What has nobody already is not left alone by this.
+    snapshot.regions[0].standing = Standing::Down;
+    assert!(!rehearsal::without(&snapshot, &quiet, &lost("region:a")).is_short());
 }
 
 #[test]

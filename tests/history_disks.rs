@@ -9,14 +9,17 @@ use anyfront::history::store::{FILE, Store, StoreError};
 use anyfront::history::story::{Impact, Incident, Level, Phase, Subject, Update};
 use anyfront::history::{ledger, records};
 use anyfront::moment::{Clock, Dice};
+use anyfront::status::drains::{Drains, Operator, Wish};
 use std::fs;
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 const BOUND: Duration = Duration::from_secs(30);
 const BEGIN: u64 = 30_000_000;
+const WALL: Duration = Duration::from_secs(BEGIN * 60);
 
 fn start(folder: &Path) -> Store {
     Store::start(folder, &[ledger::MODULE, records::MODULE], Clock::start()).expect("a thread")
@@ -178,6 +181,33 @@ async fn a_disk_that_was_read_only_from_the_start_is_used_once_it_is_not() {
     assert!(why(&store).contains("read-only"), "{}", why(&store));
     disk.remount("rw");
     until("it is kept", &store, async || keep(&store, 0).await.is_ok()).await;
+}
+
+/// There and not, a folder on a read-only disk stops nobody.
+#[tokio::test]
+async fn a_state_folder_that_cannot_be_made_on_a_read_only_disk_is_no_reason_not_to_start() {
+    let Some(disk) = Disk::mounted("size=16m") else { return };
+    disk.remount("ro");
+    let state = disk.path().join("state");
+    let mut drains = Drains::open(&state, WALL).expect("without any");
+    assert!(drains.overrides().is_empty());
+    let operator = Operator { who: "ada".to_owned(), from: Ipv4Addr::LOCALHOST.into(), reason: "a test".to_owned() };
+    let refused = drains.grant(Wish::Reload, &operator, WALL).expect_err("nothing can be written").to_string();
+    assert!(refused.contains("audit.jsonl") && refused.to_lowercase().contains("read-only"), "{refused}");
+    let store = start(&state);
+    assert!(keep(&store, 0).await.is_err());
+    assert!(why(&store).contains("read-only"), "{}", why(&store));
+}
+
+/// What stands in the way is told once, whoever prints its causes, too.
+#[test]
+fn why_a_state_folder_cannot_be_made_is_said_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("written");
+    let error = Drains::open(&file.join("state"), WALL).expect_err("in a file");
+    assert!(error.to_string().contains("Not a directory"), "{error}");
+    assert!(std::error::Error::source(&error).is_none(), "it would be said twice");
 }
 
 /// Octets destroyed anywhere, at rest and under way: the node goes on with a file that works, whatever could be read is in it,

@@ -37,6 +37,19 @@ fn secure() -> World {
     World::start(Settings::default()).expect("a world")
 }
 
+#[test]
+fn a_folder_has_one_lab_at_a_time_and_the_second_writes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = || Settings { is_tls: false, folder: Some(folder.path().to_owned()), ..Settings::default() };
+    let first = World::start(settings()).expect("a world");
+    let written = std::fs::read_to_string(first.config_path()).expect("its file");
+    let refused = World::start(settings()).expect_err("there is one").to_string();
+    assert!(refused.contains("is used by a lab that runs"), "{refused}");
+    assert_eq!(std::fs::read_to_string(first.config_path()).expect("its file"), written);
+    drop(first);
+    World::start(settings()).expect("it is free again");
+}
+
 fn aim(text: &str) -> Aim {
     Aim::parse(text).expect("a target")
 }

@@ -8,13 +8,18 @@ mod asking;
 mod harness;
 
 use anyfront::lab::world::{Settings, World};
+use anyfront::limits::SUBSCRIBING_PER_PREFIX_MAX;
 use anyfront::node::Options;
 use asking::{ask, until};
 use harness::{Fleet, quick, quick_and_secure};
 
 /// A node with a public address for its page, and a folder for copies.
 async fn fleet(folder: &std::path::Path) -> Fleet {
-    let world = World::start(quick()).expect("a world");
+    fleet_of(quick(), folder).await
+}
+
+async fn fleet_of(settings: Settings, folder: &std::path::Path) -> Fleet {
+    let world = World::start(settings).expect("a world");
     let options = Options {
         status: vec!["127.0.0.1:0".parse().expect("an address")],
         status_export: Some(folder.to_owned()),
@@ -187,4 +192,22 @@ async fn a_webhook_is_subscribed_changed_and_ended_by_forms() {
     assert_eq!(ask(status, "GET", &at(""), "").await.status, 404);
     let long = "x".repeat(anyfront::limits::STATUS_FORM_BYTES_MAX + 1);
     assert_eq!(post("/subscribe".into(), long).await.status, 413);
+}
+
+/// Behind a proxy that the file trusts, one who asks too often keeps out nobody else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_are_told_apart_behind_a_trusted_proxy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleet = fleet_of(Settings { trusts_loopback: true, ..quick() }, folder.path()).await;
+    let status = fleet.node().status[0];
+    let path = format!("/subscription/{}/confirm", "0".repeat(32));
+    let confirm = async |client: &str| {
+        let lines = format!("content-length: 0\r\nx-forwarded-for: 8.8.8.8, {client}\r\n");
+        ask(status, "POST", &path, &lines).await.status
+    };
+    for at in 0..SUBSCRIBING_PER_PREFIX_MAX {
+        assert_eq!(confirm("203.0.113.9").await, 404, "{at}");
+    }
+    assert_eq!(confirm("203.0.113.9").await, 429);
+    assert_eq!(confirm("198.51.100.1").await, 404, "somebody else");
 }

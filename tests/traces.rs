@@ -218,3 +218,15 @@ fn an_environment_that_makes_no_sense_keeps_a_node_from_starting_and_says_why() 
     let said = String::from_utf8_lossy(&node.stderr);
     assert!(!node.status.success() && said.contains("OTEL_TRACES_SAMPLER=sometimes"), "{said}");
 }
+
+#[test]
+fn a_password_in_the_collectors_url_is_refused_and_not_repeated() {
+    let node = Command::new(env!("CARGO_BIN_EXE_anyfront"))
+        .args(["serve", "--http", "127.0.0.1:0", "--config", "/nowhere"])
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://us:secret@127.0.0.1:4318")
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&node.stderr);
+    assert!(!node.status.success() && said.contains("OTEL_EXPORTER_OTLP_HEADERS"), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+}

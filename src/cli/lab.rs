@@ -199,7 +199,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn start(args: Start) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.state_dir).with_context(|| args.state_dir.display().to_string())?;
-    log(args.view.then(|| args.state_dir.join("lab.log")).as_deref())?;
+    let log_file = args.view.then(|| args.state_dir.join("lab.log"));
     let settings = Settings {
         fleet: args.config,
         folder: Some(args.state_dir),
@@ -211,7 +211,9 @@ fn start(args: Start) -> anyhow::Result<()> {
         seed: args.seed,
         ..Settings::default()
     };
+    // A lab that runs there already goes on writing its log: only then is there one of ours.
     let world = World::start(settings).context("the lab cannot start")?;
+    log(log_file.as_deref())?;
     let control = world.serve_control(free(args.control, CONTROL.port())).context("the lab cannot start")?;
     let options = Options {
         http: vec![free(args.http, 8_080).into()],

@@ -2,13 +2,13 @@
 
 use super::Front;
 use super::arrival::Arrival;
-use super::client::Asker;
 use super::failover::Failover;
 use super::guard::Talk;
 use super::headers::{self, Farewell, Introduction};
 use super::journey::{Journey, full_regions};
 use super::lifetime::Lifetime;
 use super::streams::Streams;
+use crate::client::Asker;
 use crate::counters::records::DecisionId;
 use crate::counters::traffic::Place;
 use crate::geo::place::Country;

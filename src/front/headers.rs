@@ -1,8 +1,8 @@
 //! What is changed in headers on the way through: hop-by-hop fields, who asked, loops, what happened on the way.
 
 use super::arrival::{Arrival, ClientCertificate};
-use super::client::Asker;
 use super::unserved::Unserved;
+use crate::client::Asker;
 use crate::counters::record::Failed;
 use crate::health::Fault;
 use crate::names::{Hostname, Label};

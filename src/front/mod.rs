@@ -18,7 +18,6 @@ pub mod arrival;
 pub mod grpc;
 pub mod websocket;
 pub mod streams;
-pub mod client;
 pub mod headers;
 pub mod strict;
 pub mod mcp;

@@ -4,7 +4,6 @@ mod ending;
 
 use super::affinity::Bond;
 use super::attempt;
-use super::client::asker;
 use super::connection::{Connection, Resumed};
 use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::framing::Violation;
@@ -17,6 +16,7 @@ use super::reply::invite_later;
 use super::stream::Reply;
 use super::terms::{Protocol, Terms};
 use super::tunnel::Offer;
+use crate::client::asker;
 use crate::control::Event;
 use crate::counters::DoorCounters;
 use crate::counters::record::Decided;

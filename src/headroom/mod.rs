@@ -127,6 +127,9 @@ pub struct Loss {
     pub saturates: bool,
     /// Whether requests for a hostname that is not a region's own would find nobody.
     pub fails: bool,
+    /// Such hostnames, whether anybody asks for them now or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nobody_left: Vec<String>,
     /// Who takes over, by how full they would be; nobody's part comes last.
     pub receivers: Vec<Receiver>,
     /// What goes where, the most first.

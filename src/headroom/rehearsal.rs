@@ -9,31 +9,30 @@ use crate::health::{Reason, Standing};
 use crate::names::{Hostname, Label};
 use crate::snapshot::{Snapshot, Target};
 use crate::steering::{Query, Wish, steer};
-use crate::topology::{RegionIndex, RouteIndex, Topology};
+use crate::topology::{RegionIndex, Route, RouteIndex, Topology};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Below this, requests at once are nobody's: what halving leaves over.
 const NOTHING: f64 = 1e-9;
 
-/// What would happen if any one region that carries something, or any one provider, went.
+/// What would happen if any one region that carries something, or any one provider, went; and any that a hostname would be
+/// left with nobody without.
 #[must_use]
 pub fn each(snapshot: &Snapshot, traffic: &Traffic) -> Headroom {
     let topology = &snapshot.topology;
     let is_any = |carried: &Carried| carried.busy > 0.0 || carried.per_second > 0.0;
     let carries: BTreeSet<&Label> =
         traffic.regions.iter().filter(|(_, carried)| is_any(carried)).map(|(name, _)| name).collect();
-    let regions = topology.regions.iter().map(|region| &region.name).filter(|name| carries.contains(name));
-    let regions = regions.map(|name| Target::Region(name.clone()));
-    let carries_any = |provider: &&Label| {
-        topology
-            .regions
-            .iter()
-            .any(|region| topology.providers[region.provider.at()] == **provider && carries.contains(&region.name))
+    let regions = topology.regions.iter().map(|region| Target::Region(region.name.clone()));
+    let providers = topology.providers.iter().map(|name| Target::Provider(name.clone()));
+    let matters = |target: &Target| {
+        let lost = taken(topology, std::slice::from_ref(target));
+        lost.iter().any(|region| carries.contains(&topology.region(*region).name))
+            || !nobody_left(snapshot, &lost).is_empty()
     };
-    let providers = topology.providers.iter().filter(carries_any).map(|name| Target::Provider(name.clone()));
     let mut world = snapshot.clone();
-    let losses = regions.chain(providers).map(|target| Rehearsal::of(&mut world, traffic, &[target]).run(false));
-    let losses = losses.collect();
+    let targets = regions.chain(providers).filter(matters);
+    let losses = targets.map(|target| Rehearsal::of(&mut world, traffic, &[target]).run(false)).collect();
     Headroom { losses, ..now(snapshot, traffic) }
 }
 
@@ -81,6 +80,27 @@ pub fn covers(topology: &Topology, target: &Target, region: RegionIndex) -> bool
     }
 }
 
+/// The regions that go with `lost`.
+fn taken(topology: &Topology, lost: &[Target]) -> Vec<RegionIndex> {
+    let is_lost = |region: &RegionIndex| lost.iter().any(|target| covers(topology, target, *region));
+    (0..topology.regions.len()).map(RegionIndex::of).filter(is_lost).collect()
+}
+
+/// Written hostnames that somebody serves, and nobody would without the regions `lost`.
+fn nobody_left(snapshot: &Snapshot, lost: &[RegionIndex]) -> Vec<String> {
+    let topology = &snapshot.topology;
+    let serves = |route: &Route, region: RegionIndex| {
+        let state = &snapshot.regions[region.at()];
+        state.standing < Standing::Ejected && state.drained.is_none() && !route.shuts_out(topology, region)
+    };
+    let is_left_alone = |route: &&Route| {
+        let mut serving = route.members.iter().map(|member| member.region).filter(|region| serves(route, *region));
+        serving.next().is_some_and(|first| lost.contains(&first)) && serving.all(|region| lost.contains(&region))
+    };
+    let written = topology.routes.iter().filter(|route| !route.is_regional);
+    written.filter(is_left_alone).map(|route| route.hostname.to_string()).collect()
+}
+
 /// A part of a flow that looks for a place.
 struct Part<'a> {
     flow: &'a Flow,
@@ -101,6 +121,7 @@ struct Rehearsal<'a> {
     traffic: &'a Traffic,
     lost: Vec<RegionIndex>,
     names: Vec<String>,
+    nobody_left: Vec<String>,
     /// What the lost regions were before.
     before: Vec<(RegionIndex, Standing, Reason)>,
 }
@@ -117,16 +138,16 @@ impl<'a> Rehearsal<'a> {
     /// The world without `lost`.
     fn of(world: &'a mut Snapshot, traffic: &'a Traffic, lost: &[Target]) -> Self {
         let topology = std::sync::Arc::clone(&world.topology);
-        let all = (0..topology.regions.len()).map(RegionIndex::of);
-        let is_lost = |region: &RegionIndex| lost.iter().any(|target| covers(&topology, target, *region));
-        let gone: Vec<RegionIndex> = all.filter(is_lost).collect();
+        let gone = taken(&topology, lost);
+        let nobody_left = nobody_left(world, &gone);
         let mut before = Vec::with_capacity(gone.len());
         for region in &gone {
             let state = &mut world.regions[region.at()];
             before.push((*region, state.standing, state.reason));
             (state.standing, state.reason) = (Standing::Down, Reason::Assumed);
         }
-        Self { world, traffic, lost: gone, names: lost.iter().map(ToString::to_string).collect(), before }
+        let names = lost.iter().map(ToString::to_string).collect();
+        Self { world, traffic, lost: gone, names, nobody_left, before }
     }
 
     /// Places everything again; the world is as it was then.
@@ -155,7 +176,8 @@ impl<'a> Rehearsal<'a> {
             in_flight,
             unknown: if in_flight - known > NOTHING { in_flight - known } else { 0.0 },
             saturates: receivers.iter().any(|receiver| receiver.over > 0.0),
-            fails: moves.iter().any(|one| one.to.is_none() && !one.regional),
+            fails: !self.nobody_left.is_empty() || moves.iter().any(|one| one.to.is_none() && !one.regional),
+            nobody_left: self.nobody_left,
             receivers,
             moves,
             matrix,

@@ -49,6 +49,10 @@ pub fn plan(headroom: &Headroom) -> String {
             number(loss.per_second),
             number(loss.in_flight)
         );
+        if loss.receivers.is_empty() {
+            remarks(&mut text, loss);
+            continue;
+        }
         matrix(&mut text, loss);
         let _ = writeln!(
             text,
@@ -161,6 +165,13 @@ fn remarks(text: &mut String, loss: &Loss) {
         } else if receiver.region.is_none() {
             let _ = writeln!(text, "    nobody is left for {hostnames}");
         }
+    }
+    let is_told = |hostname: &String| {
+        loss.receivers.iter().any(|receiver| receiver.region.is_none() && receiver.hostnames.contains(hostname))
+    };
+    let untold: Vec<String> = loss.nobody_left.iter().filter(|hostname| !is_told(hostname)).cloned().collect();
+    if !untold.is_empty() {
+        let _ = writeln!(text, "    nobody is left for {}, if anybody asks", list(&untold, WIDTH - 42));
     }
     if loss.unknown > 0.0 {
         let _ = writeln!(

@@ -3,32 +3,38 @@
 use super::plan::{self, CONFIG_FILE, Changes, FLEET, FLEET_NAME};
 use super::world::LabError;
 use crate::topology::Topology;
-use std::fs::Permissions;
+use std::fs::{File, Permissions, TryLockError};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+/// What a lab in a folder that was given to it holds.
+const LOCK_FILE: &str = "lab.lock";
+
 /// Where the node's files are. Goes when it is dropped, if it is the world's own.
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
     is_own: bool,
+    /// Held as long as this world is there: a second one would write its own files over them.
+    _lock: Option<File>,
 }
 
 impl Folder {
     pub(super) fn make(asked: Option<&PathBuf>) -> Result<Self, LabError> {
         if let Some(path) = asked {
             in_file(path, std::fs::create_dir_all(path))?;
-            return Ok(Self { path: path.clone(), is_own: false });
+            let lock = Some(lock(path)?);
+            return Ok(Self { path: path.clone(), is_own: false, _lock: lock });
         }
         // Never one that is there already: it might be a stranger's.
         loop {
             let path = own_folder();
             match std::fs::create_dir(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return in_file(&path, made).map(|()| Self { path: path.clone(), is_own: true }),
+                made => return in_file(&path, made).map(|()| Self { path: path.clone(), is_own: true, _lock: None }),
             }
         }
     }
@@ -41,6 +47,22 @@ impl Folder {
             in_file(&new, std::fs::set_permissions(&new, Permissions::from_mode(0o600)))?;
         }
         in_file(&path, std::fs::rename(&new, &path))
+    }
+}
+
+/// Takes the folder for one lab alone; whoever dies gives it back.
+fn lock(folder: &Path) -> Result<File, LabError> {
+    let path = folder.join(LOCK_FILE);
+    let file = in_file(&path, File::options().create(true).append(true).open(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let shown = folder.display();
+            Err(LabError::Setting(format!(
+                "{shown} is used by a lab that runs: end it, or give this one another folder"
+            )))
+        }
+        Err(TryLockError::Error(source)) => Err(LabError::File { path, source }),
     }
 }
 

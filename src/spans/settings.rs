@@ -68,12 +68,19 @@ impl Settings {
     }
 }
 
+/// A URL may have a password in it, or a token: no sentence repeats one.
 fn endpoint(name: &str, url: &str) -> Result<Uri, String> {
-    let uri: Uri = url.parse().map_err(|error| format!("{name}={url}: no URL: {error}"))?;
-    match (uri.scheme_str(), uri.host()) {
-        (Some("http" | "https"), Some(_)) => Ok(uri),
-        _ => Err(format!("{name}={url}: it should begin with http:// or https:// and a host")),
+    let uri: Uri = url.parse().map_err(|error| format!("{name} is no URL: {error}"))?;
+    let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err(format!("{name} should begin with http:// or https:// and a host"));
+    };
+    if authority.as_str().contains('@') {
+        return Err(format!("{name} must not have a user name or password: give them in OTEL_EXPORTER_OTLP_HEADERS"));
     }
+    if authority.host().is_empty() {
+        return Err(format!("{name} should begin with http:// or https:// and a host"));
+    }
+    Ok(uri)
 }
 
 /// `name=value` pairs between commas, as W3C Baggage writes them.
@@ -200,6 +207,9 @@ mod tests {
     fn what_makes_no_sense_is_told_by_its_name_and_no_secret_is() {
         for (name, value) in [
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector:4318"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://user:secret@collector:4318/v1/traces"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "user:secret@collector:4318"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://secret collector/"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "secret"),
             ("OTEL_EXPORTER_OTLP_HEADERS", "a b=secret"),

@@ -67,8 +67,7 @@ impl Audit {
         let file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&path);
         let file = match file {
             Err(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
-                tracing::error!("{}: the disk is read-only: no wish of an operator can be granted", path.display());
-                return Ok(Self { path, file: None, chain: String::new() });
+                return Ok(Self::unwritable(state_dir));
             }
             file => file.map_err(failed(&path, "cannot be opened for writing"))?,
         };
@@ -81,6 +80,13 @@ impl Audit {
             file.set_len(verified.whole_bytes).map_err(failed(&path, "cannot be shortened"))?;
         }
         Ok(Self { path, file: Some(file), chain: verified.chain })
+    }
+
+    /// What is left of it on a read-only disk.
+    pub(super) fn unwritable(state_dir: &Path) -> Self {
+        let path = state_dir.join(FILE);
+        tracing::error!("{}: the disk is read-only: no wish of an operator can be granted", path.display());
+        Self { path, file: None, chain: String::new() }
     }
 
     /// Appends a line and waits for the disk. A line that could not be written whole is taken back.

@@ -147,6 +147,12 @@ impl Board {
         self.desk.is_some() && asked.method == Method::POST && forms::are_asked(asked)
     }
 
+    /// Who asks: `peer`, or whom the file's trusted proxies name.
+    #[must_use]
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        self.desk.as_ref().map_or_else(|| peer.to_canonical(), |desk| desk.client(peer, headers))
+    }
+
     /// The answer to a request of `peer`, forms and all.
     pub async fn serve(&self, peer: IpAddr, asked: &Parts, body: &[u8]) -> Response<Content> {
         match &self.desk {

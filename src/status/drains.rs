@@ -28,14 +28,14 @@ const FILE_BYTES_MAX: u64 = (OVERRIDES_MAX as u64) * (16 << 10);
 #[derive(Debug, thiserror::Error)]
 pub enum DrainError {
     /// A file or folder that cannot be used.
-    #[error("{}: {doing}: {source}", path.display())]
+    #[error("{}: {doing}: {why}", path.display())]
     File {
         /// Which.
         path: PathBuf,
         /// What was tried: `cannot be read`.
         doing: &'static str,
-        /// Why not.
-        source: io::Error,
+        /// Why not. Not a source: whoever prints those, too, would say it twice.
+        why: io::Error,
     },
     /// A file that does not hold what it should.
     #[error(
@@ -114,12 +114,19 @@ struct WrittenDrain {
 }
 
 impl Drains {
-    /// Opens the files in `state_dir`, which is made if it is not there. Drains that ended before `wall` are dropped.
+    /// Opens the files in `state_dir`, which is made if it is not there. Drains that ended before `wall` are dropped. On a
+    /// disk that is read-only nothing is made: there are no drains then but those that were, and none can be added.
     ///
     /// # Errors
     /// If a file cannot be used or understood: see the module on why that stops a start.
     pub fn open(state_dir: &Path, wall: Duration) -> Result<Self, DrainError> {
-        std::fs::create_dir_all(state_dir).map_err(failed(state_dir, "cannot be made"))?;
+        match std::fs::create_dir_all(state_dir) {
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                let (path, audit) = (state_dir.join("drains.json"), Audit::unwritable(state_dir));
+                return Ok(Self { path, audit, overrides: Arc::default() });
+            }
+            made => made.map_err(failed(state_dir, "cannot be made"))?,
+        }
         let path = state_dir.join("drains.json");
         let overrides = read(&path)?.into_iter().filter(|drain| drain.until.is_none_or(|until| until > wall)).collect();
         let audit = Audit::open(state_dir)?;
@@ -190,7 +197,7 @@ impl Drains {
 
 pub(super) fn failed(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> DrainError {
     let path = path.to_owned();
-    move |source| DrainError::File { path, doing, source }
+    move |why| DrainError::File { path, doing, why }
 }
 
 fn read(path: &Path) -> Result<Vec<Override>, DrainError> {

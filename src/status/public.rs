@@ -79,7 +79,7 @@ async fn answer(board: &Board, peer: SocketAddr, request: Request<Incoming>) -> 
             Err(_) => return cut_off(StatusCode::REQUEST_TIMEOUT),
         }
     }
-    let mut answer = board.serve(peer.ip().to_canonical(), &parts, &whole).await;
+    let mut answer = board.serve(board.client(peer.ip(), &parts.headers), &parts, &whole).await;
     if !is_read {
         // What it sends behind that is not read.
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

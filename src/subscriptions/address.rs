@@ -49,6 +49,17 @@ impl MailAddress {
         self.0.to_ascii_lowercase()
     }
 
+    /// Whose mailbox it most likely is: what stands behind a `+` tells apart what one person gets (RFC 5233).
+    #[must_use]
+    pub fn person(&self) -> String {
+        let key = self.key();
+        let (local, domain) = key.rsplit_once('@').expect("it was parsed");
+        match local.split_once('+') {
+            Some((person, _)) if !person.is_empty() => format!("{person}@{domain}"),
+            _ => key,
+        }
+    }
+
     /// Enough to recognise it: `m…@example.com`.
     #[must_use]
     pub fn masked(&self) -> String {
@@ -176,6 +187,9 @@ mod tests {
         let address = MailAddress::parse("Maria.Muster@Example.com").expect("good");
         assert_eq!((address.as_str(), &*address.key()), ("Maria.Muster@example.com", "maria.muster@example.com"));
         assert_eq!(address.masked(), "M…@example.com");
+        let person = |text: &str| MailAddress::parse(text).expect("good").person();
+        assert_eq!((&*person("A+1@b.example"), &*person("a+2+3@B.example")), ("a@b.example", "a@b.example"));
+        assert_eq!((&*person("+1@b.example"), &*person("a@b.example")), ("+1@b.example", "a@b.example"));
         let url = HookUrl::parse("https://hooks.example.com/T00/B00/secret?x=y").expect("good");
         assert_eq!(url.masked(), "https://hooks.example.com/…");
     }

@@ -21,16 +21,18 @@
 //! Whoever has the token of a subscription may do everything with it and with nothing else: it is in mails and shown once when
 //! a webhook is made. Pages with one should say `Referrer-Policy: no-referrer` and `Cache-Control: no-store`.
 
-use super::address::{HookUrl, MailAddress};
+use super::address::{HookHost, HookUrl, MailAddress};
 use super::call::Caller;
 use super::crowd::Crowd;
 use super::outbox::{self, Outcome};
 use super::scope::Scopes;
 use super::table::{self, Noted, Subscriber, Wish};
-use super::{Counts, Parts, hook};
+use super::{Counts, Parts, fence, hook};
+use crate::client::asker;
 use crate::history::seal::Sealer;
 use crate::history::store::StoreError;
 use crate::history::story::Subject;
+use http::HeaderMap;
 use rusqlite::Transaction;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,7 +100,7 @@ pub struct Offers {
 /// What came of asking to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subscribed {
-    /// A mail with a link is under way. The same is said if one was sent within the hour or the address is known already:
+    /// A mail with a link is under way. The same is said if one was sent lately or the address is known already:
     /// nobody learns here who subscribes.
     Mailed,
     /// The webhook is noted and proves itself next, by `Desk::test`. This is the only time that its secret is shown.
@@ -202,20 +204,28 @@ pub fn path_of(token: &str) -> String {
 pub struct Desk {
     parts: Arc<Parts>,
     caller: Arc<Caller>,
-    /// Who asked how often. Locked for a moment only.
-    crowd: Arc<Mutex<Crowd>>,
+    /// Who asked to be told how often, or came with a token that is none. Locked for a moment only.
+    askers: Arc<Mutex<Crowd>>,
+    /// Who had webhooks tested how often: strangers who only ask take nothing of it.
+    testers: Arc<Mutex<Crowd>>,
 }
 
 impl Desk {
     /// A desk over the same table that messages are sent by.
     #[must_use]
     pub fn new(parts: Arc<Parts>, caller: Arc<Caller>) -> Self {
-        Self { parts, caller, crowd: Arc::default() }
+        Self { parts, caller, askers: Arc::default(), testers: Arc::default() }
     }
 
     /// What it shares with those who deliver.
     pub(super) fn shared(&self) -> (Arc<Parts>, Arc<Caller>) {
         (Arc::clone(&self.parts), Arc::clone(&self.caller))
+    }
+
+    /// Who asks: `peer`, or whom the file's trusted proxies name.
+    #[must_use]
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        asker(peer, headers, &self.parts.published.load().topology.forward.trusted_proxies).address
     }
 
     /// What became of messages, and what waits.
@@ -243,23 +253,23 @@ impl Desk {
     async fn try_subscribe(&self, form: &Form, client: IpAddr) -> Result<Subscribed, Refusal> {
         let wrong = |field| move |problem| Refusal::Wrong { field, problem };
         let offers = self.offers();
-        let (kind, to, key) = match &*form.kind {
+        let (kind, to, key, asked_as) = match &*form.kind {
             "mail" if offers.mail => {
                 let address = MailAddress::parse(&form.to).map_err(wrong("to"))?;
-                (Kind::Mail, address.as_str().to_owned(), address.key())
+                (Kind::Mail, address.as_str().to_owned(), address.key(), address.person())
             }
             "webhook" if offers.webhooks => {
-                let url = HookUrl::parse(&form.to).map_err(wrong("to"))?;
-                (Kind::Webhook, url.uri.to_string(), url.uri.to_string())
+                let url = self.hook(&form.to).map_err(wrong("to"))?;
+                (Kind::Webhook, url.uri.to_string(), url.uri.to_string(), String::new())
             }
             "mail" | "webhook" => return Err(Refusal::NotOffered),
             _ => return Err(wrong("kind")("it is either mail or webhook".to_owned())),
         };
         let topology = Arc::clone(&self.parts.published.load_full().topology);
         let scopes = Scopes::parse(&form.scopes, &topology).map_err(wrong("scope"))?;
-        self.enter(client)?;
+        self.enter(&self.askers, client)?;
         let secret = (kind == Kind::Webhook).then(hook::fresh_secret);
-        let wish = Wish { kind, to, key, scopes, token: outbox::fresh(""), secret };
+        let wish = Wish { kind, to, key, asked_as, scopes, token: outbox::fresh(""), secret };
         let (token, secret) = (wish.token.clone(), wish.secret.as_deref().map(hook::shown));
         let noted = self.write(move |tx, sealer, wall| {
             let noted = table::subscribe(tx, sealer, &wish, wall)?;
@@ -280,6 +290,16 @@ impl Desk {
         }
     }
 
+    /// A URL that a webhook may have. An address in it is looked at now; a name, when it is called.
+    fn hook(&self, text: &str) -> Result<HookUrl, String> {
+        let url = HookUrl::parse(text)?;
+        let snapshot = self.parts.published.load();
+        if let (HookHost::Address(address), Some(terms)) = (&url.host, &snapshot.topology.status.webhooks) {
+            fence::allowed(&[*address], url.port, &terms.private)?;
+        }
+        Ok(url)
+    }
+
     /// Shows a subscription; changes nothing.
     ///
     /// # Errors
@@ -293,7 +313,6 @@ impl Desk {
     /// # Errors
     /// Why it is not confirmed.
     pub async fn confirm(&self, token: &str, client: IpAddr) -> Looked {
-        self.enter(client)?;
         let confirm = |tx: &Transaction<'_>, sealer: &Sealer, subscriber: Subscriber, wall: Duration| {
             if subscriber.kind == Kind::Mail {
                 table::confirm(tx, subscriber.id, wall)?;
@@ -301,7 +320,8 @@ impl Desk {
             let now = table::subscriber(tx, sealer, subscriber.id, wall)?;
             Ok(now.map(|now| now.shown()).ok_or(Refusal::Unknown))
         };
-        self.with(token, confirm).await
+        let confirmed = self.with(token, confirm).await;
+        self.admit(confirmed, client)
     }
 
     /// From now on it is told about these.
@@ -349,12 +369,13 @@ impl Desk {
     async fn try_test(&self, token: &str, client: IpAddr) -> Result<Tested, Refusal> {
         let topology = Arc::clone(&self.parts.published.load_full().topology);
         let terms = topology.status.webhooks.as_ref().ok_or(Refusal::NotOffered)?;
-        self.enter(client)?;
         let find = |_: &Transaction<'_>, _: &Sealer, subscriber: Subscriber, _| Ok(Ok(subscriber));
-        let subscriber = self.with(token, find).await?;
+        let found = self.with(token, find).await;
+        let subscriber = self.admit(found, client)?;
         if subscriber.kind != Kind::Webhook {
             return Err(Refusal::NotOffered);
         }
+        self.enter(&self.testers, client)?;
         let url = HookUrl::parse(&subscriber.to).map_err(|problem| Refusal::Wrong { field: "to", problem })?;
         let body = hook::test(&topology.status, self.parts.clock.wall()).to_string().into_bytes();
         let outcome = self.caller.call(&url, &outbox::fresh("test_"), body, &subscriber.secrets, terms).await;
@@ -392,10 +413,7 @@ impl Desk {
     /// # Errors
     /// If the history's file cannot be read.
     pub async fn everybody(&self) -> Result<Vec<(i64, Subscription)>, Refusal> {
-        let list = |tx: &Transaction<'_>, sealer: &Sealer, wall: Duration| {
-            let all = table::everybody(tx, sealer, wall)?;
-            Ok(all.iter().map(|subscriber| (subscriber.id, subscriber.shown())).collect())
-        };
+        let list = |tx: &Transaction<'_>, sealer: &Sealer, wall: Duration| table::everybody(tx, sealer, wall);
         self.write(list).await
     }
 
@@ -407,8 +425,16 @@ impl Desk {
         self.write(move |tx, _, _| table::remove(tx, row)).await
     }
 
-    fn enter(&self, client: IpAddr) -> Result<(), Refusal> {
-        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whoever has the token of a subscription is no stranger: only who has none is counted.
+    fn admit<T>(&self, found: Result<T, Refusal>, client: IpAddr) -> Result<T, Refusal> {
+        if matches!(found, Err(Refusal::Unknown)) {
+            self.enter(&self.askers, client)?;
+        }
+        found
+    }
+
+    fn enter(&self, crowd: &Mutex<Crowd>, client: IpAddr) -> Result<(), Refusal> {
+        let mut crowd = crowd.lock().unwrap_or_else(PoisonError::into_inner);
         crowd.enter(client, self.parts.clock.now()).map_err(|retry_after| Refusal::TooOften { retry_after })
     }
 

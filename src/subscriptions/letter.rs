@@ -203,7 +203,8 @@ fn asked(page: &Status, url: &str, own: &str, message: &Message) -> Words {
         page.title
     );
     let do_it = "If that is what you want, follow this link and press the button there within 24 hours:";
-    let leave = "If not, do nothing: nobody will write to you again.";
+    let leave = "If not, do nothing: no messages are sent without your yes. At most this question comes again, and ever more \
+                 rarely, if somebody asks for it again.";
     let link = format!("{own}/confirm");
     Words {
         subject: format!("[{}] Please confirm your subscription", page.title),

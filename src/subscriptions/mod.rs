@@ -173,6 +173,7 @@ pub async fn run(desk: Desk, mut reports: watch::Receiver<Arc<Report>>, mut shut
             () = tokio::time::sleep(TRY_AGAIN) => {}
         }
     }
+    look_for_lost(&parts).await;
     let couriers = KINDS
         .map(|kind| courier::run(kind, Arc::clone(&parts), Arc::clone(&post), Arc::clone(&caller), shutdown.clone()));
     let [mails, webhooks] = couriers.map(tokio::spawn);
@@ -213,6 +214,25 @@ async fn resume(parts: &Parts) -> bool {
             tracing::debug!(%error, "the outbox cannot be read yet");
             false
         }
+    }
+}
+
+/// Tells the operator of those who cannot be told, because the key that they were sealed with is not there any more.
+async fn look_for_lost(parts: &Parts) {
+    // Where nobody is, no key is made.
+    if !matches!(parts.store.read(table::is_anybody).await, Ok(true)) {
+        return;
+    }
+    let Ok(sealer) = parts.sealer() else { return };
+    match parts.store.read(move |tx| table::unreadable_count(tx, &sealer)).await {
+        Ok(0) => {}
+        Ok(count) => tracing::error!(
+            count,
+            "{count} subscriptions cannot be read: they were sealed with another {}. Put the one back that belongs to the \
+             history, or remove them: until then nobody of them is told",
+            crate::history::seal::FILE
+        ),
+        Err(error) => tracing::debug!(%error, "the subscriptions cannot be read yet"),
     }
 }
 

@@ -7,7 +7,10 @@ use super::desk::{Kind, Refusal, Subscription};
 use super::scope::Scopes;
 use crate::history::seal::{Place, Sealer};
 use crate::history::store::Module;
-use crate::limits::{CONFIRMATION_PERIOD, SUBSCRIBER_PENDING_MAX, SUBSCRIBERS_MAX, SUBSCRIBERS_PENDING_MAX};
+use crate::limits::{
+    CONFIRMATION_PERIODS, CONFIRMATIONS_MAX, CONFIRMATIONS_REMEMBERED, SUBSCRIBER_PENDING_MAX, SUBSCRIBERS_MAX,
+    SUBSCRIBERS_PENDING_MAX,
+};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use std::time::Duration;
 
@@ -67,6 +70,8 @@ pub const MODULE: Module = Module {
         CREATE INDEX delivery_next ON delivery (kind, next) WHERE state = 'waiting';
         CREATE INDEX delivery_of ON delivery (subscriber, state, incident, seq);
         CREATE INDEX delivery_message ON delivery (message);
+    ", "
+        ALTER TABLE asked ADD COLUMN times INTEGER NOT NULL DEFAULT 1; -- how often in a row
     "],
 };
 
@@ -96,6 +101,8 @@ pub struct Wish {
     pub to: String,
     /// By what the same one is known again.
     pub key: String,
+    /// By what it is known who is asked whether mails are wanted.
+    pub asked_as: String,
     /// What about.
     pub scopes: Scopes,
     /// For its pages.
@@ -111,7 +118,7 @@ pub enum Noted {
     Pending(i64),
     /// It is in force already.
     Known(i64),
-    /// It was asked within the hour: nothing is to be sent.
+    /// It was asked lately: nothing is to be sent.
     Asked,
 }
 
@@ -132,10 +139,12 @@ pub fn subscribe(
         Kind::Webhook => sealer.index("webhook", &format!("{}\n{scopes}", wish.key)),
     };
     let now = millis(wall);
-    // An address is asked once an hour at most, whoever wants it asked and whatever became of the subscription.
-    let may_ask = "INSERT INTO asked (slot, at) VALUES (?1, ?2) ON CONFLICT (slot) DO NOTHING";
-    if wish.kind == Kind::Mail && tx.execute(may_ask, params![&slot[..], now])? == 0 {
-        return Ok(Ok(Noted::Asked));
+    if wish.kind == Kind::Mail {
+        match ask(tx, &sealer.index("asked", &wish.asked_as), wall)? {
+            Ok(true) => {}
+            Ok(false) => return Ok(Ok(Noted::Asked)),
+            Err(refusal) => return Ok(Err(refusal)),
+        }
     }
     let known: Option<(i64, String)> = tx
         .prepare("SELECT id, state FROM subscriber WHERE slot = ?1")?
@@ -151,12 +160,7 @@ pub fn subscribe(
         tx.execute("DELETE FROM subscriber WHERE id = ?1", [id])?;
         tx.execute("DELETE FROM delivery WHERE subscriber = ?1", [id])?;
     }
-    let (all, pending): (i64, i64) =
-        tx.query_row("SELECT count(*), count(*) FILTER (WHERE state = 'pending') FROM subscriber", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-    let is_over = |count: i64, most: usize| usize::try_from(count).is_ok_and(|count| count >= most);
-    if is_over(all, SUBSCRIBERS_MAX) || is_over(pending, SUBSCRIBERS_PENDING_MAX) {
+    if !make_room(tx)? {
         return Ok(Err(Refusal::Full));
     }
     tx.execute(
@@ -178,6 +182,54 @@ pub fn subscribe(
     Ok(Ok(Noted::Pending(id)))
 }
 
+/// Whether somebody may be asked now whether mails are wanted; then it is noted. The more often that was done in vain, the
+/// longer it takes until it may be done again, whoever wants it done and whatever became of the subscription.
+fn ask(tx: &Transaction<'_>, slot: &[u8], wall: Duration) -> rusqlite::Result<Result<bool, Refusal>> {
+    let period = CONFIRMATION_PERIODS[0];
+    let lately: (i64, Option<i64>) = tx.query_row(
+        "SELECT count(*), min(at) FROM asked WHERE at > ?1",
+        [millis(wall.saturating_sub(period))],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    // Before it is known who that is: nobody learns from it who was asked.
+    if let (count, Some(first)) = lately
+        && usize::try_from(count).is_ok_and(|count| count >= CONFIRMATIONS_MAX)
+    {
+        return Ok(Err(Refusal::TooOften { retry_after: (duration(first) + period).saturating_sub(wall) }));
+    }
+    let before: Option<(i64, i64)> = tx
+        .prepare("SELECT at, times FROM asked WHERE slot = ?1")?
+        .query_row([slot], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let times = before.map_or(0, |(_, times)| usize::try_from(times).unwrap_or(0));
+    if let (Some((at, _)), Some(last)) = (before, times.checked_sub(1))
+        && wall < duration(at) + CONFIRMATION_PERIODS[last.min(CONFIRMATION_PERIODS.len() - 1)]
+    {
+        return Ok(Ok(false));
+    }
+    tx.execute(
+        "INSERT INTO asked (slot, at, times) VALUES (?1, ?2, 1)
+         ON CONFLICT (slot) DO UPDATE SET at = excluded.at, times = times + 1",
+        params![slot, millis(wall)],
+    )?;
+    Ok(Ok(true))
+}
+
+/// Makes room for one who waits to be confirmed, in the place of whoever waited longest; whether there is any.
+fn make_room(tx: &Transaction<'_>) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*), count(*) FILTER (WHERE state = 'pending') FROM subscriber";
+    let (all, pending): (i64, i64) = tx.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let is_over = |count: i64, most: usize| usize::try_from(count).is_ok_and(|count| count >= most);
+    if !is_over(all, SUBSCRIBERS_MAX) && !is_over(pending, SUBSCRIBERS_PENDING_MAX) {
+        return Ok(true);
+    }
+    let oldest: Option<i64> = tx
+        .prepare("SELECT id FROM subscriber WHERE state = 'pending' ORDER BY created, id LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    oldest.map_or(Ok(false), |oldest| remove(tx, oldest))
+}
+
 /// Whoever waited too long to be confirmed waits no more.
 ///
 /// # Errors
@@ -189,7 +241,7 @@ pub fn forget_pending(tx: &Transaction<'_>, wall: Duration) -> rusqlite::Result<
         [before],
     )?;
     tx.execute("DELETE FROM subscriber WHERE state = 'pending' AND created < ?1", [before])?;
-    let asked_before = millis(wall.saturating_sub(CONFIRMATION_PERIOD));
+    let asked_before = millis(wall.saturating_sub(CONFIRMATIONS_REMEMBERED));
     // What lies ahead was written by a clock that has been set back since.
     tx.execute("DELETE FROM asked WHERE at <= ?1 OR at > ?2", [asked_before, millis(wall)])?;
     Ok(())
@@ -236,7 +288,7 @@ impl Subscriber {
         let old = open("old_secret", 7)?.filter(|_| old_secret_until.is_some());
         Ok(Some(Self {
             id,
-            kind: if row.get::<_, String>(1)? == "mail" { Kind::Mail } else { Kind::Webhook },
+            kind: kind(&row.get::<_, String>(1)?),
             scopes: Scopes::of_json(&row.get::<_, String>(2)?),
             state: row.get(3)?,
             to,
@@ -297,15 +349,57 @@ pub fn by_token(
     Ok(found.flatten())
 }
 
-/// Everybody, in the order in which they came: for operators.
+/// Why somebody is told nothing whose row was sealed with a key that is gone.
+pub const UNREADABLE: &str = "cannot be read: it was sealed with another history.key";
+
+/// Everybody, in the order in which they came: for operators. Whoever cannot be read is there all the same.
 ///
 /// # Errors
 /// The database's.
-pub fn everybody(tx: &Transaction<'_>, sealer: &Sealer, wall: Duration) -> rusqlite::Result<Vec<Subscriber>> {
+pub fn everybody(tx: &Transaction<'_>, sealer: &Sealer, wall: Duration) -> rusqlite::Result<Vec<(i64, Subscription)>> {
     let sql = format!("SELECT {COLUMNS} FROM subscriber ORDER BY id");
     let mut statement = tx.prepare(&sql)?;
-    let all = statement.query_map([], |row| Subscriber::of(row, sealer, wall))?;
-    Ok(all.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten().collect())
+    let all = statement.query_map([], |row| {
+        let read = Subscriber::of(row, sealer, wall)?.map(|subscriber| subscriber.shown());
+        Ok((row.get(0)?, read.map_or_else(|| unreadable(row), Ok)?))
+    })?;
+    all.collect()
+}
+
+/// What of somebody stands in the clear.
+fn unreadable(row: &Row<'_>) -> rusqlite::Result<Subscription> {
+    Ok(Subscription {
+        kind: kind(&row.get::<_, String>(1)?),
+        to: "…".to_owned(),
+        scopes: Scopes::of_json(&row.get::<_, String>(2)?).subjects().to_vec(),
+        is_confirmed: false,
+        created_at: duration(row.get(9)?),
+        old_secret_until: None,
+        stopped: Some(UNREADABLE.to_owned()),
+    })
+}
+
+/// Whether there is anybody.
+///
+/// # Errors
+/// The database's.
+pub fn is_anybody(tx: &Transaction<'_>) -> rusqlite::Result<bool> {
+    tx.query_row("SELECT EXISTS (SELECT 1 FROM subscriber)", [], |row| row.get(0))
+}
+
+/// How many cannot be read with this key.
+///
+/// # Errors
+/// The database's.
+pub fn unreadable_count(tx: &Transaction<'_>, sealer: &Sealer) -> rusqlite::Result<u64> {
+    let sql = "SELECT count(*) FROM subscriber WHERE substr(address, 1, ?2) <> ?1";
+    let id = sealer.id();
+    let count: i64 = tx.query_row(sql, params![id, i64::try_from(id.len()).unwrap_or(0)], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+fn kind(text: &str) -> Kind {
+    if text == "mail" { Kind::Mail } else { Kind::Webhook }
 }
 
 /// From now on it is told. Once it was, this changes nothing.

@@ -3,11 +3,13 @@
 use crate::stand::{CLIENT, Stand, mail, page};
 use crate::tls::{Authority, until};
 use crate::webhooks::Receiver;
+use anyfront::history::seal;
 use anyfront::history::story::{Phase, Subject};
 use anyfront::limits::{
-    CONFIRMATION_PERIOD, SUBSCRIBERS_MAX, SUBSCRIBERS_PENDING_MAX, SUBSCRIBING_PER_PREFIX_MAX, SUBSCRIPTION_SCOPES_MAX,
+    CONFIRMATION_PERIODS, CONFIRMATIONS_MAX, SUBSCRIBERS_MAX, SUBSCRIBERS_PENDING_MAX, SUBSCRIBING_PER_PREFIX_MAX,
+    SUBSCRIPTION_SCOPES_MAX,
 };
-use anyfront::subscriptions::desk::{Form, Refusal, Subscribed};
+use anyfront::subscriptions::desk::{Form, Refusal, Subscribed, Tested};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 /// A mail server that nobody answers at.
@@ -84,19 +86,118 @@ fn nobody_is_asked_twice_within_an_hour_and_nobody_learns_who_is_known() {
     }
     assert_eq!(count(&stand, "SELECT count(*) FROM delivery"), 1);
     // An hour later, and while the first link waits, another mail may go; the first link leads nowhere from then on.
-    let hour = i64::try_from(CONFIRMATION_PERIOD.as_millis()).expect("short");
-    execute(&stand, "UPDATE asked SET at = at - ?1", hour);
+    let [first, second, _] = CONFIRMATION_PERIODS.map(|period| i64::try_from(period.as_millis()).expect("short"));
+    execute(&stand, "UPDATE asked SET at = at - ?1", first);
     assert_eq!(stand.subscribe_mail("anna@b.example", &["region:a"]), Subscribed::Mailed);
     assert_eq!(count(&stand, "SELECT count(*) FROM delivery"), 1);
     assert_eq!(count(&stand, "SELECT count(*) FROM subscriber"), 1);
     // Who is told already gets a mail that says so, and nothing changes by it.
     execute(&stand, "UPDATE subscriber SET state = 'confirmed', confirmed = ?1", 1);
-    execute(&stand, "UPDATE asked SET at = at - ?1", hour);
+    execute(&stand, "UPDATE asked SET at = at - ?1", second);
     for _ in 0..3 {
         assert_eq!(stand.subscribe_mail("anna@b.example", &[]), Subscribed::Mailed);
     }
     assert_eq!(count(&stand, "SELECT count(*) FROM delivery WHERE what = 'known'"), 1);
     assert_eq!(count(&stand, "SELECT count(*) FROM subscriber WHERE state = 'confirmed'"), 1);
+    stand.stop();
+}
+
+#[test]
+fn one_person_is_asked_ever_more_rarely_under_whatever_tag() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stand = stand(&folder);
+    let mut asked = 0;
+    let mut ask = |is_asked: bool| {
+        asked += usize::from(is_asked);
+        let to = format!("anna+{}@b.example", count(&stand, "SELECT count(*) FROM subscriber"));
+        assert_eq!(stand.subscribe_mail(&to, &[]), Subscribed::Mailed);
+        assert_eq!(count(&stand, "SELECT count(*) FROM delivery"), asked);
+    };
+    ask(true);
+    ask(false);
+    for period in CONFIRMATION_PERIODS.into_iter().chain(CONFIRMATION_PERIODS.last().copied()) {
+        let period = i64::try_from(period.as_millis()).expect("short");
+        // A minute is left for a busy machine.
+        execute(&stand, "UPDATE asked SET at = at - ?1", period - 60_000);
+        ask(false);
+        execute(&stand, "UPDATE asked SET at = at - ?1", 60_000);
+        ask(true);
+        ask(false);
+    }
+    stand.stop();
+}
+
+#[test]
+fn so_many_are_asked_in_an_hour_and_not_one_more_and_nobody_learns_who() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stand = stand(&folder);
+    assert_eq!(stand.subscribe_mail("anna@b.example", &[]), Subscribed::Mailed);
+    let wall = i64::try_from(stand.wall().as_millis()).expect("short");
+    let filled = stand.parts.store.run(move |tx| {
+        for at in 0..CONFIRMATIONS_MAX - 2 {
+            tx.execute("INSERT INTO asked (slot, at) VALUES (?1, ?2)", (format!("{at}"), wall))?;
+        }
+        Ok(())
+    });
+    stand.runtime.block_on(filled).expect("filled");
+    assert_eq!(stand.subscribe_mail("berta@b.example", &[]), Subscribed::Mailed);
+    for to in ["anna@b.example", "clara@b.example"] {
+        let refused = stand.subscribe_mail(to, &[]);
+        assert!(matches!(refused, Subscribed::Refused(Refusal::TooOften { .. })), "{to}: {refused:?}");
+    }
+    execute(&stand, "UPDATE asked SET at = at - ?1", 3_600_000);
+    assert_eq!(stand.subscribe_mail("clara@b.example", &[]), Subscribed::Mailed);
+    stand.stop();
+}
+
+#[test]
+fn a_webhook_at_an_address_behind_the_wall_is_refused_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stand = Stand::start(&folder, &Authority::new("ours"), "[status]\nurl = \"https://status.z.example\"\n");
+    for url in ["https://127.0.0.1/", "https://169.254.169.254/latest", "https://[::1]/", "https://8.8.8.8:8443/"] {
+        let refused = stand.subscribe("webhook", url, &[]);
+        assert!(matches!(refused, Subscribed::Refused(Refusal::Wrong { field: "to", .. })), "{url}: {refused:?}");
+    }
+    assert_eq!(count(&stand, "SELECT count(*) FROM subscriber"), 0);
+    stand.stop();
+}
+
+#[test]
+fn who_cannot_be_read_any_more_is_not_taken_for_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = stand(&folder);
+    for at in 0..3 {
+        assert_eq!(first.subscribe_mail(&format!("a{at}@b.example"), &["region:a"]), Subscribed::Mailed);
+    }
+    first.stop();
+    std::fs::remove_file(folder.path().join(seal::FILE)).expect("lost");
+    let second = stand(&folder);
+    let all = second.runtime.block_on(second.desk.everybody()).expect("listed");
+    let whys: Vec<&str> = all.iter().filter_map(|(_, seen)| seen.stopped.as_deref()).collect();
+    assert_eq!(whys, ["cannot be read: it was sealed with another history.key"; 3]);
+    assert_eq!(all[0].1.scopes, [Subject::Region("a".to_owned())]);
+    assert_eq!(second.runtime.block_on(second.desk.remove(all[0].0)), Ok(true));
+    second.stop();
+}
+
+#[test]
+fn whoever_has_a_token_is_not_kept_out_by_strangers_of_the_same_network() {
+    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new("ours"));
+    let receiver = Receiver::willing(&authority);
+    let stand = Stand::start(&folder, &authority, &page(&mail(nobody(), "security = \"none\"\n")));
+    let (token, _) = stand.webhook(&receiver.url, &[]);
+    for at in 0..=SUBSCRIBING_PER_PREFIX_MAX {
+        let _ = stand.subscribe_mail(&format!("a{at}@b.example"), &[]);
+    }
+    let block = |token: &str| stand.runtime.block_on(stand.desk.confirm(token, CLIENT));
+    assert!(matches!(block(&"0".repeat(32)), Err(Refusal::TooOften { .. })), "strangers are counted");
+    assert!(block(&token).is_ok());
+    let test = || stand.runtime.block_on(stand.desk.test(&token, CLIENT));
+    // The first one was the stand's own.
+    for _ in 1..SUBSCRIBING_PER_PREFIX_MAX {
+        assert!(matches!(test(), Tested::Passed(_)));
+    }
+    assert!(matches!(test(), Tested::Refused(Refusal::TooOften { .. })), "tests have a bound of their own");
     stand.stop();
 }
 
@@ -163,13 +264,20 @@ fn so_many_may_wait_and_be_told_and_not_one_more() {
     };
     fill("pending", SUBSCRIBERS_PENDING_MAX - 1);
     assert_eq!(ask(1), Subscribed::Mailed);
-    assert_eq!(ask(2), Subscribed::Refused(Refusal::Full));
+    // Who waited longest makes room.
+    execute(&stand, "UPDATE subscriber SET created = created - ?1 WHERE token <> x''", 1_000);
+    assert_eq!(ask(2), Subscribed::Mailed);
+    assert_eq!(count(&stand, "SELECT count(*) FROM subscriber"), SUBSCRIBERS_PENDING_MAX);
+    assert_eq!(count(&stand, "SELECT count(*) FROM subscriber WHERE token <> x''"), 1);
+    assert_eq!(count(&stand, "SELECT count(*) FROM delivery"), 1);
     // Those who waited for a day wait no more.
     execute(&stand, "UPDATE subscriber SET created = created - ?1 WHERE state = 'pending'", 86_400_001);
     assert_eq!(ask(3), Subscribed::Mailed);
     assert_eq!(count(&stand, "SELECT count(*) FROM subscriber"), 1);
     fill("confirmed", SUBSCRIBERS_MAX - 1);
     assert_eq!(ask(4), Subscribed::Mailed);
+    assert_eq!(count(&stand, "SELECT count(*) FROM subscriber"), SUBSCRIBERS_MAX);
+    execute(&stand, "UPDATE subscriber SET state = 'confirmed', confirmed = ?1", 1);
     assert_eq!(ask(5), Subscribed::Refused(Refusal::Full));
     stand.stop();
 }

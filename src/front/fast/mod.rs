@@ -14,7 +14,6 @@ pub mod rooms;
 mod words;
 
 use super::attempt::{Vigil, may_repeat};
-use super::client::Asker;
 use super::connection::{Connection, Resumed};
 use super::events::Manner;
 use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
@@ -22,6 +21,7 @@ use super::guard::{Guard, Talk};
 use super::journey::{Journey, Made, Target};
 use super::lifetime::given_up;
 use super::reply::retry_after_ms;
+use crate::client::Asker;
 use crate::control::Event;
 use crate::counters::record::Decided;
 use crate::counters::records::DecisionId;

@@ -1,8 +1,8 @@
 //! What is written into every head of one connection.
 
 use super::head;
+use crate::client::Asker;
 use crate::front::budget::Budget;
-use crate::front::client::Asker;
 use crate::front::connection::Connection;
 use crate::front::headers::{Introduction, REQUEST_ID, member, toward_region};
 use crate::names::Hostname;
