@@ -165,7 +165,7 @@ async fn the_command_writes_the_page_of_a_node_as_files() {
     assert!(read("history.atom").contains("<id>tag:status.example,2026:history</id>"));
     for wrong in ["javascript:alert(1)", "status.example", "https://ada@status.example", "https://status.example/?a"] {
         let (is_done, said) = run(&["--admin", &admin, "--url", wrong]);
-        assert!(!is_done && said.contains(wrong) && said.contains("https://status.example.com"), "{said}");
+        assert!(!is_done && said.contains(wrong) && said.contains("--url"), "{said}");
     }
     let (is_done, said) = run(&["--admin", "127.0.0.1:1"]);
     assert!(!is_done && said.contains("no node answers"), "{said}");
