@@ -182,7 +182,7 @@ fn what_is_written_of_the_status_page_is_told_and_its_password_is_not() {
     for part in [
         "Status page",
         "title         example status",
-        "hostname      status.gateway.example, on the HTTPS listeners",
+        "hostname      status.gateway.example, by HTTPS where nodes have --https, else in the clear",
         "record        DNS is not answered for it here: whoever does needs A and AAAA with",
         "links         lead to https://status.gateway.example",
         "mails         from status@gateway.example by way of smtp.example:587 with STARTTLS as us",

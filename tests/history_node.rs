@@ -30,11 +30,11 @@ async fn told_within(fleet: &Fleet, bound: Duration, wanted: impl Fn(&Report) ->
     });
     match found.await {
         Ok(found) => found,
-        Err(_) => panic!("still told: {:#?}", shown(&fleet.node().report.borrow())),
+        Err(_) => panic!("still told: {:#?}", lines(&fleet.node().report.borrow())),
     }
 }
 
-fn shown(report: &Report) -> Vec<String> {
+fn lines(report: &Report) -> Vec<String> {
     let regions = report.regions.iter().map(|region| format!("{} {:?} {}", region.name, region.level, region.reason));
     let hostnames = report.hostnames.iter().map(|name| format!("{} {:?} {}", name.name, name.level, name.sentence));
     regions.chain(hostnames).collect()
@@ -54,7 +54,7 @@ async fn what_dies_is_told_and_so_is_its_recovery() {
     let well =
         told(&fleet, |report| report.level == Level::Operational && report.regions[0].latency_ms.is_some()).await;
     assert_eq!(well.regions.len(), fleet.node().published.load().topology.regions.len());
-    assert!(well.hostnames.iter().all(|hostname| hostname.level == Level::Operational), "{:#?}", shown(&well));
+    assert!(well.hostnames.iter().all(|hostname| hostname.level == Level::Operational), "{:#?}", lines(&well));
     assert_eq!(us(&well).sentence, "served from ORF, SFO and DFW; fallback YYZ ready");
     assert_eq!(well.hostnames[0].sentence, "served from all 14 regions");
     assert_eq!((well.trouble.clone(), us(&well).days.len()), (None, 90));
@@ -176,4 +176,85 @@ async fn operators_write_for_everybody_by_command_and_it_survives_a_restart() {
         metrics.contains("anyfront_history_trouble 0") && metrics.contains("anyfront_incidents_open 0"),
         "{metrics}"
     );
+}
+
+/// The level that programs read in the documents of the page.
+async fn document(fleet: &Fleet, path: &str) -> serde_json::Value {
+    let setting = anyfront::status::public::Fallback::of(&[])
+        .setting(&fleet.node().published.load(), anyfront::status::page::Manner::Live);
+    let rendering = anyfront::status::rendering::Rendering::of(&fleet.node().report.borrow(), &setting, None);
+    serde_json::from_slice(&rendering.files[path].body).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_an_operator_says_of_an_open_incident_is_what_is_shown() {
+    let fleet = Fleet::start(quick()).await;
+    told(&fleet, |report| report.level == Level::Operational).await;
+    let open = |title: &str, more: &[&str]| {
+        let ran = anyfront(&fleet, &[&["incident", "open", title, "--text", "t", "--json"], more].concat());
+        let opened: serde_json::Value = serde_json::from_str(&ran).expect("JSON");
+        opened["incident"]["id"].as_str().expect("an id").to_owned()
+    };
+    let hostname = us(&fleet.node().report.borrow()).name.clone();
+    let subject = format!("hostname:{hostname}");
+    let first = open("Answers are wrong", &["--impact", "critical", "--subject", &subject]);
+    let shown = told(&fleet, |report| us(report).level == Level::Major).await;
+    assert_eq!((shown.level, us(&shown).days[89].seconds[Level::Major as usize]), (Level::Major, 0), "no time is down");
+    assert_eq!(us(&shown).since, shown.incidents[0].opened_at);
+    assert!(region(&shown, "orf").level == Level::Operational && us(&shown).uptime.is_none_or(|up| up >= 1.0));
+    let status = document(&fleet, "api/v2/status.json").await;
+    assert_eq!(status["status"]["indicator"], "critical", "{status}");
+    assert_eq!(status["status"]["description"], "Outage: Answers are wrong", "{status}");
+
+    // One about nothing in particular, and one that nobody notices.
+    anyfront(&fleet, &["incident", "resolve", &first, "--text", "over"]);
+    told(&fleet, |report| report.level == Level::Operational).await;
+    let second = open("Mails are late", &["--impact", "minor"]);
+    let shown = told(&fleet, |report| report.level == Level::Degraded).await;
+    assert!(shown.hostnames.iter().all(|hostname| hostname.level == Level::Operational), "{:#?}", lines(&shown));
+    anyfront(&fleet, &["incident", "resolve", &second, "--text", "over"]);
+    told(&fleet, |report| report.level == Level::Operational).await;
+    open("Nobody notices", &["--impact", "none", "--subject", "region:orf"]);
+    let shown = told(&fleet, |report| report.incidents.len() == 3).await;
+    assert_eq!((shown.level, region(&shown, "orf").level), (Level::Operational, Level::Operational));
+    let status = document(&fleet, "api/v2/status.json").await;
+    assert_eq!(status["status"]["description"], "All systems work, and an incident is open", "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_a_maintenance_in_progress_is_about_is_shown_under_maintenance() {
+    let fleet = Fleet::start(quick()).await;
+    told(&fleet, |report| report.level == Level::Operational).await;
+    let plan = ["incident", "maintain", "Upgrade", "--text", "t", "--subject", "region:syd", "--for", "2h", "--from"];
+    let begin = anyfront::moment::rfc3339(fleet.clock.wall() + Duration::from_secs(2));
+    anyfront(&fleet, &[&plan[..], &[&begin]].concat());
+    let shown = told_within(&fleet, MINUTE, |report| region(report, "syd").level == Level::Maintenance).await;
+    assert_eq!((shown.level, region(&shown, "orf").level), (Level::Maintenance, Level::Operational));
+    let told_of = document(&fleet, "api/v2/summary.json").await;
+    assert_eq!(told_of["status"]["indicator"], "maintenance", "{told_of}");
+    assert_eq!(told_of["status"]["description"], "Under maintenance: Upgrade", "{told_of}");
+    let syd = told_of["components"].as_array().and_then(|all| all.iter().find(|one| one["name"] == "SYD"));
+    assert_eq!(syd.map(|syd| &syd["status"]), Some(&"under_maintenance".into()), "{told_of}");
+    // What is seen counts more than what was planned.
+    fleet.kill("syd");
+    told(&fleet, |report| region(report, "syd").level == Level::Major).await;
+}
+
+/// Where everybody who serves a hostname was taken away, its customers are refused: nothing is as planned about that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_hostname_whose_regions_are_all_drained_is_an_outage() {
+    let fleet = Fleet::start(quick()).await;
+    told(&fleet, |report| report.level == Level::Operational).await;
+    for name in ["orf", "sfo", "dfw"] {
+        anyfront(&fleet, &["drain", &format!("region:{name}"), "--reason", "work"]);
+    }
+    told(&fleet, |report| us(report).level == Level::Maintenance).await;
+    anyfront(&fleet, &["drain", "region:yyz", "--reason", "work"]);
+    let shown = told(&fleet, |report| us(report).level == Level::Major).await;
+    let sentence = "served from nowhere; ORF, SFO and DFW draining; fallback YYZ not ready";
+    assert_eq!((us(&shown).sentence.as_str(), shown.level), (sentence, Level::Major));
+    let subject = Subject::Hostname(us(&shown).name.clone());
+    let is_told = |report: &Report| report.incidents.iter().any(|incident| incident.subjects.contains(&subject));
+    let opened = told_within(&fleet, MINUTE, is_told).await;
+    assert!(us(&opened).days[89].seconds[Level::Major as usize] > 0, "it counts");
 }

@@ -62,8 +62,8 @@ pub struct Args {
     /// Admin requests must carry the token in this file
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
-    /// Show the status page to everybody here, by HTTP in the clear; repeatable. On the HTTPS listeners it is shown at the
-    /// hostname in [status]
+    /// Show the status page to everybody here, by HTTP in the clear; repeatable. At the hostname in [status] it is shown on the
+    /// HTTPS listeners, to which requests in the clear are sent; with --listen alone, in the clear
     #[arg(long, value_name = "ADDR")]
     status: Vec<SocketAddr>,
     /// Write the status page as files into this folder, whenever it changes, so that it can be served from elsewhere

@@ -25,8 +25,8 @@ use std::net::IpAddr;
 pub struct Live {
     /// Where; nothing: at all paths.
     pub path: Option<&'static str>,
-    /// Whether it is answered on connections that TLS does not secure, too.
-    pub is_in_the_clear: bool,
+    /// What becomes of requests on connections that TLS does not secure.
+    pub in_the_clear: Clear,
     /// At which hostnames, as things are.
     pub is_at: fn(&Snapshot, &Hostname) -> bool,
     /// Longest body of a request, octets.
@@ -35,6 +35,17 @@ pub struct Live {
     pub methods: &'static str,
     /// Answers the client at an address.
     pub answer: Answer,
+}
+
+/// What becomes of requests in the clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clear {
+    /// They are answered as all others.
+    Answered,
+    /// Nobody answers here.
+    Ignored,
+    /// They are sent to HTTPS, which is listened for at this port.
+    Secured(u16),
 }
 
 /// Answers the client at an address, whose request has this head and this body.
@@ -71,6 +82,40 @@ pub fn find<'a>(front: &'a Front, snapshot: &Snapshot, hostname: &Hostname, path
 }
 
 impl Live {
+    /// Where a request for `hostname` is to be asked again, if not on this connection. The client finds HTTPS at its own port
+    /// where it found us at the one for HTTP, whatever ports those are behind a balancer; else at the one listened on.
+    #[must_use]
+    pub fn elsewhere(
+        &self,
+        connection: &Connection,
+        (authority, hostname): (&str, &Hostname),
+        parts: &Parts,
+    ) -> Option<String> {
+        let Clear::Secured(port) = self.in_the_clear else { return None };
+        if connection.arrival.is_https || connection.arrival.tls.is_some() {
+            return None;
+        }
+        let has_port = authority.rsplit_once(':').is_some_and(|(_, asked)| asked != "80");
+        let port = if has_port && port != 443 { format!(":{port}") } else { String::new() };
+        let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        Some(format!("https://{hostname}{port}{path}"))
+    }
+
+    /// Sends a request there, method and all (RFC 9110 §15.4.9).
+    #[must_use]
+    pub fn moved(to: &str, request_id: &HeaderValue) -> Response<Reply> {
+        let mut answer = Response::new(Reply::own(Bytes::new()));
+        *answer.status_mut() = StatusCode::PERMANENT_REDIRECT;
+        let headers = answer.headers_mut();
+        headers.insert(REQUEST_ID, request_id.clone());
+        // What was sent with it was in the clear, and is not read.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if let Ok(to) = HeaderValue::from_str(to) {
+            headers.insert(header::LOCATION, to);
+        }
+        answer
+    }
+
     /// The answer to a request.
     pub async fn serve(
         &self,

@@ -6,7 +6,7 @@ use super::connection::Connection;
 use super::framing::Violation;
 use super::grpc;
 use super::headers;
-use super::live;
+use super::live::{self, Clear, Live};
 use super::mcp;
 use super::replay::Source;
 use super::reply::Complaint;
@@ -125,8 +125,11 @@ pub async fn refusal(
     {
         let is_secured = connection.arrival.tls.is_some();
         let found = live::find(front, snapshot, &hostname, parts.uri.path());
-        if let Some(live) = found.filter(|live| is_secured || live.is_in_the_clear) {
-            let page = live.serve(connection, snapshot, (parts, body), request_id).await;
+        if let Some(live) = found.filter(|live| is_secured || live.in_the_clear != Clear::Ignored) {
+            let page = match live.elsewhere(connection, (authority, &hostname), parts) {
+                Some(elsewhere) => Live::moved(&elsewhere, request_id),
+                None => live.serve(connection, snapshot, (parts, body), request_id).await,
+            };
             let status = page.status();
             let code = match status {
                 StatusCode::PAYLOAD_TOO_LARGE => Some("body_too_large"),

@@ -4,7 +4,7 @@
 //! that is getting its share back after an outage; strained is degraded; ejected is partial; down is major. A hostname does
 //! as those do that may serve it: with all its primaries it is operational (degraded, if all of them are strained), without
 //! some of them degraded, with its fallbacks alone partial, with nobody major. Drains are left out of that count: what an
-//! operator takes away on purpose is no failure. While the node suspects itself, or has not asked yet, nobody knows.
+//! operator takes away on purpose is no failure, as long as somebody is left who serves. While the node suspects itself, or has not asked yet, nobody knows.
 
 use super::story::Level;
 use crate::health::{Reason, Standing};
@@ -76,7 +76,6 @@ pub fn of_hostname(snapshot: &Snapshot, route: &Route) -> Lived {
             Some(_) if failed == 0 => Level::Unknown,
             Some(_) => Level::Partial,
             None if members.iter().any(|member| is_unknown(&member)) => Level::Unknown,
-            None if members.iter().all(|member| is_drained(&member)) => Level::Maintenance,
             None => Level::Major,
         }
     };

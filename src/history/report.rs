@@ -1,8 +1,11 @@
 //! Machine: everything that is told, at one moment, from what is believed, what was recorded, and what incidents there are.
+//!
+//! What operators write of an open incident or of a maintenance in progress is shown where it is worse than what is seen:
+//! they know of what no probe sees. Time is counted by what was seen alone.
 
 use super::levels::{self, Lived};
 use super::recorder::{Recorder, Series};
-use super::story::{Day, Flow, HostnameReport, Incident, Level, RegionReport, Report, Subject, Trouble};
+use super::story::{Day, Flow, HostnameReport, Incident, Level, Phase, RegionReport, Report, Subject, Trouble};
 use crate::counters::record::Record;
 use crate::counters::traffic::{FLOW_LASTS as FLOWS_LAST, FlowKey};
 use crate::geo::countries::Countries;
@@ -42,7 +45,8 @@ impl Told<'_> {
         let written = topology.routes.iter().filter(|route| !route.is_regional);
         let hostnames: Vec<HostnameReport> = written.map(|route| self.hostname(route, wall)).collect();
         let worst = hostnames.iter().map(|hostname| hostname.level).max();
-        let level = worst.or_else(|| regions.iter().map(|region| region.level).max()).unwrap_or_default();
+        let seen = worst.or_else(|| regions.iter().map(|region| region.level).max()).unwrap_or_default();
+        let level = self.incidents.iter().map(|incident| level_written(incident, seen)).fold(seen, Level::max);
         let (maintenance, incidents) = self.incidents.into_iter().partition(Incident::is_maintenance);
         Report {
             at: wall,
@@ -60,11 +64,22 @@ impl Told<'_> {
         }
     }
 
+    /// The level that is shown of `subject`, which is seen at another since then; and since when that is so.
+    fn shown(&self, subject: &Subject, seen: Level, since: Duration) -> (Level, Duration) {
+        let its = self.incidents.iter().filter(|incident| incident.subjects.contains(subject));
+        its.fold((seen, since), |(level, since), incident| match level_written(incident, seen) {
+            written if written > level => (written, incident.window.map_or(incident.opened_at, |(from, _)| from)),
+            _ => (level, since),
+        })
+    }
+
     fn region(&self, index: RegionIndex, wall: Duration) -> RegionReport {
         let topology = &self.snapshot.topology;
         let (region, state) = (topology.region(index), self.snapshot.region(index));
         let (level, reason) = levels::of_region(self.snapshot, index);
-        let series = self.recorder.series(&Subject::Region(region.name.to_string()));
+        let subject = Subject::Region(region.name.to_string());
+        let series = self.recorder.series(&subject);
+        let (level, since) = self.shown(&subject, level, series.map_or(wall, Series::since));
         let days = series.map(|series| series.days(wall)).unwrap_or_default();
         RegionReport {
             name: region.name.to_string(),
@@ -76,7 +91,7 @@ impl Told<'_> {
             level,
             standing: state.standing.as_str().to_owned(),
             reason,
-            since: series.map_or(wall, Series::since),
+            since,
             latency_ms: series.and_then(Series::latency_ms),
             uptime: uptime(&days),
             recent: series.map(|series| series.recent(wall)).unwrap_or_default(),
@@ -87,12 +102,14 @@ impl Told<'_> {
     fn hostname(&self, route: &Route, wall: Duration) -> HostnameReport {
         let lived: Lived = levels::of_hostname(self.snapshot, route);
         let name = |region: &RegionIndex| self.snapshot.topology.region(*region).name.to_string();
-        let series = self.recorder.series(&Subject::Hostname(route.hostname.to_string()));
+        let subject = Subject::Hostname(route.hostname.to_string());
+        let series = self.recorder.series(&subject);
+        let (level, since) = self.shown(&subject, lived.level, series.map_or(wall, Series::since));
         let days = series.map(|series| series.days(wall)).unwrap_or_default();
         HostnameReport {
             name: route.hostname.to_string(),
-            level: lived.level,
-            since: series.map_or(wall, Series::since),
+            level,
+            since,
             serving: lived.serving.iter().map(name).collect(),
             missing: lived.missing.iter().map(|(region, why)| (name(region), (*why).to_owned())).collect(),
             fallbacks: lived.fallbacks.iter().map(|(region, is_ready)| (name(region), *is_ready)).collect(),
@@ -100,6 +117,16 @@ impl Told<'_> {
             uptime: uptime(&days),
             days,
         }
+    }
+}
+
+/// The level that an operator says of what an incident is about and what is seen at `seen`. What opened by itself says nothing
+/// that is not seen; a maintenance in progress, only of what seems to be as it should.
+fn level_written(incident: &Incident, seen: Level) -> Level {
+    match incident.phase {
+        Phase::InProgress if seen == Level::Operational => Level::Maintenance,
+        phase if incident.is_automatic || incident.is_maintenance() || phase.is_over() => Level::Operational,
+        _ => incident.impact.level(),
     }
 }
 

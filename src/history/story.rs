@@ -198,6 +198,18 @@ impl Impact {
             Self::Critical => "critical",
         }
     }
+
+    /// How that does which it is about.
+    #[must_use]
+    pub fn level(self) -> Level {
+        match self {
+            Self::None => Level::Operational,
+            Self::Maintenance => Level::Maintenance,
+            Self::Minor => Level::Degraded,
+            Self::Major => Level::Partial,
+            Self::Critical => Level::Major,
+        }
+    }
 }
 
 /// One entry of an incident's timeline. It never changes once it was told.
@@ -313,7 +325,7 @@ pub struct RegionReport {
     pub latitude: f64,
     /// Degrees east.
     pub longitude: f64,
-    /// How it does.
+    /// How it does: as it is seen, or worse where operators say so.
     pub level: Level,
     /// `up`, `strained`, `unknown`, `ejected`, `down`: what steering goes by.
     pub standing: String,
@@ -374,7 +386,7 @@ pub struct Flow {
 pub struct Trouble {
     /// Since when.
     pub since: Duration,
-    /// In words that may be public: "nothing can be written: the disk is full".
+    /// In words for operators: "nothing can be written: the disk is full". The public is told only that there is a gap.
     pub why: String,
 }
 
@@ -391,7 +403,7 @@ pub struct Report {
     pub generation: u64,
     /// Whether the node suspects its own network, so that nothing it sees means much.
     pub is_suspect: bool,
-    /// The worst level of a hostname; without hostnames: of a region.
+    /// The worst level of a hostname; without hostnames: of a region. Or what operators write of an open incident.
     pub level: Level,
     /// The regions, as written.
     pub regions: Vec<RegionReport>,

@@ -2,7 +2,7 @@
 
 use crate::dns::doh;
 use crate::dns::responder::Responder;
-use crate::front::live::{Answer, Live};
+use crate::front::live::{Answer, Clear, Live};
 use crate::front::reply::Complaint;
 use crate::limits::DNS_MESSAGE_BYTES_MAX;
 use crate::names::Hostname;
@@ -21,7 +21,7 @@ pub(super) fn service(responder: Responder) -> Live {
     let responder = Mutex::new(responder);
     Live {
         path: Some(doh::PATH),
-        is_in_the_clear: false,
+        in_the_clear: Clear::Ignored,
         is_at: |snapshot, hostname| is_at(snapshot, hostname),
         body_bytes_max: DNS_MESSAGE_BYTES_MAX,
         methods: "GET, HEAD, POST",

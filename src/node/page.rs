@@ -2,7 +2,7 @@
 
 use super::history::Historian;
 use super::{Common, StartError};
-use crate::front::live::{Answer, Content, Live};
+use crate::front::live::{Answer, Clear, Content, Live};
 use crate::history::story::Report;
 use crate::limits::STATUS_FORM_BYTES_MAX;
 use crate::moment::Clock;
@@ -32,12 +32,12 @@ pub(super) fn board(
     Arc::new(Board::new(first, clock, ending.clone()).with_forms(historian.subscriptions()))
 }
 
-/// The page at its hostname, over HTTPS and in the clear.
-pub(super) fn service(board: &Arc<Board>) -> Live {
+/// The page at its hostname: over HTTPS, if that is listened for at a port. There are forms on it, and secrets behind them.
+pub(super) fn service(board: &Arc<Board>, https: Option<u16>) -> Live {
     let board = Arc::clone(board);
     Live {
         path: None,
-        is_in_the_clear: true,
+        in_the_clear: https.map_or(Clear::Answered, Clear::Secured),
         is_at,
         body_bytes_max: STATUS_FORM_BYTES_MAX,
         methods: "GET, HEAD, POST",

@@ -1,6 +1,6 @@
 //! Hands the front what a node says of itself to the other sites.
 
-use crate::front::live::{Answer, Live};
+use crate::front::live::{Answer, Clear, Live};
 use crate::front::reply::Complaint;
 use crate::probe::sites::PATH;
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 pub(super) fn service(is_ready: watch::Receiver<bool>) -> Live {
     Live {
         path: Some(PATH),
-        is_in_the_clear: false,
+        in_the_clear: Clear::Ignored,
         is_at: |snapshot, hostname| snapshot.topology.site_hostname().as_ref() == Some(hostname),
         body_bytes_max: 0,
         methods: "GET, HEAD",

@@ -41,6 +41,14 @@ pub(super) struct WorkerSockets {
     pub(super) dot: Vec<TcpListener>,
 }
 
+impl WorkerSockets {
+    /// At which port HTTPS is spoken first, if anywhere.
+    pub(super) fn https(&self) -> Option<u16> {
+        let door = self.doors.iter().find(|door| door.is_tls)?;
+        door.listener.local_addr().ok().map(|address| address.port())
+    }
+}
+
 /// One worker's listener.
 pub(super) struct Bound {
     pub(super) listener: TcpListener,

@@ -91,6 +91,7 @@ impl Shared<'_> {
         let (farewell, is_farewell) = watch::channel(false);
         let counters = common.counters.worker(number);
         let responder = Responder::new(&common.answers, common.clock, Arc::clone(&counters)).tapped(common.tap.clone());
+        let https = sockets.https();
         let front = Arc::new(Front {
             clock: common.clock,
             published: common.published.clone(),
@@ -102,7 +103,7 @@ impl Shared<'_> {
             live: vec![
                 doh::service(responder.clone()),
                 site::service(common.ready.clone()),
-                page::service(&common.board),
+                page::service(&common.board, https),
             ],
             budgets: Arc::clone(&self.budgets),
             recall: Arc::clone(&self.recall),

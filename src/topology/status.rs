@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 /// The public status page, and who is told of incidents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// A hostname of its own, on the HTTPS listeners. No route has it.
+    /// A hostname of its own, by HTTPS where nodes listen for it. No route has it.
     pub hostname: Option<Hostname>,
     /// Where links point to: `http:` or `https:`, without a `/` at its end. There is one if mails are sent.
     pub url: Option<Arc<str>>,

@@ -12,7 +12,7 @@ pub(super) fn rows(topology: &Topology) -> Vec<(&'static str, String)> {
     }
     let mut rows = vec![("title", title.to_string())];
     if let Some(hostname) = hostname {
-        rows.push(("hostname", format!("{hostname}, on the HTTPS listeners")));
+        rows.push(("hostname", format!("{hostname}, by HTTPS where nodes have --https, else in the clear")));
         if topology.dns.is_none() || !hostname.is_within(&topology.zone) {
             let all = topology.sites.iter().flat_map(|site| &site.addresses);
             let addresses: Vec<String> = all.map(ToString::to_string).collect();

@@ -2,6 +2,8 @@
 
 use crate::cli::admin::AdminArgs;
 use crate::status::export::{Folder, Told};
+use crate::topology::read::Word;
+use crate::topology::status::words::PageUrl;
 use anyhow::Context;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,8 +28,13 @@ pub struct Args {
     #[command(flatten)]
     node: AdminArgs,
     /// Where the node's own page is, for the links in feeds, if its [status] does not say it
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = url)]
     url: Option<String>,
+}
+
+/// What `[status] url` takes, too.
+fn url(text: &str) -> Result<String, String> {
+    PageUrl::parse(text).map(|url| url.0).map_err(|wrong| format!("it {}: {}", wrong.problem, wrong.help))
 }
 
 /// Does it.
@@ -37,7 +44,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut told: Told = args.node.client()?.get("/report")?;
     if let Some(url) = args.url {
-        told.url = url.trim_end_matches('/').to_owned();
+        told.url = url;
     }
     let rendering = told.rendered();
     let written = Folder::new(&args.folder).try_write(&rendering);

@@ -117,7 +117,7 @@ fn notices(report: &Report) -> Markup {
                 p class="notice unknown" { (mark(Level::Unknown)) span { "This observer suspects its own network: what it shows may be wrong." } }
             }
             @if let Some(trouble) = &report.trouble {
-                p class="notice degraded" { (mark(Level::Degraded)) span { "The history on this page has a gap since " (time(trouble.since)) ": " bdi { (trouble.why) } ". What is shown of now is not affected." } }
+                p class="notice degraded" { (mark(Level::Degraded)) span { "The history on this page has a gap since " (time(trouble.since)) ". What is shown of now is not affected." } }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! How things are said: times, durations, fractions and names, and what a stranger wrote made fit to be shown.
 
-use crate::history::story::{HostnameReport, Incident, LEVELS, Level, RegionReport, Report, Subject};
+use crate::history::story::{HostnameReport, Incident, LEVELS, Level, Phase, RegionReport, Report, Subject};
 use crate::moment::rfc3339;
 use maud::{Markup, html};
 use std::time::Duration;
@@ -270,6 +270,9 @@ pub fn headline(report: &Report) -> Headline {
             },
         };
     }
+    if let Some(title) = written(report) {
+        return Headline { level: report.level, title, detail: regions_in_words(&report.regions) };
+    }
     let of_hostnames = !report.hostnames.is_empty();
     let affected: Vec<&str> = if of_hostnames {
         let hostnames = report.hostnames.iter().filter(|hostname| hostname.level == report.level);
@@ -297,6 +300,24 @@ pub fn headline(report: &Report) -> Headline {
         Level::Major => format!("{who} {are} not served"),
     };
     Headline { level: report.level, title, detail: regions_in_words(&report.regions) }
+}
+
+/// What operators write of an incident that is open, or of a maintenance in progress, where it says how everything is; and
+/// that not everything is over, where it all works.
+fn written(report: &Report) -> Option<String> {
+    let open = report.incidents.iter().filter(|incident| !incident.phase.is_over());
+    let under_way = report.maintenance.iter().filter(|window| window.phase == Phase::InProgress);
+    let says = match report.level {
+        Level::Operational => {
+            return (open.count() > 0).then(|| "All systems work, and an incident is open".to_owned());
+        }
+        Level::Maintenance => under_way.map(|window| &window.title).next(),
+        level => {
+            let mut by_operator = open.filter(|incident| !incident.is_automatic && incident.impact.level() == level);
+            by_operator.next().map(|incident| &incident.title)
+        }
+    };
+    says.map(|title| format!("{}: {title}", report.level.words()))
 }
 
 /// How many regions do how: "13 of 14 regions operational; ORF has an outage".

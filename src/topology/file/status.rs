@@ -11,7 +11,8 @@ table! {
     /// The public status page, and who is told of incidents. Absent: the page is where `serve --status` says, and nobody is
     /// told by mail.
     Status "[status]" {
-        /// A hostname of its own, at which nodes show the page on their HTTPS listeners. Absent: on none of them.
+        /// A hostname of its own, at which nodes show the page on their HTTPS listeners, to which requests in the clear are
+        /// sent; nodes without such listeners show it in the clear. Absent: on none of them.
         hostname: May<Hostname>,
         /// Where links in mails and feeds point to, without a path after it if the page is at the root. Absent: the hostname,
         /// by HTTPS.
