@@ -179,7 +179,7 @@ async fn operators_write_for_everybody_by_command_and_it_survives_a_restart() {
 }
 
 /// The level that programs read in the documents of the page.
-async fn document(fleet: &Fleet, path: &str) -> serde_json::Value {
+fn document(fleet: &Fleet, path: &str) -> serde_json::Value {
     let setting = anyfront::status::public::Fallback::of(&[])
         .setting(&fleet.node().published.load(), anyfront::status::page::Manner::Live);
     let rendering = anyfront::status::rendering::Rendering::of(&fleet.node().report.borrow(), &setting, None);
@@ -202,7 +202,7 @@ async fn what_an_operator_says_of_an_open_incident_is_what_is_shown() {
     assert_eq!((shown.level, us(&shown).days[89].seconds[Level::Major as usize]), (Level::Major, 0), "no time is down");
     assert_eq!(us(&shown).since, shown.incidents[0].opened_at);
     assert!(region(&shown, "orf").level == Level::Operational && us(&shown).uptime.is_none_or(|up| up >= 1.0));
-    let status = document(&fleet, "api/v2/status.json").await;
+    let status = document(&fleet, "api/v2/status.json");
     assert_eq!(status["status"]["indicator"], "critical", "{status}");
     assert_eq!(status["status"]["description"], "Outage: Answers are wrong", "{status}");
 
@@ -217,7 +217,7 @@ async fn what_an_operator_says_of_an_open_incident_is_what_is_shown() {
     open("Nobody notices", &["--impact", "none", "--subject", "region:orf"]);
     let shown = told(&fleet, |report| report.incidents.len() == 3).await;
     assert_eq!((shown.level, region(&shown, "orf").level), (Level::Operational, Level::Operational));
-    let status = document(&fleet, "api/v2/status.json").await;
+    let status = document(&fleet, "api/v2/status.json");
     assert_eq!(status["status"]["description"], "All systems work, and an incident is open", "{status}");
 }
 
@@ -230,7 +230,7 @@ async fn what_a_maintenance_in_progress_is_about_is_shown_under_maintenance() {
     anyfront(&fleet, &[&plan[..], &[&begin]].concat());
     let shown = told_within(&fleet, MINUTE, |report| region(report, "syd").level == Level::Maintenance).await;
     assert_eq!((shown.level, region(&shown, "orf").level), (Level::Maintenance, Level::Operational));
-    let told_of = document(&fleet, "api/v2/summary.json").await;
+    let told_of = document(&fleet, "api/v2/summary.json");
     assert_eq!(told_of["status"]["indicator"], "maintenance", "{told_of}");
     assert_eq!(told_of["status"]["description"], "Under maintenance: Upgrade", "{told_of}");
     let syd = told_of["components"].as_array().and_then(|all| all.iter().find(|one| one["name"] == "SYD"));
