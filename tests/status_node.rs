@@ -115,11 +115,28 @@ async fn the_page_has_a_hostname_of_its_own_at_the_nodes_doors() {
         assert_eq!((moved.status, moved.field("location"), moved.body.len()), (308, &*to, 0), "{method} {path}");
         assert!(!moved.field("x-request-id").is_empty(), "as all answers of a node");
     }
+    // Anybody can say that he came by HTTPS.
+    let moved = asking::ask_host(http, HOST, "GET", "/", "x-forwarded-proto: https\r\n").await;
+    assert_eq!(moved.status, 308);
     let form = asking::ask_host(http, HOST, "POST", "/subscribe", "content-length: 3\r\n").await;
     assert_eq!((form.status, form.field("connection")), (308, "close"), "nothing of it is read");
     // Who found us at another port than everybody's finds HTTPS where it is.
     let other = asking::ask_host(http, &format!("{HOST}:{}", http.port()), "GET", "/a", "").await;
     assert_eq!(other.field("location"), format!("https://{HOST}:{port}/a"));
+}
+
+/// A trusted proxy that ends TLS is not sent in circles.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trusted_proxy_may_say_that_its_client_came_by_https() {
+    const HOST: &str = "status.gateway.truefoundry.ai";
+    let settings = quick_and_secure();
+    let extra = format!("{}\n[status]\nhostname = \"{HOST}\"\n", settings.extra);
+    let world = World::start(Settings { extra, trusts_loopback: true, ..settings }).expect("a world");
+    let options = world.node_options();
+    let fleet = Fleet::start_with(world, options).await;
+    for (lines, wanted) in [("x-forwarded-proto: https\r\n", 200), ("x-forwarded-proto: http\r\n", 308), ("", 308)] {
+        assert_eq!(asking::ask_host(fleet.http(), HOST, "GET", "/", lines).await.status, wanted, "{lines:?}");
+    }
 }
 
 /// Where nobody listens for HTTPS, the page at its hostname is in the clear.

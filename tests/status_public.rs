@@ -286,6 +286,19 @@ async fn connections_are_bounded_in_number_and_in_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_for_nobody_or_for_two_is_refused() {
+    let shown = Shown::start(Shown::now(stories::all_well()), None).await;
+    for (hosts, wanted) in [("", "400"), ("host: a\r\nhost: b\r\n", "400"), ("host: a\r\n", "200")] {
+        let mut stream = TcpStream::connect(shown.address).await.expect("it listens");
+        let head = format!("GET /badge.svg HTTP/1.1\r\nconnection: close\r\n{hosts}\r\n");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        tokio::time::timeout(BOUND, stream.read_to_end(&mut answer)).await.expect("in time").expect("read");
+        assert!(answer.starts_with(format!("HTTP/1.1 {wanted} ").as_bytes()), "{hosts:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_head_that_is_too_large_is_refused() {
     let shown = Shown::start(stories::all_well(), None).await;
     let many: String = (0..=HEADER_FIELDS_MAX).map(|number| format!("x-{number}: 1\r\n")).collect();

@@ -3,7 +3,7 @@
 
 use super::Front;
 use super::connection::Connection;
-use super::headers::REQUEST_ID;
+use super::headers::{REQUEST_ID, X_FORWARDED_PROTO};
 use super::reply::Complaint;
 use super::stream::Reply;
 use crate::limits::SERVICE_BODY_TIMEOUT;
@@ -18,6 +18,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Incoming};
+use ipnet::IpNet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -83,16 +84,23 @@ pub fn find<'a>(front: &'a Front, snapshot: &Snapshot, hostname: &Hostname, path
 
 impl Live {
     /// Where a request for `hostname` is to be asked again, if not on this connection. The client finds HTTPS at its own port
-    /// where it found us at the one for HTTP, whatever ports those are behind a balancer; else at the one listened on.
+    /// where it found us at the one for HTTP, whatever ports those are behind a balancer; else at the one listened on. A
+    /// proxy in `trusted` may say that the client's own connection is secured.
     #[must_use]
     pub fn elsewhere(
         &self,
         connection: &Connection,
         (authority, hostname): (&str, &Hostname),
         parts: &Parts,
+        trusted: &[IpNet],
     ) -> Option<String> {
         let Clear::Secured(port) = self.in_the_clear else { return None };
-        if connection.arrival.is_https || connection.arrival.tls.is_some() {
+        let arrival = &connection.arrival;
+        let says_so = || {
+            parts.headers.get(X_FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+        };
+        let is_believed = || trusted.iter().any(|network| network.contains(&arrival.peer.to_canonical()));
+        if arrival.is_https || arrival.tls.is_some() || (says_so() && is_believed()) {
             return None;
         }
         let has_port = authority.rsplit_once(':').is_some_and(|(_, asked)| asked != "80");

@@ -126,7 +126,8 @@ pub async fn refusal(
         let is_secured = connection.arrival.tls.is_some();
         let found = live::find(front, snapshot, &hostname, parts.uri.path());
         if let Some(live) = found.filter(|live| is_secured || live.in_the_clear != Clear::Ignored) {
-            let page = match live.elsewhere(connection, (authority, &hostname), parts) {
+            let trusted = &snapshot.topology.forward.trusted_proxies;
+            let page = match live.elsewhere(connection, (authority, &hostname), parts, trusted) {
                 Some(elsewhere) => Live::moved(&elsewhere, request_id),
                 None => live.serve(connection, snapshot, (parts, body), request_id).await,
             };

@@ -17,7 +17,7 @@ use crate::shutdown::requested;
 use crate::snapshot::{Published, Snapshot};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -69,6 +69,10 @@ pub async fn run(board: Arc<Board>, listeners: Vec<TcpListener>, shutdown: watch
 
 async fn answer(board: &Board, peer: SocketAddr, request: Request<Incoming>) -> Response<Content> {
     let (parts, body) = request.into_parts();
+    // Who sends none, or two, may mean another than what stands before us takes (RFC 9112 §3.2).
+    if parts.version == Version::HTTP_11 && parts.headers.get_all(header::HOST).iter().count() != 1 {
+        return cut_off(StatusCode::BAD_REQUEST);
+    }
     let mut whole = Bytes::new();
     let mut is_read = matches!(parts.method, Method::GET | Method::HEAD);
     if board.wants_body(&parts) {
@@ -87,7 +91,7 @@ async fn answer(board: &Board, peer: SocketAddr, request: Request<Incoming>) -> 
     answer
 }
 
-/// A form that is too long, came too slowly or not whole.
+/// Nothing, and the connection's end: for a form that is too long, came too slowly or not whole, or who knows for whom.
 fn cut_off(status: StatusCode) -> Response<Content> {
     let mut answer = Response::new(Content::Whole(Bytes::new()));
     *answer.status_mut() = status;
