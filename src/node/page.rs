@@ -27,7 +27,16 @@ pub(super) fn board(
     clock: Clock,
     ending: &watch::Receiver<bool>,
 ) -> Arc<Board> {
-    let setting = Fallback::of(addresses).with_forms().setting(&published.load(), Manner::Live);
+    let fallback = Fallback::of(addresses).with_forms();
+    if addresses.first().is_some_and(|first| first.ip().is_unspecified())
+        && published.load().topology.status.url.is_none()
+    {
+        let url = &fallback.url;
+        tracing::warn!(
+            "links in feeds and messages point to {url}, where nobody gets: say in [status] what the page's url is"
+        );
+    }
+    let setting = fallback.setting(&published.load(), Manner::Live);
     let first = Rendering::of(&historian.report().borrow(), &setting, None);
     Arc::new(Board::new(first, clock, ending.clone()).with_forms(historian.subscriptions()))
 }
