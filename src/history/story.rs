@@ -163,6 +163,20 @@ impl Phase {
         }
     }
 
+    /// As people read it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Investigating => "Investigating",
+            Self::Identified => "Identified",
+            Self::Monitoring => "Monitoring",
+            Self::Resolved => "Resolved",
+            Self::Scheduled => "Scheduled",
+            Self::InProgress => "In progress",
+            Self::Completed => "Completed",
+        }
+    }
+
     /// Whether nothing more is expected to come.
     #[must_use]
     pub fn is_over(self) -> bool {

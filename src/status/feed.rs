@@ -2,7 +2,7 @@
 //! it says and when it was updated follow the incident. Pure.
 
 use super::page::Setting;
-use super::page::incident::{phase_words, subject_words};
+use super::page::incident::subject_words;
 use super::page::words::{DAY_S, machine, minute, slug};
 use crate::history::story::{Incident, Report, Subject};
 use maud::{Markup, PreEscaped, html};
@@ -94,7 +94,7 @@ fn content(incident: &Incident) -> Markup {
         @if !subjects.is_empty() { p { "Affected: " (subjects.join(", ")) } }
         @if let Some((from, until)) = incident.window { p { "Planned: " (minute(from)) " – " (minute(until)) " UTC" } }
         @for update in incident.updates.iter().rev() {
-            p { b { (phase_words(update.phase)) } ", " (minute(update.at)) " UTC" }
+            p { b { (update.phase.words()) } ", " (minute(update.at)) " UTC" }
             p { @for (at, line) in update.text.lines().enumerate() { @if at > 0 { br; } (line) } }
         }
         @if let Some(learnt) = &incident.post_mortem {
@@ -122,7 +122,7 @@ pub fn atom(setting: &Setting, report: &Report, scope: Scope<'_>) -> String {
             @for incident in entries {
                 entry {
                     id { (tag(setting, &format!("incident/{}", slug(&incident.id)))) }
-                    title { (one_line(&format!("{}: {}", phase_words(incident.phase), incident.title))) }
+                    title { (one_line(&format!("{}: {}", incident.phase.words(), incident.title))) }
                     published { (machine(sane(incident.opened_at))) }
                     updated { (machine(sane(incident.updated_at()))) }
                     link rel="alternate" type="text/html" href=(link(setting, incident)) {}
@@ -154,7 +154,7 @@ pub fn rss(setting: &Setting, report: &Report, scope: Scope<'_>) -> String {
                 atom:link rel="self" type="application/rss+xml" href={ (setting.url) "/" (path) ".rss" } {}
                 @for incident in entries {
                     item {
-                        title { (one_line(&format!("{}: {}", phase_words(incident.phase), incident.title))) }
+                        title { (one_line(&format!("{}: {}", incident.phase.words(), incident.title))) }
                         (PreEscaped("<link>")) (link(setting, incident)) (PreEscaped("</link>"))
                         guid isPermaLink="false" { (tag(setting, &format!("incident/{}", slug(&incident.id)))) }
                         pubDate { (date(incident.opened_at)) }

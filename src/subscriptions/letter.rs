@@ -7,7 +7,7 @@
 use super::address::MailAddress;
 use super::news::News;
 use super::outbox::{Content, Message};
-use crate::history::story::{Phase, Subject};
+use crate::history::story::Subject;
 use crate::moment::rfc3339;
 use crate::topology::status::{Mail, Status};
 use lettre::address::{Address, Envelope};
@@ -102,19 +102,6 @@ fn shortened(text: &str, characters_max: usize) -> String {
     text.chars().take(characters_max - 1).chain(['…']).collect()
 }
 
-/// A phase as people read it.
-fn phase(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Investigating => "Investigating",
-        Phase::Identified => "Identified",
-        Phase::Monitoring => "Monitoring",
-        Phase::Resolved => "Resolved",
-        Phase::Scheduled => "Scheduled",
-        Phase::InProgress => "In progress",
-        Phase::Completed => "Completed",
-    }
-}
-
 /// A time as people read it: to the minute, UTC.
 fn time(at: Duration) -> String {
     format!("{} UTC", rfc3339(at)[..16].replace('T', " "))
@@ -138,7 +125,7 @@ struct Told {
 impl Told {
     fn of(news: &News, url: &str) -> Self {
         let (incident, update) = (&news.incident, news.update());
-        let mut facts = vec![("Status", phase(update.phase).to_owned()), ("Affects", about(&incident.subjects))];
+        let mut facts = vec![("Status", update.phase.words().to_owned()), ("Affects", about(&incident.subjects))];
         if let Some((from, until)) = incident.window {
             facts.push(("Planned", format!("{} to {}", time(from), time(until))));
         } else {
@@ -177,7 +164,7 @@ impl Told {
 fn told(news: &[News], page: &Status, url: &str, own: &str) -> Words {
     let all: Vec<Told> = news.iter().map(|news| Told::of(news, url)).collect();
     let subject = match news {
-        [one] => format!("[{}] {}: {}", page.title, phase(one.update().phase), one.incident.title),
+        [one] => format!("[{}] {}: {}", page.title, one.update().phase.words(), one.incident.title),
         many => format!("[{}] {} updates", page.title, many.len()),
     };
     let foot = "You get this because you asked for it. To get other messages or none:";

@@ -21,20 +21,6 @@ pub fn level_of(impact: Impact) -> Level {
     }
 }
 
-/// A phase as people read it.
-#[must_use]
-pub fn phase_words(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Investigating => "Investigating",
-        Phase::Identified => "Identified",
-        Phase::Monitoring => "Monitoring",
-        Phase::Resolved => "Resolved",
-        Phase::Scheduled => "Scheduled",
-        Phase::InProgress => "In progress",
-        Phase::Completed => "Completed",
-    }
-}
-
 /// A subject as people call it.
 #[must_use]
 pub fn subject_words(subject: &Subject) -> String {
@@ -84,7 +70,7 @@ pub fn brief(incident: &Incident, links: Links, now: Duration, is_open: bool) ->
         article class={"incident " (level.as_str()) (if is_open { " open" } else { "" })} {
             div class="line" {
                 h3 { (mark(level)) a href=(links.page(&path(incident))) { bdi { (incident.title) } } }
-                span class=(phase_class(incident.phase)) { (phase_words(incident.phase)) }
+                span class=(phase_class(incident.phase)) { (incident.phase.words()) }
             }
             (subjects(incident))
             @if let Some(update) = incident.updates.last() {
@@ -105,7 +91,7 @@ pub fn planned(incident: &Incident, links: Links) -> Markup {
         article class="incident maintenance" {
             div class="line" {
                 h3 { (mark(Level::Maintenance)) a href=(links.page(&path(incident))) { bdi { (incident.title) } } }
-                span class=(phase_class(incident.phase)) { (phase_words(incident.phase)) }
+                span class=(phase_class(incident.phase)) { (incident.phase.words()) }
             }
             (subjects(incident))
             @if let Some(window) = incident.window { p { (span(window)) } }
@@ -133,7 +119,7 @@ pub fn part(incident: &Incident) -> Markup {
                     div {
                         h1 { bdi { (incident.title) } }
                         p {
-                            b { (phase_words(incident.phase)) } " · " (impact_words(incident.impact)) " · "
+                            b { (incident.phase.words()) } " · " (impact_words(incident.impact)) " · "
                             @if let Some(window) = incident.window { (span(window)) }
                             @else if let Some(closed) = incident.closed_at { (span((incident.opened_at, closed))) }
                             @else { "since " (time(incident.opened_at)) }
@@ -152,7 +138,7 @@ pub fn part(incident: &Incident) -> Markup {
                     ol class="timeline" reversed {
                         @for update in incident.updates.iter().rev() {
                             li id={"update-" (slug(&update.id))} class=(update.phase.as_str()) {
-                                p class="line" { b { (phase_words(update.phase)) } " " (time(update.at)) @if !update.by_operator { span class="quiet" { " · automatic" } } }
+                                p class="line" { b { (update.phase.words()) } " " (time(update.at)) @if !update.by_operator { span class="quiet" { " · automatic" } } }
                                 p class="text" { bdi dir="auto" { (update.text) } }
                             }
                         }
