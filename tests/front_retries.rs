@@ -190,8 +190,11 @@ fn whatever_failed_a_client_is_remembered_for_that_client_alone() {
             "/cut" => talk.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhell")?,
             "/chunks" => talk.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")?,
             "/lost" => {}
-            "/own" => talk.say("HTTP/1.1 500 Sick\r\nContent-Length: 0\r\n\r\n")?,
-            "/busy" => talk.say("HTTP/1.1 503 Busy\r\nedge-unserved: 1;hint=later\r\nContent-Length: 0\r\n\r\n")?,
+            // It says that it closes: a POST that met the end of a connection would rightly be lost.
+            "/own" => talk.say("HTTP/1.1 500 Sick\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")?,
+            "/busy" => talk.say(
+                "HTTP/1.1 503 Busy\r\nConnection: close\r\nedge-unserved: 1;hint=later\r\nContent-Length: 0\r\n\r\n",
+            )?,
             _ => return talk.answer("mine"),
         }
         Ok(false)
