@@ -12,6 +12,7 @@ use crate::geo::countries::Countries;
 use crate::geo::place::Place;
 use crate::snapshot::Snapshot;
 use crate::topology::{RegionIndex, Route};
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -165,7 +166,7 @@ pub fn flows(counted: &BTreeMap<FlowKey, u64>, newest: &[Record], snapshot: &Sna
         let spots = seen.entry((client.place.country, region.clone())).or_default();
         *spots.entry(spot(&client.place)).or_default() += 1;
     }
-    let countries = Countries::new();
+    let countries = LazyCell::new(Countries::new);
     let mut flows = Vec::new();
     for (key, count) in counted {
         let (country, region) = key;

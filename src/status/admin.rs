@@ -7,6 +7,7 @@ use super::answer::Desk;
 use super::board::Board;
 use super::dns::Dns;
 use super::drains::Drains;
+use super::ending;
 use super::findings::Findings;
 use super::guard::Token;
 use super::keeper::{self, ASKS_MAX, Node};
@@ -15,6 +16,7 @@ use crate::counters::Counters;
 use crate::history;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, HEADER_FIELDS_MAX, HEADER_TIMEOUT};
 use crate::moment::{Clock, Moment};
+use crate::shutdown::requested;
 use crate::snapshot::Published;
 use crate::subscriptions;
 use hyper::server::conn::http1;
@@ -32,8 +34,6 @@ use tokio::task::JoinSet;
 pub const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// How long a connection may live; then its last answer is finished and it is closed.
 const LIFETIME_MAX: Duration = Duration::from_secs(60);
-/// How long the last answer may take after that, or when the node stops.
-const LAST_ANSWER_MAX: Duration = Duration::from_secs(6);
 /// How long to wait when the kernel has no socket for us.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -161,23 +161,11 @@ async fn serve(
         .max_headers(HEADER_FIELDS_MAX)
         .max_buf_size(ADMIN_BODY_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        _ = shutdown.wait_for(|asked| *asked) => None,
-        () = tokio::time::sleep(LIFETIME_MAX) => None,
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            match tokio::time::timeout(LAST_ANSWER_MAX, connection).await {
-                Ok(ended) => ended,
-                Err(_) => return,
-            }
+    let over = async {
+        tokio::select! {
+            () = requested(&mut shutdown) => {}
+            () = tokio::time::sleep(LIFETIME_MAX) => {}
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an admin connection ended early");
-    }
+    ending::serve(connection, over, "an admin connection").await;
 }

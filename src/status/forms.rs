@@ -3,6 +3,7 @@
 
 use super::board::{self, Content};
 use super::page::subscription::{self, Front};
+use super::query::decoded;
 use super::rendering::Rendering;
 use crate::history::story::Level;
 use crate::limits::{STATUS_FORM_BYTES_MAX, STATUS_FORM_FIELDS_MAX};
@@ -44,35 +45,13 @@ pub fn are_asked(asked: &Parts) -> bool {
     wish(&asked.method, asked.uri.path().trim_start_matches('/')).is_some()
 }
 
-/// The fields of a form (WHATWG URL §5.1); more than there can be are not read.
+/// The fields of a form; more than there can be are not read.
 fn fields(body: &[u8]) -> Vec<(String, String)> {
-    let text = |part: &[u8]| {
-        let mut octets = Vec::with_capacity(part.len());
-        let mut rest = part;
-        while let [first, after @ ..] = rest {
-            let hex = |octet: &u8| char::from(*octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-            let escaped = match after {
-                [high, low, ..] if *first == b'%' => hex(high).zip(hex(low)).map(|(high, low)| high << 4 | low),
-                _ => None,
-            };
-            match (escaped, first) {
-                (Some(octet), _) => {
-                    octets.push(octet);
-                    rest = &after[2..];
-                    continue;
-                }
-                (None, b'+') => octets.push(b' '),
-                (None, octet) => octets.push(*octet),
-            }
-            rest = after;
-        }
-        String::from_utf8_lossy(&octets).into_owned()
-    };
     let pairs = body.split(|octet| *octet == b'&').filter(|pair| !pair.is_empty()).take(STATUS_FORM_FIELDS_MAX);
     pairs
         .map(|pair| {
             let at = pair.iter().position(|octet| *octet == b'=').unwrap_or(pair.len());
-            (text(&pair[..at]), text(pair.get(at + 1..).unwrap_or_default()))
+            (decoded(&pair[..at]), decoded(pair.get(at + 1..).unwrap_or_default()))
         })
         .collect()
 }

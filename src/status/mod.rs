@@ -18,6 +18,7 @@ pub mod history;
 pub mod subscribers;
 pub mod view;
 pub mod metrics;
+mod ending;
 pub mod guard;
 mod audit;
 pub mod drains;

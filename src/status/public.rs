@@ -4,6 +4,7 @@
 //! A connection must say what it wants in time and lives a minute; one that follows the news, as long as they last.
 
 use super::board::{Board, Content};
+use super::ending::{self, LAST_ANSWER_MAX};
 use super::export;
 use super::page::{Assets, Manner, Setting};
 use super::rendering::Rendering;
@@ -35,8 +36,6 @@ use tokio::task::JoinSet;
 
 /// How long a connection may live; then its last answer is finished and it is closed.
 const LIFETIME_MAX: Duration = Duration::from_secs(60);
-/// How long the last answer may take after that, or when the node stops.
-const LAST_ANSWER_MAX: Duration = Duration::from_secs(6);
 /// Between two renderings at least, if something happened.
 const NEWS_EVERY: Duration = Duration::from_secs(1);
 /// Between two renderings where only figures moved.
@@ -116,31 +115,19 @@ async fn serve(stream: TcpStream, peer: SocketAddr, board: Arc<Board>, mut shutd
         .max_header_size(HEADER_BYTES_MAX)
         .max_buf_size(CONNECTION_BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let lifetime = async {
-        tokio::time::sleep(LIFETIME_MAX).await;
-        if follows.load(Relaxed) {
-            tokio::time::sleep(STATUS_EVENTS_LAST).await;
-        }
-    };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = requested(&mut shutdown) => None,
-        () = lifetime => None,
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            match tokio::time::timeout(LAST_ANSWER_MAX, connection).await {
-                Ok(ended) => ended,
-                Err(_) => return,
+    let over = async {
+        let lifetime = async {
+            tokio::time::sleep(LIFETIME_MAX).await;
+            if follows.load(Relaxed) {
+                tokio::time::sleep(STATUS_EVENTS_LAST).await;
             }
+        };
+        tokio::select! {
+            () = requested(&mut shutdown) => {}
+            () = lifetime => {}
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection to the status page ended early");
-    }
+    ending::serve(connection, over, "a connection to the status page").await;
 }
 
 /// Where the pages are if the file does not say it: the first public address.
@@ -150,6 +137,8 @@ pub struct Fallback {
     pub url: String,
     /// Whether somebody takes the forms.
     pub has_forms: bool,
+    /// What the pages load: named once, because the names are digests.
+    assets: Assets,
 }
 
 impl Fallback {
@@ -157,7 +146,7 @@ impl Fallback {
     #[must_use]
     pub fn of(addresses: &[SocketAddr]) -> Self {
         let url = addresses.first().map_or("http://localhost".to_owned(), |address| format!("http://{address}"));
-        Self { url, has_forms: false }
+        Self { url, has_forms: false, assets: Assets::new() }
     }
 
     /// With somebody who takes the forms.
@@ -176,7 +165,7 @@ impl Fallback {
             manner,
             has_mail: self.has_forms && status.mail.is_some(),
             has_webhooks: self.has_forms && status.webhooks.is_some(),
-            assets: Assets::new(),
+            assets: self.assets.clone(),
         }
     }
 }
