@@ -3,6 +3,8 @@
 
 #![allow(clippy::panic, reason = "this is how a test fails")]
 
+#[path = "common/needs.rs"]
+mod needs;
 #[path = "common/pebble.rs"]
 mod pebble;
 #[path = "common/tls.rs"]

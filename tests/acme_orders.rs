@@ -3,6 +3,8 @@
 mod common;
 #[path = "common/directory.rs"]
 mod directory;
+#[path = "common/needs.rs"]
+mod needs;
 #[path = "common/pebble.rs"]
 mod pebble;
 #[path = "common/tls.rs"]

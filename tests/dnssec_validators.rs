@@ -1,6 +1,9 @@
 //! What our keys sign, judged by validators that are not ours: `ldns-verify-zone` and BIND's `dnssec-verify` read whole
 //! zones at every stage of a roll, and hickory what resolvers may hold at the seams between two stages.
 
+#[path = "common/needs.rs"]
+mod needs;
+
 use anyfront::dnssec::change::Change;
 use anyfront::dnssec::key::ds;
 use anyfront::dnssec::life::{NewKey, Step};
@@ -14,7 +17,6 @@ use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordData, RecordType};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder, NameEncoding};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -27,19 +29,6 @@ fn name(text: &str) -> Name {
 
 fn zone() -> Name {
     name("gateway.example.")
-}
-
-/// A tool, or `None` and a note that its tests were skipped, so that nobody takes silence for proof.
-fn found(tool: &str) -> Option<()> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()) {
-        return Some(());
-    }
-    let note = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-skipped");
-    let before = std::fs::read_to_string(&note).unwrap_or_default();
-    std::fs::write(&note, format!("{before}tests that need {tool}\n")).expect("noted");
-    println!("SKIPPED: {tool} is not there");
-    None
 }
 
 type Sets = BTreeMap<(Name, RecordType), (u32, Vec<RData>)>;
@@ -200,14 +189,14 @@ fn judged(tool: &str, arguments: &[&str]) {
 
 #[test]
 fn ldns_takes_the_zone_at_every_stage_of_a_roll() {
-    if found("ldns-verify-zone").is_some() {
+    if needs::program("ldns-verify-zone").is_some() {
         judged("ldns-verify-zone", &[]);
     }
 }
 
 #[test]
 fn bind_takes_the_zone_at_every_stage_of_a_roll() {
-    if found("dnssec-verify").is_some() {
+    if needs::program("dnssec-verify").is_some() {
         judged("dnssec-verify", &["-q", "-z", "-o", "gateway.example."]);
     }
 }

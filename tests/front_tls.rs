@@ -5,6 +5,8 @@
 
 #[path = "common/front.rs"]
 mod front;
+#[path = "common/needs.rs"]
+mod needs;
 #[path = "common/tls.rs"]
 mod tls;
 
@@ -447,10 +449,7 @@ mod openssl {
             if Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_ok_and(|ran| ran.success()) {
                 return Some(Self);
             }
-            let note = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-skipped");
-            let before = std::fs::read_to_string(&note).unwrap_or_default();
-            std::fs::write(&note, format!("{before}tests that need openssl\n")).expect("noted");
-            println!("SKIPPED: openssl is not there");
+            crate::needs::skipped("tests that need openssl");
             None
         }
 

@@ -3,6 +3,9 @@
 
 #![allow(clippy::panic, reason = "what cannot be tested fails the test, and says why")]
 
+#[path = "common/needs.rs"]
+mod needs;
+
 use anyfront::history::incidents::Kept;
 use anyfront::history::recorder::{Batch, Counts, Minute};
 use anyfront::history::store::{FILE, Store, StoreError};
@@ -106,11 +109,7 @@ impl Disk {
         if done.is_ok_and(|done| done.status.success()) {
             return Some(Self(folder));
         }
-        let note = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-skipped");
-        if let Ok(mut file) = fs::OpenOptions::new().append(true).create(true).open(note) {
-            let _ = writeln!(file, "tests of full and read-only disks: nothing can be mounted here");
-        }
-        eprintln!("SKIPPED: nothing can be mounted here");
+        needs::skipped("tests of full and read-only disks: nothing can be mounted here");
         None
     }
 

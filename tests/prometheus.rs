@@ -3,6 +3,8 @@
 #![allow(clippy::panic, reason = "this is how a test fails")]
 
 mod harness;
+#[path = "common/needs.rs"]
+mod needs;
 
 use anyfront::moment::{Clock, Moment};
 use harness::{BOUND, Fleet, from, get, post, quick};
@@ -18,19 +20,6 @@ const SOMETIMES: [&str; 2] = ["anyfront_headroom_ratio", "anyfront_headroom_unse
 
 fn deploy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
-}
-
-/// A tool, or `None` and a note that its tests were skipped, so that nobody takes silence for proof.
-fn found(tool: &str) -> Option<()> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()) {
-        return Some(());
-    }
-    let note = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-skipped");
-    let before = std::fs::read_to_string(&note).unwrap_or_default();
-    std::fs::write(&note, format!("{before}tests that need {tool}\n")).expect("noted");
-    println!("SKIPPED: {tool} is not there");
-    None
 }
 
 /// What `curl` gets.
@@ -134,7 +123,7 @@ fn dashboard() -> Vec<(String, String)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_real_prometheus_reads_the_page_the_rules_and_the_dashboard() {
-    if [found("prometheus"), found("promtool"), found("curl")].contains(&None) {
+    if ["prometheus", "promtool", "curl"].map(needs::program).contains(&None) {
         return;
     }
     let fleet = Fleet::start(quick()).await;

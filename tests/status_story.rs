@@ -12,6 +12,8 @@ mod directory;
 #[path = "common/exim.rs"]
 mod exim;
 mod harness;
+#[path = "common/needs.rs"]
+mod needs;
 #[path = "common/pebble.rs"]
 mod pebble;
 #[path = "common/reader.rs"]

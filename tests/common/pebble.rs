@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 #![allow(clippy::panic, reason = "this is how a test fails")]
 
+use super::needs;
 use super::tls::{Authority, BOUND, Pair};
 use anyfront::tls::provider;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -10,7 +11,6 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -41,17 +41,9 @@ pub struct Pebble {
     folder: TempDir,
 }
 
-/// Whether it is installed; or a note that its tests were skipped, so that nobody takes silence for proof.
+/// Whether it is installed; or a note that its tests were skipped.
 pub fn is_there() -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|folder| folder.join("pebble").is_file()) {
-        return true;
-    }
-    let note = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-skipped");
-    let before = std::fs::read_to_string(&note).unwrap_or_default();
-    std::fs::write(&note, format!("{before}tests that need pebble\n")).expect("noted");
-    println!("SKIPPED: pebble is not there");
-    false
+    needs::program("pebble").is_some()
 }
 
 /// Two ports that are free now.

@@ -8,6 +8,8 @@ mod common;
 mod directory;
 #[path = "../common/exim.rs"]
 mod exim;
+#[path = "../common/needs.rs"]
+mod needs;
 #[path = "../common/pebble.rs"]
 mod pebble;
 #[path = "../common/tls.rs"]
