@@ -5,6 +5,7 @@
 //! resolvers, operators, and what goes wrong. It tells everything that happens as [`Fact`](fact::Fact)s; whoever counts,
 //! judges or draws only listens. Nothing here asks a clock, opens a socket or reads a file, so one number repeats a run.
 
+pub mod draw;
 pub mod fact;
 pub mod request;
 pub mod scenario;
