@@ -9,6 +9,7 @@ pub mod asking;
 pub mod chance;
 pub mod cities;
 pub mod distance;
+pub mod draw;
 pub mod fact;
 pub mod node;
 pub mod programs;
