@@ -265,7 +265,9 @@ impl Node {
     fn ask_sites(&mut self, now: Moment, around: &Around<'_>) {
         let (at, truth) = (usize::from(self.index), around.truth);
         for site in self.rounds.due(self.watch.own(now)) {
-            let Some(there) = self.snapshot.topology.sites.iter().position(|known| known.name == site) else { continue };
+            let Some(there) = self.snapshot.topology.sites.iter().position(|known| known.name == site) else {
+                continue;
+            };
             let Some(other) = self.file.sites[there].map(usize::from) else { continue };
             let there = &truth.nodes[other];
             let round_trip = around.between[at][other] * 3;

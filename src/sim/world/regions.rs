@@ -132,7 +132,8 @@ impl World {
         }
         for at in 0..self.live.len() {
             let live = &mut self.live[at];
-            let is_there = live.region == region && matches!(live.stage, Doing::Waiting | Doing::Flowing | Doing::Direct);
+            let is_there =
+                live.region == region && matches!(live.stage, Doing::Waiting | Doing::Flowing | Doing::Direct);
             if !is_there {
                 continue;
             }
