@@ -15,5 +15,6 @@ pub mod node;
 pub mod queue;
 pub mod request;
 pub mod scenario;
+pub mod shrink;
 pub mod truth;
 pub mod watch;
