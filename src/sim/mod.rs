@@ -12,9 +12,16 @@ pub mod distance;
 pub mod draw;
 pub mod fact;
 pub mod node;
+pub mod programs;
 pub mod queue;
 pub mod request;
+pub mod resolvers;
 pub mod scenario;
+<<<<<<< HEAD
 pub mod shrink;
+=======
+pub mod stage;
+>>>>>>> main
 pub mod truth;
 pub mod watch;
+pub mod world;
