@@ -17,11 +17,8 @@ pub mod queue;
 pub mod request;
 pub mod resolvers;
 pub mod scenario;
-<<<<<<< HEAD
 pub mod shrink;
-=======
 pub mod stage;
->>>>>>> main
 pub mod truth;
 pub mod watch;
 pub mod world;
