@@ -8,3 +8,5 @@
 pub mod fact;
 pub mod request;
 pub mod scenario;
+pub mod tally;
+pub mod report;
