@@ -167,6 +167,7 @@ const MACHINES: &[&str] = &[
     "src/probe/flow.rs",
     "src/probe/rounds.rs",
     "src/probe/schedule.rs",
+    "src/probe/schedule/",
     "src/residency/",
     "src/secret.rs",
     "src/sse.rs",
