@@ -5,6 +5,7 @@
 //! told. A *wish* is what a client's program wants, with all of its own tries; a *request* is one of those tries; an
 //! *attempt* is a node's try at one region.
 
+use super::resolvers::Answer;
 use crate::health::{Fault, Standing};
 use crate::topology::{EndpointIndex, RegionIndex, RouteIndex};
 use crate::upstream::Progress;
@@ -111,6 +112,8 @@ pub enum Fact {
         node: NodeIndex,
         /// About which hostname.
         route: RouteIndex,
+        /// What it said.
+        answer: Answer,
         /// How many addresses' owners were told.
         told: u8,
         /// How long it may be believed.

@@ -12,6 +12,7 @@ pub mod distance;
 pub mod draw;
 pub mod fact;
 pub mod node;
+pub mod oracle;
 pub mod programs;
 pub mod queue;
 pub mod request;

@@ -122,6 +122,12 @@ impl Node {
         self.watch.world(own)
     }
 
+    /// Probes that are under way, and questions to other sites.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.flights.len() + self.site_flights.len()
+    }
+
     /// What it will be told next is this file.
     pub fn adopt(&mut self, file: File) {
         self.file = file;

@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doors::{Doing, Door, Idle, Live};
+pub use faults::Word;
 pub use regions::Region;
 
 /// A client.
@@ -56,6 +57,14 @@ pub struct Client {
     resolver: usize,
     /// Its open connection: to which node, and until when it is kept.
     kept: Option<(NodeIndex, Moment)>,
+}
+
+impl Client {
+    /// Where nodes take it to be while geography is right.
+    #[must_use]
+    pub fn believed(&self) -> &Place {
+        &self.believed.place
+    }
 }
 
 /// Something that will happen.
@@ -124,6 +133,8 @@ pub struct World {
     pub files: Vec<File>,
     /// Things that have happened.
     pub events: u64,
+    /// How often the truth was made anew.
+    pub turns: u64,
     stage: Stage,
     queue: Queue<Event>,
     live: Vec<Live>,
@@ -188,6 +199,7 @@ impl World {
             regions,
             files,
             events: 0,
+            turns: 0,
             queue: Queue::default(),
             live: Vec::new(),
             free: Vec::new(),
@@ -275,6 +287,24 @@ impl World {
     #[must_use]
     pub fn file_of(&self, node: NodeIndex) -> &File {
         &self.files[self.doors[usize::from(node)].file]
+    }
+
+    /// The number of that file.
+    #[must_use]
+    pub fn file_number(&self, node: NodeIndex) -> usize {
+        self.doors[usize::from(node)].file
+    }
+
+    /// What an operator said, by its number.
+    #[must_use]
+    pub fn word(&self, number: u32) -> Option<&Word> {
+        self.words.get(number as usize)
+    }
+
+    /// Things that are to come.
+    #[must_use]
+    pub fn to_come(&self) -> usize {
+        self.queue.len()
     }
 
     /// Requests that are under way.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// What an operator has said.
 #[derive(Clone, Debug)]
-pub(super) enum Word {
+pub enum Word {
     /// Drain this.
     Drain(Override),
     /// No longer.
@@ -160,6 +160,7 @@ impl World {
     /// Makes the truth anew, and lets everybody meet it.
     fn follow(&mut self) {
         let before = self.truth.clone();
+        self.turns += 1;
         self.truth.follow(&self.active, &Arc::clone(&self.topology));
         self.regions_meet(&before);
         self.nodes_meet(&before);

@@ -75,7 +75,8 @@ impl World {
         };
         let settled = is_settled(snapshot, by, written.ttl.max, running.own(self.now));
         let ttl = if settled { written.ttl.max } else { written.ttl.min };
-        self.facts.push(Fact::Resolved { node, route, told: u8::try_from(count).unwrap_or(u8::MAX), ttl });
+        let told = u8::try_from(count).unwrap_or(u8::MAX);
+        self.facts.push(Fact::Resolved { node, route, answer, told, ttl });
         Some((answer, ttl))
     }
 
