@@ -33,7 +33,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doors::{Doing, Door, Idle, Live};
+use doors::{Doing, Door, Live};
 pub use faults::Word;
 pub use regions::Region;
 
@@ -359,6 +359,7 @@ impl World {
         let door = &mut self.doors[at];
         door.gone_since = None;
         door.file = door.kept_file;
+        door.drains.clone_from(&door.kept_drains);
         let file = &self.files[door.file];
         door.forget(&file.topology);
         let dice = Dice::seeded(door.dice.roll());

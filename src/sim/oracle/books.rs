@@ -33,6 +33,8 @@ pub struct Try {
     pub failed_unsent: u32,
     /// How the last one failed.
     pub last: Option<(RegionIndex, Fault, Progress)>,
+    /// How the one before the last one failed, while that is under way.
+    pub before: Option<(RegionIndex, Fault, Progress)>,
     /// When the last one began, and where.
     pub tried: Option<(RegionIndex, EndpointIndex, Moment)>,
     /// Regions that were asked.
@@ -210,6 +212,7 @@ impl Books {
             failed_sent: 0,
             failed_unsent: 0,
             last: None,
+            before: None,
             tried: None,
             asked: Vec::new(),
             worked: None,
@@ -378,6 +381,7 @@ impl Books {
         entry.attempts += 1;
         entry.tried = Some((region, endpoint, now));
         entry.asks(region);
+        entry.before = entry.last;
         if let Some((from, fault, progress)) = entry.last.take()
             && costs(fault, progress)
         {

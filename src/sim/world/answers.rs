@@ -26,7 +26,7 @@ impl World {
         let ended = course.answered(status, unserved.as_ref());
         let target = course.target();
         let (region, is_unserved) = (live.region, live.is_unserved);
-        let idle = &mut door.idle[target.endpoint.at()];
+        let idle = door.idle_at(&course.snapshot.topology, target.endpoint);
         if live.request.flows.is_zero() || ended.failure.is_some() {
             (idle.count, idle.until) = (idle.count + 1, now + IDLE_KEPT);
         }
@@ -100,7 +100,8 @@ impl World {
         live.in_flight = None;
         live.stage = Doing::Resting;
         if let Some(course) = &live.course {
-            let idle = &mut self.doors[usize::from(node)].idle[course.target().endpoint.at()];
+            let door = &mut self.doors[usize::from(node)];
+            let idle = door.idle_at(&course.snapshot.topology, course.target().endpoint);
             (idle.count, idle.until) = (idle.count + 1, self.now + IDLE_KEPT);
         }
         self.after(half, Event::Done(slot, serial));

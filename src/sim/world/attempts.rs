@@ -12,6 +12,7 @@ use crate::sim::asking::{DATA_AGAIN_MIN, SYN_AGAIN, leg};
 use crate::sim::chance::happens;
 use crate::sim::fact::{Fact, NodeIndex, Outcome, Slot};
 use crate::sim::scenario::Direction;
+use crate::sim::stage::File;
 use crate::steering::{Query, steer};
 use crate::topology::RegionIndex;
 use crate::upstream::{AttemptError, Progress};
@@ -74,7 +75,10 @@ impl World {
         let own = running.own(self.now);
         course.sets_out(own);
         let target = course.target();
-        let region = self.files[door.file].regions[target.region.at()];
+        // What was decided in an older file still is meant in that one.
+        let of = |file: &&File| Arc::ptr_eq(&file.topology, &course.snapshot.topology);
+        let file = self.files.iter().find(of).unwrap_or(&self.files[door.file]);
+        let region = file.regions[target.region.at()];
         live.serial += 1;
         live.request.attempts += 1;
         live.region = region;
@@ -86,7 +90,7 @@ impl World {
         let body = Body { is_replayable: true, ended_at: Some(course.began) };
         live.limit = course.limit(body, |hostname, region| door.budgets.of(hostname, region));
         let over = live.limit.as_ref().and_then(|limit| limit.ends(course.began)).map(|own| running.world(own));
-        let idle = &mut door.idle[target.endpoint.at()];
+        let idle = door.idle_at(&course.snapshot.topology, target.endpoint);
         let is_kept = !course.is_fresh() && idle.count > 0 && self.now < idle.until;
         if is_kept {
             idle.count -= 1;

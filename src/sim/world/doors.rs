@@ -9,7 +9,7 @@ use crate::sim::fact::NodeIndex;
 use crate::sim::request::Request;
 use crate::snapshot::Override;
 use crate::steering::Client as Believed;
-use crate::topology::{RegionIndex, Topology};
+use crate::topology::{EndpointIndex, RegionIndex, Topology};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,12 +68,17 @@ pub(super) struct Idle {
 pub(super) struct Door {
     pub(super) budgets: Budgets,
     pub(super) recall: Recall,
+    /// By endpoint of the file in force.
     pub(super) idle: Vec<Idle>,
+    idle_of: Arc<Topology>,
+    /// What an older file's connections come to: nobody keeps them.
+    nobody: Idle,
     pub(super) dice: Dice,
     /// Since when its site has had no node.
     pub(super) gone_since: Option<Moment>,
-    /// What it keeps on its disk.
     pub(super) drains: Vec<Override>,
+    /// What it keeps on its disk.
+    pub(super) kept_drains: Vec<Override>,
     pub(super) kept_file: usize,
     /// The file in force.
     pub(super) file: usize,
@@ -82,14 +87,17 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(dice: &mut Dice, topology: &Topology) -> Self {
+    pub(super) fn new(dice: &mut Dice, topology: &Arc<Topology>) -> Self {
         let mut door = Self {
             budgets: Budgets::default(),
             recall: Recall::seeded(dice.roll()),
             idle: Vec::new(),
+            idle_of: Arc::clone(topology),
+            nobody: Idle::default(),
             dice: Dice::seeded(dice.roll()),
             gone_since: None,
             drains: Vec::new(),
+            kept_drains: Vec::new(),
             kept_file: 0,
             file: 0,
             held: Vec::new(),
@@ -99,9 +107,21 @@ impl Door {
     }
 
     /// A new process remembers nothing.
-    pub(super) fn forget(&mut self, topology: &Topology) {
+    pub(super) fn forget(&mut self, topology: &Arc<Topology>) {
         self.budgets = Budgets::default();
         self.recall = Recall::seeded(self.dice.roll());
+        self.adopts(topology);
+    }
+
+    /// A file comes into force, and with it new connections.
+    pub(super) fn adopts(&mut self, topology: &Arc<Topology>) {
         self.idle = vec![Idle::default(); topology.endpoints.len()];
+        self.idle_of = Arc::clone(topology);
+    }
+
+    /// The idle connections to an endpoint of `topology`.
+    pub(super) fn idle_at(&mut self, topology: &Arc<Topology>, endpoint: EndpointIndex) -> &mut Idle {
+        self.nobody = Idle::default();
+        if Arc::ptr_eq(&self.idle_of, topology) { &mut self.idle[endpoint.at()] } else { &mut self.nobody }
     }
 }

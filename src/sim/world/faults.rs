@@ -68,7 +68,7 @@ impl World {
                 for (at, site) in self.topology.sites.iter().enumerate() {
                     if sites.is_empty() || sites.contains(&site.name) {
                         let door = &mut self.doors[at];
-                        (door.drains, door.kept_file) = (Vec::new(), 0);
+                        (door.kept_drains, door.kept_file) = (Vec::new(), 0);
                     }
                 }
             }
@@ -274,10 +274,12 @@ impl World {
             Word::Drain(drain) => {
                 door.drains.retain(|known| known.target != drain.target);
                 door.drains.push(drain);
+                door.kept_drains.clone_from(&door.drains);
                 Told::Overridden { overrides: door.drains.clone().into() }
             }
             Word::Undrain(target) => {
                 door.drains.retain(|known| known.target != target);
+                door.kept_drains.clone_from(&door.drains);
                 Told::Overridden { overrides: door.drains.clone().into() }
             }
             // Whoever brings files to nodes brings the newest.
@@ -285,7 +287,7 @@ impl World {
             Word::File(file) => {
                 (door.file, door.kept_file) = (file, file);
                 let file = self.files[file].clone();
-                door.idle = vec![super::Idle::default(); file.topology.endpoints.len()];
+                door.adopts(&file.topology);
                 let topology = Arc::clone(&file.topology);
                 self.on_node(at, |node, _, _, _| node.adopt(file));
                 Told::Reloaded { topology, locator: Arc::clone(&self.stage.locator) }
