@@ -11,6 +11,7 @@ pub mod cities;
 pub mod distance;
 pub mod fact;
 pub mod node;
+pub mod quality;
 pub mod queue;
 pub mod request;
 pub mod scenario;

@@ -244,7 +244,9 @@ impl Node {
     fn ask_sites(&mut self, now: Moment, around: &Around<'_>) {
         let (at, truth) = (usize::from(self.index), around.truth);
         for site in self.rounds.due(self.watch.own(now)) {
-            let Some(other) = self.snapshot.topology.sites.iter().position(|known| known.name == site) else { continue };
+            let Some(other) = self.snapshot.topology.sites.iter().position(|known| known.name == site) else {
+                continue;
+            };
             let there = &truth.nodes[other];
             let round_trip = around.between[at][other] * 3;
             let (took, result) = match () {

@@ -241,9 +241,13 @@ impl Truth {
                     self.ways[at].iter_mut().for_each(|way| way.cut(Direction::Both));
                 }
             }
-            What::SlowProber(sites, times) => nodes_of(topology, sites).for_each(|at| self.nodes[at].probe_slowness *= times),
+            What::SlowProber(sites, times) => {
+                nodes_of(topology, sites).for_each(|at| self.nodes[at].probe_slowness *= times)
+            }
             What::BlindProber(sites) => nodes_of(topology, sites).for_each(|at| self.nodes[at].is_blind = true),
-            What::ClockStep(sites, seconds) => nodes_of(topology, sites).for_each(|at| self.nodes[at].step_s += seconds),
+            What::ClockStep(sites, seconds) => {
+                nodes_of(topology, sites).for_each(|at| self.nodes[at].step_s += seconds)
+            }
             What::ClockDrift(sites, ppm) => nodes_of(topology, sites).for_each(|at| self.nodes[at].drift_ppm += ppm),
             What::ChannelLate(sites, by) => nodes_of(topology, sites).for_each(|at| self.nodes[at].hears_late += *by),
             What::ChannelGone(sites) => nodes_of(topology, sites).for_each(|at| self.nodes[at].is_cut_off = true),

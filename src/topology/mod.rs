@@ -71,7 +71,7 @@ index!(
 );
 
 /// Everything that exists, at one version of the file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Topology {
     /// The fleet's name.
     pub fleet: Arc<str>,
