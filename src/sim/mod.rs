@@ -13,6 +13,7 @@ pub mod draw;
 pub mod fact;
 pub mod node;
 pub mod programs;
+pub mod quality;
 pub mod queue;
 pub mod request;
 pub mod resolvers;
