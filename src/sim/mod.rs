@@ -22,3 +22,5 @@ pub mod stage;
 pub mod truth;
 pub mod watch;
 pub mod world;
+pub mod tally;
+pub mod report;
