@@ -112,6 +112,8 @@ const MACHINES: &[&str] = &[
     "src/front/affinity.rs",
     "src/front/affinity/",
     "src/front/budget.rs",
+    "src/front/course.rs",
+    "src/front/course/",
     "src/front/events.rs",
     "src/front/failover.rs",
     "src/front/follow.rs",

@@ -1,26 +1,22 @@
 //! One attempt: a connection, the request on it, the head of the answer.
 
-use super::budget::{Budget, Occasion};
+use super::course::{Course, Leave, Limit, WATCH_AFTER, is_in_vain};
 use super::events::is_event_stream;
-use super::failover::allowance;
 use super::headers::{ATTEMPT, DEADLINE_MS, Introduction, toward_region};
-use super::journey::Target;
-use super::patience::Patience;
 use super::replay::Source;
 use super::strict::has_bad_name;
-use super::terms::{Protocol, Terms};
+use super::terms::Protocol;
 use super::{Front, grpc, websocket};
 use crate::counters::DoorCounters;
 use crate::counters::trace::{TRACEPARENT, TRACESTATE, Trace};
-use crate::health::{Fault, Reason, Standing};
+use crate::health::Fault;
 use crate::limits::HELD_EVENT_BYTES_MAX;
 use crate::load::InFlight;
 use crate::moment::Moment;
 use crate::names::Hostname;
-use crate::snapshot::{EndpointId, Published, Snapshot};
+use crate::snapshot::{EndpointId, Published};
 use crate::sse::Events;
-use crate::steering::{Client, Query, steer};
-use crate::topology::EndpointIndex;
+use crate::steering::Client;
 use crate::upstream::answer::Answer;
 use crate::upstream::body::Outgoing;
 use crate::upstream::pool::Lease;
@@ -37,21 +33,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// An answer that takes longer than this is worth watching its endpoint for; most come sooner.
-pub(super) const WATCH_AFTER: Duration = Duration::from_millis(250);
-
 /// What is sent where.
 pub struct Sending<'a> {
     /// The worker's.
     pub front: &'a Arc<Front>,
-    /// What the attempt was decided by.
-    pub snapshot: &'a Arc<Snapshot>,
-    /// To whom.
-    pub endpoint: EndpointIndex,
-    /// For which hostname.
-    pub hostname: &'a Hostname,
-    /// By whom.
-    pub client: &'a Client,
+    /// The request, which has set out.
+    pub course: &'a Course,
     /// The head, as the client sent it.
     pub parts: &'a Parts,
     /// What is said of the client.
@@ -60,33 +47,12 @@ pub struct Sending<'a> {
     pub request_id: &'a HeaderValue,
     /// The body.
     pub body: &'a Source,
-    /// Which attempt it is, from 1.
-    pub number: u32,
-    /// On which terms.
-    pub terms: &'a Terms,
-    /// Whether it needs a new connection.
-    pub is_fresh: bool,
-    /// When the client's own time is up.
-    pub deadline: Option<Moment>,
     /// How long it may take, if its client is impatient.
     pub limit: Option<Limit>,
     /// When there was a connection to send it on, nanoseconds of the clock: told to whoever made it.
     pub sent_at: &'a AtomicU64,
     /// The request's place in a trace, where traces are told.
     pub trace: Option<Trace>,
-}
-
-/// How long an attempt for an impatient client may take.
-#[derive(Clone, Debug)]
-pub struct Limit {
-    /// How impatient it is.
-    pub patience: Patience,
-    /// When its request came.
-    pub began: Moment,
-    /// When the attempt begins.
-    pub now: Moment,
-    /// Out of which budget another region would be asked after it, if one could be.
-    pub moves_by: Option<Arc<Budget>>,
 }
 
 impl Sending<'_> {
@@ -96,23 +62,24 @@ impl Sending<'_> {
     /// What went wrong and how far it got.
     pub async fn run(&self) -> Result<Response<Answer>, AttemptError> {
         let unsent = |fault| AttemptError { fault, progress: Progress::Unsent, was_reused: false };
-        let state = self.snapshot.endpoint(self.endpoint);
+        let Course { snapshot, hostname, terms, .. } = self.course;
+        let (target, state) = (self.course.target(), self.course.endpoint());
         let in_flight = InFlight::at(&state.load);
-        let needs = match self.terms.protocol {
+        let needs = match terms.protocol {
             Protocol::Http => Needs::Any,
             Protocol::WebSocket => Needs::WebSocket,
             Protocol::Grpc => Needs::Http2,
         };
-        let connecting = self.front.upstream.connect(self.snapshot, self.endpoint, self.hostname, needs, self.is_fresh);
+        let is_fresh = self.course.is_fresh();
+        let connecting = self.front.upstream.connect(snapshot, target.endpoint, hostname, needs, is_fresh);
         let lease = self.in_time(connecting).await.unwrap_or(Err(Fault::Late)).map_err(unsent)?;
         self.sent_at.store(self.front.clock.now().as_nanos(), Relaxed);
         let was_reused = lease.was_idle();
         let (is_http2, request) = (lease.is_http2(), self.request(&lease));
         let request = request.ok_or_else(|| unsent(Fault::Protocol))?;
         let key = request.headers().get(header::SEC_WEBSOCKET_KEY).filter(|_| !is_http2).cloned();
-        let region = self.snapshot.topology.endpoint(self.endpoint).region;
-        self.front.sends(self.snapshot, self.hostname, region);
-        let mut answer = pin!(lease.send(request, in_flight, self.terms.is_safe));
+        self.front.sends(snapshot, hostname, target.region);
+        let mut answer = pin!(lease.send(request, in_flight, terms.is_safe));
         let silent = |fault| Err(AttemptError { fault, progress: Progress::Sent, was_reused });
         let answering = async {
             match tokio::time::timeout(WATCH_AFTER, &mut answer).await {
@@ -134,38 +101,35 @@ impl Sending<'_> {
     /// its request has come.
     async fn in_time<T>(&self, what: impl Future<Output = T>) -> Option<T> {
         let Some(limit) = &self.limit else { return Some(what.await) };
-        Box::pin(self.within(limit, what)).await
+        Box::pin(self.within(limit.clone(), what)).await
     }
 
-    async fn within<T>(&self, limit: &Limit, what: impl Future<Output = T>) -> Option<T> {
+    async fn within<T>(&self, mut limit: Limit, what: impl Future<Output = T>) -> Option<T> {
         let clock = self.front.clock;
-        let allowance = allowance(&self.snapshot.topology.forward);
-        let mut moves_by = limit.moves_by.as_ref();
         let mut what = pin!(what);
         loop {
-            let start = self.body.ended_at(limit.began).unwrap_or_else(|| clock.now());
-            let Some(end) = limit.patience.attempt_ends(limit.now, start, moves_by.is_some()) else {
-                return Some(what.await);
-            };
+            let start = self.body_ended_at().unwrap_or_else(|| clock.now());
+            let Some(end) = limit.ends(start) else { return Some(what.await) };
             if let Ok(done) = tokio::time::timeout_at(clock.instant(end), &mut what).await {
                 return Some(done);
             }
-            if self.body.ended_at(limit.began).is_none_or(|ended| ended > start) {
+            if self.body_ended_at().is_none_or(|ended| ended > start) {
                 continue;
             }
-            match moves_by.take() {
-                // Who may not move goes on waiting.
-                Some(budget) if !budget.spend(clock.now(), allowance, Occasion::Impatience) => {
-                    DoorCounters::count(&self.front.counters.door.unrepeated);
-                }
-                _ => return None,
+            match limit.is_over(clock.now(), &self.course.snapshot) {
+                Leave::Late => return None,
+                Leave::Unrepeated => DoorCounters::count(&self.front.counters.door.unrepeated),
             }
         }
     }
 
+    fn body_ended_at(&self) -> Option<Moment> {
+        self.body.ended_at(self.course.began)
+    }
+
     /// How long the head of a stream of events may be held: never beyond its client's patience.
     fn commit_hold(&self) -> Duration {
-        let hold = self.terms.commit_hold;
+        let hold = self.course.terms.commit_hold;
         self.patience_left().map_or(hold, |left| hold.min(left))
     }
 
@@ -173,22 +137,21 @@ impl Sending<'_> {
     fn patience_left(&self) -> Option<Duration> {
         let limit = self.limit.as_ref()?;
         let now = self.front.clock.now();
-        let end = limit.patience.ends(self.body.ended_at(limit.began).unwrap_or(now))?;
-        Some(end.since(now))
+        limit.left(now, self.body_ended_at().unwrap_or(now))
     }
 
     fn is_websocket(&self) -> bool {
-        self.terms.protocol == Protocol::WebSocket
+        self.course.terms.protocol == Protocol::WebSocket
     }
 
     fn vigil(&self, endpoint: EndpointId) -> Vigil<'_> {
         Vigil {
             published: &self.front.published,
             endpoint,
-            hostname: self.hostname,
-            client: self.client,
-            is_safe: self.terms.is_safe_with(|| self.body.whole()),
-            first_byte_timeout: self.snapshot.topology.forward.first_byte_timeout,
+            hostname: &self.course.hostname,
+            client: &self.course.client,
+            is_safe: self.course.terms.is_safe_with(|| self.body.whole()),
+            first_byte_timeout: self.course.snapshot.topology.forward.first_byte_timeout,
         }
     }
 
@@ -234,12 +197,12 @@ impl Sending<'_> {
         if self.is_websocket() {
             self.open_websocket(&mut request, lease.is_http2());
         }
-        if let Some(deadline) = self.deadline {
+        if let Some(deadline) = self.course.deadline() {
             let left = deadline.since(self.front.clock.now());
             request.headers_mut().insert(grpc::TIMEOUT, grpc::timeout_value(left));
         }
         if lease.is_http2() {
-            let endpoint = self.snapshot.topology.endpoint(self.endpoint);
+            let endpoint = self.course.snapshot.topology.endpoint(self.course.target().endpoint);
             let scheme = if endpoint.tls { "https" } else { "http" };
             let authority = lease.authority().as_bytes();
             let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build().ok()?;
@@ -253,9 +216,9 @@ impl Sending<'_> {
                 request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
         }
-        request.headers_mut().insert(ATTEMPT, HeaderValue::from(self.number));
+        request.headers_mut().insert(ATTEMPT, HeaderValue::from(self.course.attempts));
         if let Some(trace) = self.trace {
-            request.headers_mut().insert(TRACEPARENT, trace.to_region(self.number));
+            request.headers_mut().insert(TRACEPARENT, trace.to_region(self.course.attempts));
             if trace.parent.is_none() {
                 // It speaks of a trace that this is not.
                 request.headers_mut().remove(TRACESTATE);
@@ -349,48 +312,4 @@ impl Vigil<'_> {
             }
         }
     }
-}
-
-/// Whether what ended with `error` at `target` may be tried again, as far as the budget goes: it is spent on what may have
-/// been processed. Leaving an endpoint that is known to be silent gives nobody more work, who leaves for want of patience
-/// has paid already, and what dies takes all of its requests with it at once: an outage must cost nobody a request that
-/// another region can save.
-pub(super) fn may_repeat(
-    front: &Front,
-    snapshot: &Snapshot,
-    target: Target,
-    hostname: &Hostname,
-    client: &Client,
-    error: AttemptError,
-) -> bool {
-    let endpoint = snapshot.endpoint(target.endpoint).id;
-    let is_free = error.progress == Progress::Unsent
-        || error.fault == Fault::Late
-        || (error.fault.is_silence() && is_in_vain(&front.published.load(), endpoint, hostname, client));
-    let occasion = if error.fault == Fault::Reset { Occasion::Loss } else { Occasion::Failure };
-    let budget = || front.budgets.of(hostname, &snapshot.topology.region(target.region).name);
-    let may_repeat = is_free || budget().spend(front.clock.now(), allowance(&snapshot.topology.forward), occasion);
-    if !may_repeat {
-        DoorCounters::count(&front.counters.door.unrepeated);
-    }
-    may_repeat
-}
-
-/// Whether a safe request of `client` for `hostname` should not wait at `endpoint` any longer: it is out because it fell
-/// silent, or nearly everything fails but somebody else who may serve it works.
-fn is_in_vain(snapshot: &Snapshot, endpoint: EndpointId, hostname: &Hostname, client: &Client) -> bool {
-    let state = snapshot.endpoints.iter().find(|state| state.id == endpoint);
-    state.is_some_and(|state| match state.reason {
-        Reason::ProbesFail(fault) | Reason::FurtherFails(_, fault) | Reason::Traffic(fault) => {
-            state.standing >= Standing::Ejected && fault.is_silence()
-        }
-        Reason::SelfSuspicion => somebody_works(snapshot, hostname, client),
-        _ => false,
-    })
-}
-
-fn somebody_works(snapshot: &Snapshot, hostname: &Hostname, client: &Client) -> bool {
-    let route = snapshot.topology.route_by_hostname.get(hostname);
-    let best = route.map(|route| steer(snapshot, &Query::first(*route, client)));
-    best.is_some_and(|best| best.candidates.first().is_some_and(|best| best.standing < Standing::Unknown))
 }

@@ -2,22 +2,21 @@
 
 use super::Front;
 use super::arrival::Arrival;
-use super::failover::Failover;
+use super::course::Course;
 use super::guard::Talk;
 use super::headers::{self, Farewell, Introduction};
-use super::journey::{Journey, full_regions};
+use super::journey::full_regions;
 use super::lifetime::Lifetime;
 use super::streams::Streams;
 use crate::client::Asker;
 use crate::counters::records::DecisionId;
 use crate::counters::traffic::Place;
 use crate::geo::place::Country;
-use crate::moment::Moment;
 use crate::names::{Hostname, Label};
 use crate::snapshot::Snapshot;
 use crate::steering::decision::Decision;
 use crate::steering::{Client, Query, Wish, steer};
-use crate::topology::{Forward, RegionIndex, RouteIndex};
+use crate::topology::{RegionIndex, RouteIndex};
 use crate::upstream::AttemptError;
 use http::{HeaderValue, StatusCode, Version};
 use std::net::IpAddr;
@@ -40,45 +39,21 @@ pub struct Connection {
     /// What runs its streams, by HTTP/2.
     pub streams: Streams,
     memory: Mutex<Memory>,
-    resumed: Mutex<Option<Resumed>>,
+    /// Seldom there, and large.
+    resumed: Mutex<Option<Box<Resumed>>>,
 }
 
 /// A request that began on the fast path and has to go the whole way: its bytes are read again, its past is here.
 #[derive(Debug)]
 pub struct Resumed {
-    /// When it began.
-    pub began: Moment,
     /// Its id.
     pub request_id: HeaderValue,
-    /// Who was tried.
-    pub journey: Journey,
-    /// How much more may be tried.
-    pub failover: Failover,
-    /// Attempts so far.
-    pub attempts: u32,
-    /// How the last one failed.
-    pub error: Option<AttemptError>,
-    /// Whether there must be no other.
-    pub is_over: bool,
-    /// What its decision is called, if it has been named.
-    pub id: Option<DecisionId>,
-}
-
-impl Resumed {
-    /// The past of a request that has none.
-    #[must_use]
-    pub fn nothing(began: Moment, request_id: &HeaderValue, forward: &Forward) -> Self {
-        Self {
-            began,
-            request_id: request_id.clone(),
-            journey: Journey::default(),
-            failover: Failover::new(began, forward),
-            attempts: 0,
-            error: None,
-            is_over: false,
-            id: None,
-        }
-    }
+    /// What its decision is called.
+    pub id: DecisionId,
+    /// Its attempts so far, and the next.
+    pub course: Course,
+    /// How the last one failed, if there must be no other.
+    pub over: Option<AttemptError>,
 }
 
 /// The last client, decision, and what was said of both: the next request of a connection mostly wants the same.
@@ -121,11 +96,11 @@ impl Connection {
 
     /// Has the next request go on where the fast path stopped.
     pub fn resume(&self, resumed: Resumed) {
-        *self.resumed.lock().unwrap_or_else(PoisonError::into_inner) = Some(resumed);
+        *self.resumed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(resumed));
     }
 
     /// What the fast path left to this request, if it did.
-    pub fn take_resumed(&self) -> Option<Resumed> {
+    pub fn take_resumed(&self) -> Option<Box<Resumed>> {
         self.resumed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 

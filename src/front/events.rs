@@ -18,7 +18,7 @@ use std::time::Duration;
 pub const KEEP_ALIVE: Bytes = Bytes::from_static(b":\n\n");
 
 /// How the event streams of a class are carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Manner {
     /// The shape of our own errors.
     pub dialect: Dialect,

@@ -1,7 +1,7 @@
 //! CARRIES REQUESTS THERE: accepts connections, finds out who asks for what, and forwards to the best region that works.
 //!
 //! In the order of a connection: [`arrival`] (who is it?), [`guard`] and [`framed`] (what it may do to us),
-//! [`prepare`] (may this request be carried, on which [`terms`], tied to whom?), [`journey`], [`attempt`] and [`failover`]
+//! [`prepare`] (may this request be carried, on which [`terms`], tied to whom?), [`course`] and [`attempt`]
 //! (where it goes, and whether again), [`stream`] and [`tunnel`] (what comes back, and how that ends). Most of it is
 //! machines, listed in `tests/tidy.rs`; the rest moves bytes. Nothing here knows how health is judged or who is near: it
 //! asks [`steer`](crate::steering::steer) and reports what it met to `control`.
@@ -40,6 +40,7 @@ pub mod connection;
 pub mod live;
 pub mod crowd;
 pub mod journey;
+pub mod course;
 pub mod attempt;
 pub mod tunnel;
 pub mod prepare;
@@ -51,7 +52,7 @@ use crate::control::Event;
 use crate::counters::records::hexadecimal;
 use crate::counters::trace::{Sampler, Trace};
 use crate::counters::{DoorCounters, WorkerCounters};
-use crate::moment::{Clock, Dice};
+use crate::moment::{Clock, Dice, Moment};
 use crate::names::Hostname;
 use crate::secret::Secret;
 use crate::snapshot::{Published, Snapshot};
@@ -59,6 +60,7 @@ use crate::topology::RegionIndex;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use budget::Budgets;
+use course::{Body, Course, Failure, Now, Stop, Then};
 use fast::rooms::Rooms;
 use http::{HeaderMap, HeaderValue};
 use live::Live;
@@ -112,11 +114,28 @@ pub struct Front {
 }
 
 impl Front {
-    /// Tells `control` a fact. If its queue is full the fact is dropped and counted: the next ones say the same.
-    pub(crate) fn tell(&self, event: Event) {
-        if self.events.try_send(event).is_err() {
+    /// Tells `control` a fact, if there is one. If its queue is full the fact is dropped and counted: the next ones say the
+    /// same.
+    pub(crate) fn tell(&self, event: impl Into<Option<Event>>) {
+        if event.into().is_some_and(|event| self.events.try_send(event).is_err()) {
             DoorCounters::count(&self.counters.door.dropped_events);
         }
+    }
+
+    /// What comes after a failure, by what is believed now. It is counted.
+    pub(crate) fn goes_on(&self, course: &mut Course, failure: Failure, now: Moment, body: Body) -> Then {
+        self.counters.records.decided_by(&course.snapshot);
+        let (fault, newest) = (failure.error.fault, self.published.load_full());
+        let now = Now { now, newest: &newest, roll: self.roll(), body };
+        let then = course.then(failure, now, |hostname, region| self.budgets.of(hostname, region));
+        match then {
+            Then::Go(_) => self.counters.door.failed_over(fault),
+            Then::Own(Stop::Unrepeated) | Then::GiveUp(Stop::Unrepeated) => {
+                DoorCounters::count(&self.counters.door.unrepeated);
+            }
+            _ => {}
+        }
+        then
     }
 
     /// A request is sent to a region.

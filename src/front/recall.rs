@@ -14,16 +14,25 @@ use crate::names::{Hostname, Label};
 use crate::steering::{AVOIDED_MAX, prefix_of};
 use http::request::Parts;
 use http::{HeaderValue, header};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The memory of a node.
 #[derive(Debug)]
 pub struct Recall {
-    hasher: RandomState,
+    secret: Secret,
     /// Locked for a look through one set by whoever failed or asks again, which is seldom.
     sets: Box<[Mutex<Vec<Entry>>]>,
+}
+
+/// What keys are made with.
+#[derive(Debug)]
+enum Secret {
+    /// This process alone knows it.
+    Random(RandomState),
+    /// No secret.
+    Seed(u64),
 }
 
 /// Who asks for what, in the clear: it is kept nowhere.
@@ -66,19 +75,43 @@ struct Entry {
     at: Moment,
 }
 
+impl Secret {
+    fn hash(&self, what: impl Hash) -> u64 {
+        match self {
+            Self::Random(state) => state.hash_one(what),
+            Self::Seed(seed) => {
+                let mut hasher = DefaultHasher::new();
+                (seed, what).hash(&mut hasher);
+                hasher.finish()
+            }
+        }
+    }
+}
+
 impl Default for Recall {
     fn default() -> Self {
-        let sets = (0..RECALL_SETS).map(|_| Mutex::default()).collect();
-        Self { hasher: RandomState::new(), sets }
+        Self::with(Secret::Random(RandomState::new()))
     }
 }
 
 impl Recall {
+    /// A memory whose keys follow from `seed`, so that a simulation can be repeated. Anybody could work out who is behind
+    /// a key, or make others forget: never for real clients.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self::with(Secret::Seed(seed))
+    }
+
+    fn with(secret: Secret) -> Self {
+        let sets = (0..RECALL_SETS).map(|_| Mutex::default()).collect();
+        Self { secret, sets }
+    }
+
     /// What `who` is remembered by.
     #[must_use]
     pub fn key(&self, who: Who<'_>) -> Key {
-        let set = self.hasher.hash_one(prefix_of(who.address)) % RECALL_SETS as u64;
-        let tag = self.hasher.hash_one((who.address, who.authorization, who.api_key, who.hostname, who.path));
+        let set = self.secret.hash(prefix_of(who.address)) % RECALL_SETS as u64;
+        let tag = self.secret.hash((who.address, who.authorization, who.api_key, who.hostname, who.path));
         Key { set: usize::try_from(set).expect("a set's number"), tag }
     }
 
@@ -150,6 +183,17 @@ mod tests {
             assert_eq!(recall.regions(at(3), other), []);
         }
         assert_ne!(key(&Recall::default(), [192, 0, 2, 1], b"a", "/x"), me, "another process has another key");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_keys_and_another_seed_others() {
+        let keys = |seed| {
+            let recall = Recall::seeded(seed);
+            [0, 1, 2].map(|network| key(&recall, [192, 0, network, 1], b"a", "/x"))
+        };
+        assert_eq!(keys(7), keys(7));
+        assert_ne!(keys(7), keys(8));
+        assert_ne!(keys(7)[0], keys(7)[1]);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use super::grpc;
 use super::headers::{IDEMPOTENCY_KEY, RETRY_COUNT, is_another_try, wants_websocket};
 use super::mcp;
 use super::patience::{Patience, Said};
+use super::recall::{Key, Recall};
+use crate::moment::Moment;
 use crate::names::Label;
 use crate::snapshot::Snapshot;
 use crate::steering::Wish;
@@ -15,9 +17,10 @@ use http::request::Parts;
 use std::time::Duration;
 
 /// What a request speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
     /// Plain HTTP.
+    #[default]
     Http,
     /// The connection is to become a WebSocket (RFC 6455, RFC 8441).
     WebSocket,
@@ -25,8 +28,8 @@ pub enum Protocol {
     Grpc,
 }
 
-/// The terms of one request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The terms of one request. The default is one that says nothing: patient, not safe, bound to nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// The shape of our own errors.
     pub dialect: Dialect,
@@ -95,6 +98,13 @@ impl Terms {
             body_may_tell: is_call && !is_safe && !mcp::is_stateless(&parts.headers),
             has_session: parts.headers.contains_key(mcp::SESSION_ID),
             timeout: (protocol == Protocol::Grpc).then(|| grpc::timeout(&parts.headers)).flatten(),
+        }
+    }
+
+    /// Who asks again is kept from the regions that have just failed it, as far as others are as good.
+    pub fn heed(&mut self, recall: &Recall, now: Moment, key: Key) {
+        if self.is_another_try {
+            self.ties.avoid = recall.regions(now, key);
         }
     }
 

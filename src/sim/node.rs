@@ -5,6 +5,7 @@
 use super::asking::{Way, probe};
 use super::fact::{Fact, NodeIndex};
 use super::scenario::Ways;
+use super::stage::File;
 use super::truth::Truth;
 use super::watch::Watch;
 use crate::control::change::Change;
@@ -16,7 +17,7 @@ use crate::names::Label;
 use crate::probe::rounds::Rounds;
 use crate::probe::schedule::{Launch, Learnt, Schedule};
 use crate::snapshot::{Override, Snapshot};
-use crate::topology::{EndpointIndex, RegionIndex, Topology};
+use crate::topology::{EndpointIndex, RegionIndex};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,8 +60,8 @@ pub struct Node {
     pub index: NodeIndex,
     /// What it believes.
     pub snapshot: Arc<Snapshot>,
-    /// Which of the operators' words it has heard last, of those that change the file.
-    pub file: u32,
+    /// The file that it has in force.
+    pub file: File,
     watch: Watch,
     control: Control,
     schedule: Schedule,
@@ -80,17 +81,20 @@ impl Node {
         now: Moment,
         index: NodeIndex,
         mut dice: Dice,
-        (topology, locator, file): (&Arc<Topology>, &Arc<Locator>, u32),
+        file: &File,
+        locator: &Arc<Locator>,
         overrides: Arc<[Override]>,
     ) -> Self {
         let watch = Watch::started(now);
-        let here = topology.sites[usize::from(index)].clone();
-        let mut control = Control::new(Moment::ZERO, Arc::clone(topology), Arc::clone(locator), here, overrides);
+        let topology = Arc::clone(&file.topology);
+        let own = file.sites.iter().position(|site| *site == Some(index)).unwrap_or(0);
+        let here = topology.sites[own].clone();
+        let mut control = Control::new(Moment::ZERO, topology, Arc::clone(locator), here, overrides);
         let (snapshot, _) = control.advance(Moment::ZERO, Duration::ZERO).expect("the first is always new");
         let mut node = Self {
             index,
             snapshot,
-            file,
+            file: file.clone(),
             watch,
             control,
             schedule: Schedule::new(Dice::seeded(dice.roll())),
@@ -110,6 +114,17 @@ impl Node {
     #[must_use]
     pub fn own(&self, now: Moment) -> Moment {
         self.watch.own(now)
+    }
+
+    /// When its clock will show `own`, by the world's time.
+    #[must_use]
+    pub fn world(&self, own: Moment) -> Moment {
+        self.watch.world(own)
+    }
+
+    /// What it will be told next is this file.
+    pub fn adopt(&mut self, file: File) {
+        self.file = file;
     }
 
     /// When it has something to do by itself.
@@ -157,8 +172,7 @@ impl Node {
     pub fn meet(&mut self, now: Moment, around: &Around<'_>, is_changed: impl Fn(RegionIndex) -> bool) {
         let mut flights = std::mem::take(&mut self.flights);
         for flight in &mut flights {
-            let region = self.snapshot.topology.endpoint(flight.launch.endpoint).region;
-            if is_changed(region) {
+            if self.region_of(flight.launch.endpoint).is_some_and(&is_changed) {
                 let (took, result) = self.fly(flight.launch, around);
                 let began = if result == Err(Fault::Silent) { flight.began } else { now };
                 (flight.due, flight.result) = ((began + took).max(now), result);
@@ -212,6 +226,7 @@ impl Node {
 
     fn stands(&self, change: &Change) -> Option<Fact> {
         let region = self.snapshot.topology.region_named(change.region.as_str())?;
+        let region = *self.file.regions.get(region.at())?;
         let is_whole = change.endpoint.is_none();
         is_whole.then_some(Fact::Stands { node: self.index, region, before: change.from, standing: change.to })
     }
@@ -229,9 +244,9 @@ impl Node {
     fn fly(&mut self, launch: Launch, around: &Around<'_>) -> (Duration, Result<Duration, Fault>) {
         let topology = &self.snapshot.topology;
         let endpoint = topology.endpoint(launch.endpoint);
-        let region = endpoint.region;
-        let asked = topology.region(region).probes().nth(launch.probe).expect("one that was launched");
+        let asked = topology.region(endpoint.region).probes().nth(launch.probe).expect("one that was launched");
         let at = usize::from(self.index);
+        let region = self.file.regions[endpoint.region.at()];
         let way = Way {
             round_trip: around.round_trips[at][region.at()],
             is_tls: endpoint.tls,
@@ -241,12 +256,17 @@ impl Node {
         probe(&mut self.dice, asked, way, &around.truth.nodes[at], &around.truth.regions[region.at()])
     }
 
+    /// The world's number of the region of an endpoint.
+    fn region_of(&self, endpoint: EndpointIndex) -> Option<RegionIndex> {
+        let region = self.snapshot.topology.endpoints.get(endpoint.at())?.region;
+        self.file.regions.get(region.at()).copied()
+    }
+
     fn ask_sites(&mut self, now: Moment, around: &Around<'_>) {
         let (at, truth) = (usize::from(self.index), around.truth);
         for site in self.rounds.due(self.watch.own(now)) {
-            let Some(other) = self.snapshot.topology.sites.iter().position(|known| known.name == site) else {
-                continue;
-            };
+            let Some(there) = self.snapshot.topology.sites.iter().position(|known| known.name == site) else { continue };
+            let Some(other) = self.file.sites[there].map(usize::from) else { continue };
             let there = &truth.nodes[other];
             let round_trip = around.between[at][other] * 3;
             let (took, result) = match () {

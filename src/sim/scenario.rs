@@ -1,7 +1,15 @@
 //! What a simulation is about, as proven: a world, who asks, what happens, and what must hold.
 //!
 //! Names stay names here, because one scenario is played against several configurations; `World`
-//! looks them up. Times are since the begin of the simulation unless they say otherwise.
+//! looks them up. Times are since the begin of the simulation unless they say otherwise. A person writes one as
+//! `SCENARIO.toml` ([`file`], [`check`](check::check)), and any of them is written as one ([`Scenario::to_toml`]).
+
+pub mod file;
+pub mod check;
+pub mod kind;
+pub mod write;
+mod usual;
+mod words;
 
 use crate::geo::place::Place;
 use crate::names::{Hostname, Label};

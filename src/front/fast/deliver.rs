@@ -5,6 +5,7 @@ use super::relay::{Broken, Relay};
 use super::{Errand, Fast, Next};
 use crate::counters::DoorCounters;
 use crate::counters::record::{Outcome, Record};
+use crate::front::course::{Course, is_failed_by};
 use crate::front::failover::is_failure;
 use crate::front::recall::{Key, Who};
 use crate::health::Fault;
@@ -37,12 +38,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
     ) -> Next {
         let (path, errand) = (errand.path.take(), &*errand);
         let now = self.passes_on(errand);
-        let is_failed = answered.status >= 500 && answered.unserved.is_none();
+        let is_failed = is_failed_by(answered.status, answered.unserved.is_some());
         let octets_here = self.rooms.answer.len() - answered.head_bytes;
         let is_here = matches!(answered.extent, Extent::Length(octets) if octets <= octets_here as u64);
         let key = (is_failed || !is_here).then(|| self.key(&asked, errand));
         let front = &self.connection.front;
-        let region = &errand.snapshot.topology.region(errand.target.region).name;
+        let region = errand.course.region();
         if let Some(key) = key.filter(|_| is_failed) {
             front.recall.failed(now, key, region);
         }
@@ -69,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             &mut bare.stream,
             &mut self.rooms.reply,
             (answered.extent, answered.is_event_stream),
-            errand.snapshot.topology.forward.stream_idle_timeout,
+            errand.course.snapshot.topology.forward.stream_idle_timeout,
         );
         let carried = relay.run(&self.rooms.answer[answered.head_bytes..], &mut self.input).await;
         let (octets, gap) = (relay.octets, relay.gap);
@@ -112,17 +113,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
     fn blame(&self, errand: &Errand, fault: Fault, key: Option<Key>) {
         let front = &self.connection.front;
         DoorCounters::count(&front.counters.door.cut);
-        errand.snapshot.endpoint(errand.target.endpoint).load.failed();
         if let Some(key) = key {
-            let region = &errand.snapshot.topology.region(errand.target.region).name;
-            front.recall.failed(front.clock.now(), key, region);
+            front.recall.failed(front.clock.now(), key, errand.course.region());
         }
-        self.tell(errand, fault);
+        front.tell(Some(errand.course.broke_off(fault)));
     }
 
     /// What the region answered is passed on from now.
     fn passes_on(&self, errand: &Errand) -> Moment {
-        self.connection.front.passes_on(&errand.snapshot, &errand.hostname, errand.target.region);
+        let Course { snapshot, hostname, .. } = &errand.course;
+        self.connection.front.passes_on(snapshot, hostname, errand.course.target().region);
         self.took()
     }
 
@@ -148,41 +148,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
     #[inline]
     fn conclude(&self, errand: &Errand, record: Record, region: Option<&Label>) {
         let front = &self.connection.front;
-        let region = region.map(|name| (errand.target.region, name));
-        let country = errand.client.place.country;
-        let place = self.connection.place(&errand.snapshot, (&errand.hostname, region, &errand.class), country);
+        let Course { snapshot, hostname, client, .. } = &errand.course;
+        let region = region.map(|name| (errand.course.target().region, name));
+        let place = self.connection.place(snapshot, (hostname, region, &errand.class), client.place.country);
         front.conclude(Some(&place), record);
     }
 
     /// What is known of a request whose answer has begun.
     #[inline]
     fn record(&self, errand: &Errand, begun: &Begun) -> Record {
-        let topology = &errand.snapshot.topology;
-        self.connection.front.counters.records.decided_by(&errand.snapshot);
+        let course = &errand.course;
+        let (topology, target) = (&course.snapshot.topology, course.target());
+        self.connection.front.counters.records.decided_by(&course.snapshot);
         Record {
             id: errand.id,
-            began: errand.began,
-            elapsed: Some(begun.now.since(errand.began)),
+            began: course.began,
+            elapsed: Some(begun.now.since(course.began)),
             lasted: Duration::ZERO,
             outcome: Outcome::UnderWay,
             reason: None,
-            hostname: Some(errand.hostname.clone()),
+            hostname: Some(course.hostname.clone()),
             class: Some(Arc::clone(&errand.class)),
-            prefix: errand.client.prefix,
-            client: Some(Arc::clone(&errand.client)),
+            prefix: course.client.prefix,
+            client: Some(Arc::clone(&course.client)),
             method: begun.method.clone(),
             path: None,
             version: Version::HTTP_11,
             request_id: errand.request_id.clone(),
             link: self.connection.arrival.link.clone(),
             trace: None,
-            decided: errand.decided(),
+            decided: course.decided.clone(),
             has_residency: errand.has_residency,
-            region: Some(topology.region(errand.target.region).name.clone()),
-            endpoint: Some(topology.endpoint(errand.target.endpoint).name.clone()),
+            region: Some(topology.region(target.region).name.clone()),
+            endpoint: Some(topology.endpoint(target.endpoint).name.clone()),
             wish: None,
             status: begun.status,
-            attempts: errand.attempts,
+            attempts: course.attempts,
             failed: Vec::new(),
             first_byte: Some(errand.headed_at.since(errand.sent_at)),
             gap: None,
@@ -200,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             address: self.connection.arrival.peer.to_canonical(),
             authorization,
             api_key,
-            hostname: &errand.hostname,
+            hostname: &errand.course.hostname,
             path: target.split_once('?').map_or(target, |(path, _)| path),
         })
     }

@@ -13,26 +13,20 @@ pub mod rewound;
 pub mod rooms;
 mod words;
 
-use super::attempt::{Vigil, may_repeat};
+use super::attempt::Vigil;
 use super::connection::{Connection, Resumed};
+use super::course::{Body, Course, Then};
 use super::events::Manner;
-use super::failover::{Failover, Situation, Step, is_evidence, is_failure, reason_to_go_on};
 use super::guard::{Guard, Talk};
-use super::journey::{Journey, Made, Target};
 use super::lifetime::given_up;
 use super::reply::retry_after_ms;
+use super::terms::Terms;
 use crate::client::Asker;
-use crate::control::Event;
-use crate::counters::record::Decided;
 use crate::counters::records::DecisionId;
-use crate::health::Fault;
 use crate::limits::HEADER_BYTES_MAX;
 use crate::load::InFlight;
 use crate::moment::Moment;
-use crate::names::Hostname;
-use crate::snapshot::Snapshot;
-use crate::steering::{Client, Wish};
-use crate::topology::RegionIndex;
+use crate::steering::Wish;
 use crate::upstream::pool::{Bare, Pool};
 use crate::upstream::{AttemptError, Progress};
 use ask::Asking;
@@ -77,37 +71,20 @@ enum Next {
 
 /// One request's circumstances.
 struct Errand {
-    began: Moment,
-    snapshot: Arc<Snapshot>,
-    hostname: Hostname,
-    client: Arc<Client>,
-    target: Target,
+    course: Course,
     pool: Arc<Pool>,
-    is_safe: bool,
-    commit_hold: Duration,
     request_id: HeaderValue,
-    attempts: u32,
     /// What its decision is called.
     id: DecisionId,
-    /// Regions that had all the requests they may have.
-    full: Vec<RegionIndex>,
     /// The class it belongs to.
     class: Arc<str>,
     has_residency: bool,
     /// Its path, where somebody writes it down.
     path: Option<Box<str>>,
-    /// When the attempt under way, or the last, began, and when it had a connection.
-    tried_at: Moment,
+    /// When the attempt under way, or the last, had a connection.
     sent_at: Moment,
     /// When the head of its answer came.
     headed_at: Moment,
-}
-
-impl Errand {
-    /// What its decision was made from: such requests wish for nothing.
-    fn decided(&self) -> Decided {
-        Decided { generation: self.snapshot.generation, full: self.full.clone(), ..Decided::default() }
-    }
 }
 
 /// Serves simple requests on `client` until one is not simple: then the connection is given back, with everything
@@ -209,21 +186,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
     /// One request to its end.
     async fn exchange(&mut self, asked: Asked) -> Next {
         let Some(mut errand) = self.errand(&asked) else { return self.leave(asked, Next::Whole) };
-        let mut failover = Failover::new(errand.began, &errand.snapshot.topology.forward);
-        let mut is_fresh = false;
+        let front = &self.connection.front;
         loop {
-            errand.attempts += 1;
-            errand.tried_at = if errand.attempts == 1 { errand.began } else { self.connection.front.clock.now() };
-            let state = errand.snapshot.endpoint(errand.target.endpoint);
-            let load = Arc::clone(&state.load);
-            let in_flight = InFlight::at(&load);
-            let (error, answered) = match self.attempt(&asked, &mut errand, is_fresh).await {
+            let course = &mut errand.course;
+            course.sets_out(if course.attempts == 0 { course.began } else { front.clock.now() });
+            let in_flight = InFlight::at(&course.endpoint().load);
+            let (failure, answered) = match self.attempt(&asked, &mut errand).await {
                 Ok((stream, answered)) => {
-                    load.answered();
-                    self.notice_status(&errand, &answered);
-                    match reason_to_go_on(answered.status, answered.unserved.as_ref(), errand.is_safe) {
+                    let judged = errand.course.answered(answered.status, answered.unserved.as_ref());
+                    front.tell(judged.tells);
+                    match judged.failure {
                         None => return self.deliver(asked, &mut errand, stream, answered, in_flight).await,
-                        Some(error) => (error, Some((stream, answered))),
+                        Some(failure) => (failure, Some((stream, answered, in_flight))),
                     }
                 }
                 Err(None) => {
@@ -231,46 +205,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
                     return Next::End;
                 }
                 Err(Some(error)) => {
-                    if is_evidence(error) {
-                        load.failed();
-                        self.tell(&errand, error.fault);
-                    }
-                    (error, None)
+                    drop(in_flight);
+                    let (failure, tells) = errand.course.lost(error);
+                    front.tell(tells);
+                    (failure, None)
                 }
             };
-            let front = &self.connection.front;
-            let situation = Situation { is_safe: errand.is_safe, is_replayable: true };
-            let step = failover.after(front.clock.now(), error, situation);
-            let Errand { snapshot, target, hostname, client, .. } = &errand;
-            let may_repeat = || may_repeat(front, snapshot, *target, hostname, client, error);
-            if step == Step::Again && may_repeat() {
-                is_fresh = true;
-                continue;
-            }
-            let mut journey = Journey::default();
-            let elapsed = front.clock.now().since(errand.tried_at);
-            let (number, after) = (errand.attempts, errand.tried_at.since(errand.began));
-            let made = Made { target: *target, decided: errand.decided(), number, after, elapsed };
-            journey.failed_at(snapshot, made, error.fault, step == Step::NextRegion);
-            front.counters.records.decided_by(snapshot);
-            let has_next = || {
-                let snapshot = front.published.load();
-                journey.next(&snapshot, hostname, client, Wish::default(), front.roll()).is_some()
-            };
-            let is_over = matches!(step, Step::Stop | Step::Again) || !has_next() || !may_repeat();
-            if let Some((stream, answered)) = answered {
-                if is_over {
-                    // Nobody else is left: the region's own words say more than ours would.
+            let error = failure.error;
+            // All of the body is in the input.
+            let body = Body { is_replayable: true, ended_at: Some(errand.course.began) };
+            let over = match (front.goes_on(&mut errand.course, failure, front.clock.now(), body), answered) {
+                (Then::Again, _) => continue,
+                (Then::Go(_), _) => None,
+                // Nobody else is left: the region's own words say more than ours would.
+                (Then::Own(_), Some((stream, answered, in_flight))) => {
                     return self.deliver(asked, &mut errand, stream, answered, in_flight).await;
                 }
-                journey.said(answered.unserved.and_then(|unserved| unserved.reason));
-            }
-            if !is_over {
-                front.counters.door.failed_over(error.fault);
-            }
-            let Errand { began, request_id, attempts, id, .. } = errand;
-            let (id, error) = (Some(id), Some(error));
-            self.connection.resume(Resumed { began, request_id, journey, failover, attempts, error, is_over, id });
+                (Then::Own(_) | Then::GiveUp(_), _) => Some(error),
+            };
+            let Errand { course, request_id, id, .. } = errand;
+            self.connection.resume(Resumed { request_id, id, course, over });
             return self.leave(asked, Next::Whole);
         }
     }
@@ -316,59 +270,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let name = Arc::clone(&class.name);
         let records = &front.counters.records;
         let path = records.has_listeners().then(|| path.into());
+        let has_residency = topology.route(route).residency.is_some();
         let (client, decision) = connection.decide(&snapshot, route, &asker, Wish::default());
-        let target = Journey::default().first(&snapshot, &decision, front.roll())?;
-        let pool = front.upstream.pool(&snapshot, target.endpoint, &hostname);
+        let began = front.clock.now();
+        let terms = Terms { is_safe, commit_hold, ..Terms::default() };
+        let mut course = Course::begin(began, snapshot, &decision, (hostname, client), terms);
+        let target = course.first(&decision, front.roll())?;
+        let pool = front.upstream.pool(&course.snapshot, target.endpoint, &course.hostname);
         if !pool.is_plain() {
             return None;
         }
         let given = asked.request_id.and_then(|(start, end)| HeaderValue::from_bytes(&self.input[start..end]).ok());
         let request_id = given.unwrap_or_else(|| front.new_request_id());
-        let began = front.clock.now();
-        self.preface.follow(&snapshot, route, target.region, &hostname, &asker, connection);
+        self.preface.follow(&course.snapshot, route, target.region, &course.hostname, &asker, connection);
         Some(Errand {
-            began,
-            hostname,
-            client,
-            target,
+            course,
             pool,
-            is_safe,
-            commit_hold,
             request_id,
-            attempts: 0,
             id: records.next(),
-            full: Decided::of(&decision).full,
             class: name,
-            has_residency: topology.route(route).residency.is_some(),
+            has_residency,
             path,
-            tried_at: began,
             sent_at: began,
             headed_at: began,
-            snapshot,
         })
     }
 
     /// One attempt, up to the head of the answer, which is in the reply's room then as the client is to read it. `Err(None)`:
     /// the client has gone.
-    async fn attempt(
-        &mut self,
-        asked: &Asked,
-        errand: &mut Errand,
-        is_fresh: bool,
-    ) -> Result<(Bare, Answered), Option<AttemptError>> {
+    async fn attempt(&mut self, asked: &Asked, errand: &mut Errand) -> Result<(Bare, Answered), Option<AttemptError>> {
         let front = &self.connection.front;
-        let state = errand.snapshot.endpoint(errand.target.endpoint);
-        let idle = if is_fresh { None } else { errand.pool.idle_bare(errand.began) };
+        let (course, state) = (&errand.course, errand.course.endpoint());
+        let idle = if course.is_fresh() { None } else { errand.pool.idle_bare(course.began) };
         let was_reused = idle.is_some();
         let mut bare = match idle {
             Some(bare) => bare,
             None => {
-                let timeout = errand.snapshot.topology.forward.connect_timeout;
+                let timeout = course.snapshot.topology.forward.connect_timeout;
                 let opened = errand.pool.open_bare(&state.addresses, timeout).await;
                 opened.map_err(|fault| Some(AttemptError { fault, progress: Progress::Unsent, was_reused: false }))?
             }
         };
-        front.sends(&errand.snapshot, &errand.hostname, errand.target.region);
+        front.sends(&course.snapshot, &course.hostname, course.target().region);
         errand.sent_at = front.clock.now();
         self.write_request(asked, errand);
         self.rooms.answer.clear();
@@ -385,10 +328,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         let vigil = Vigil {
             published: &front.published,
             endpoint: state.id,
-            hostname: &errand.hostname,
-            client: &errand.client,
-            is_safe: errand.is_safe,
-            first_byte_timeout: errand.snapshot.topology.forward.first_byte_timeout,
+            hostname: &course.hostname,
+            client: &course.client,
+            is_safe: course.terms.is_safe,
+            first_byte_timeout: course.snapshot.topology.forward.first_byte_timeout,
         };
         let mut asking = Asking {
             front,
@@ -405,11 +348,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             is_head: asked.method == http::Method::HEAD,
             was_reused,
             vigil,
-            began: errand.began,
+            began: course.began,
         };
         let (mut answered, mut at) = asking.run(&mut self.patience).await?;
-        if answered.is_event_stream && !errand.commit_hold.is_zero() {
-            Box::pin(asking.first_event(&answered, errand.commit_hold)).await?;
+        let commit_hold = course.terms.commit_hold;
+        if answered.is_event_stream && !commit_hold.is_zero() {
+            Box::pin(asking.first_event(&answered, commit_hold)).await?;
             // It is the region that is waited for.
             at = front.clock.now();
         }
@@ -435,20 +379,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
         out.extend_from_slice(&self.preface.toward_region);
         head::field(out, b"x-request-id", errand.request_id.as_bytes());
         out.extend_from_slice(b"x-anyfront-attempt: ");
-        head::decimal(out, u64::from(errand.attempts));
+        head::decimal(out, u64::from(errand.course.attempts));
         out.extend_from_slice(b"\r\n\r\n");
         out.extend_from_slice(&input[asked.head_bytes..asked.head_bytes + asked.body_bytes]);
-    }
-
-    /// A status that means failure is told, as on the whole way.
-    fn notice_status(&self, errand: &Errand, answered: &Answered) {
-        if answered.unserved.is_none() && is_failure(answered.status) {
-            self.tell(errand, Fault::Status(answered.status));
-        }
-    }
-
-    fn tell(&self, errand: &Errand, fault: Fault) {
-        let endpoint = errand.snapshot.endpoint(errand.target.endpoint).id;
-        self.connection.front.tell(Event::Failed { endpoint, fault, prefix: errand.client.hash() });
     }
 }
