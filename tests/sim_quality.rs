@@ -3,14 +3,16 @@
 use anyfront::sim::cities::Cities;
 use anyfront::sim::distance::round_trip;
 use anyfront::sim::quality::{Knows, OfCase, OfHostname, Quality, measure};
+use anyfront::sim::stage::Stage;
 use anyfront::topology::Steering::{self, Latency, Nearest, Weighted};
 use common::{locator, real_fleet, topology};
 use std::fmt::Write;
+use std::sync::Arc;
 
 mod common;
 
 fn quality(text: &str) -> Quality {
-    measure(&topology(text), &locator(), &Cities::of_the_world())
+    measure(&Stage::of(Arc::new(topology(text)), locator()))
 }
 
 fn case(hostname: &OfHostname, steering: Steering, place: Knows) -> &OfCase {

@@ -13,10 +13,9 @@ mod ground;
 mod shown;
 mod tally;
 
-use super::cities::Cities;
-use crate::geo::database::Locator;
+use super::stage::Stage;
 use crate::snapshot::Snapshot;
-use crate::topology::{RegionIndex, Route, RouteIndex, Steering, Topology};
+use crate::topology::{RegionIndex, Route, RouteIndex, Steering};
 use ground::Ground;
 use std::sync::Arc;
 use tally::Tally;
@@ -136,8 +135,9 @@ pub struct Worst {
 /// Asks for every city and written hostname what steering would choose and what would be best, in every case and without
 /// each of the regions: some hundred thousand decisions.
 #[must_use]
-pub fn measure(topology: &Topology, locator: &Arc<Locator>, cities: &Cities) -> Quality {
-    let ground = Ground::of(topology, locator, cities);
+pub fn measure(stage: &Stage) -> Quality {
+    let ground = Ground::of(stage);
+    let (topology, cities) = (&stage.topology, &stage.cities);
     let written = topology.routes.iter().enumerate().filter(|(_, route)| !route.is_regional);
     Quality {
         cities: cities.all().len(),
@@ -149,7 +149,7 @@ pub fn measure(topology: &Topology, locator: &Arc<Locator>, cities: &Cities) -> 
 
 fn hostname(ground: &Ground<'_>, index: RouteIndex, route: &Route) -> OfHostname {
     let members = route.members.iter().map(|member| member.region);
-    let regions: Vec<RegionIndex> = members.filter(|region| !route.shuts_out(ground.topology, *region)).collect();
+    let regions: Vec<RegionIndex> = members.filter(|region| !route.shuts_out(&ground.stage.topology, *region)).collect();
     let [best_mean_us, detour_mean_us] = ground.limits(route);
     let cases = cases(route.steering);
     OfHostname {
@@ -185,7 +185,7 @@ fn judge(ground: &Ground<'_>, index: RouteIndex, case: Case, regions: &[RegionIn
     for region in regions {
         let without = ground.choices(&mut nodes, index, case.place, Some(*region));
         for (gone, tally) in gone.iter_mut().zip(without).filter(|(_, tally)| !tally.is_empty()) {
-            let region = ground.topology.region(*region).name.as_str().into();
+            let region = ground.stage.topology.region(*region).name.as_str().into();
             gone.push(Gone { region, extra: extra(ground, tally) });
         }
     }
@@ -195,7 +195,7 @@ fn judge(ground: &Ground<'_>, index: RouteIndex, case: Case, regions: &[RegionIn
 }
 
 fn extra(ground: &Ground<'_>, tally: Tally) -> Extra {
-    let region = |region: RegionIndex| ground.topology.region(region).name.as_str().into();
+    let region = |region: RegionIndex| ground.stage.topology.region(region).name.as_str().into();
     let counted = tally.counted();
     Extra {
         mean_us: counted.mean_us,
@@ -203,7 +203,7 @@ fn extra(ground: &Ground<'_>, tally: Tally) -> Extra {
         p99_us: counted.p99_us,
         best_percent: counted.best_percent,
         worst: counted.worst.map(|(extra_us, choice)| {
-            let city = &ground.cities.all()[choice.city];
+            let city = &ground.stage.cities.all()[choice.city];
             let city = format!("{}, {}", city.name, city.country);
             Worst { extra_us, city, gets: region(choice.gets), best: region(choice.best) }
         }),

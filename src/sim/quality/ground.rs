@@ -4,16 +4,16 @@ use super::tally::{Choice, Tally};
 use super::{Case, Knows};
 use crate::control::Control;
 use crate::geo::database::Locator;
-use crate::geo::map::GeoMap;
 use crate::geo::place::Place;
 use crate::health::{Reason, Standing};
 use crate::moment::Moment;
 use crate::sim::cities::Cities;
-use crate::sim::cities::addresses::Addresses;
 use crate::sim::distance::{last_mile, round_trip};
+use crate::sim::stage::Stage;
 use crate::snapshot::Snapshot;
 use crate::steering::{Client, PlacedBy, Query, steer};
 use crate::topology::{RegionIndex, Route, RouteIndex, Site, Steering, Topology};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +22,7 @@ const LOTS: u64 = 16;
 
 /// What is the same in all cases.
 pub(super) struct Ground<'a> {
-    pub(super) topology: &'a Topology,
-    locator: &'a Arc<Locator>,
-    pub(super) cities: &'a Cities,
+    pub(super) stage: &'a Stage,
     askers: Vec<Asker>,
     /// From each site to each region.
     onward: Vec<Vec<Duration>>,
@@ -46,22 +44,22 @@ struct Asker {
 }
 
 impl<'a> Ground<'a> {
-    pub(super) fn of(topology: &'a Topology, locator: &'a Arc<Locator>, cities: &'a Cities) -> Self {
-        let addresses = Addresses::find(cities, &GeoMap::compile(locator));
+    pub(super) fn of(stage: &'a Stage) -> Self {
+        let (topology, cities) = (&stage.topology, &stage.cities);
         let is_by_lot = topology.routes.iter().any(|route| route.steering == Steering::Weighted);
         let lots = if is_by_lot { LOTS } else { 1 };
-        let first = all_up(Arc::new(topology.clone()), locator, &topology.sites[0]);
+        let first = all_up(Arc::clone(topology), &stage.locator, &topology.sites[0]);
         let mut askers = Vec::new();
         for (at, city) in cities.all().iter().enumerate() {
             for lot in 0..lots {
                 let people = city.people / lots + u64::from(lot < city.people % lots);
-                askers.push(Asker::of(&first, cities, at, addresses.client(at, lot), people));
+                askers.push(Asker::of(&first, cities, at, stage.addresses.client(at, lot), people));
             }
         }
         let from =
             |site: &Site| topology.regions.iter().map(|region| round_trip(&site.place.at, &region.place.at)).collect();
         let onward = topology.sites.iter().map(from).collect();
-        Self { topology, locator, cities, askers, onward }
+        Self { stage, askers, onward }
     }
 
     /// The mean round trip of all people straight to their best region, and what the best one through the door takes more.
@@ -79,11 +77,11 @@ impl<'a> Ground<'a> {
 
     /// The nodes of all sites as they are in this case of this hostname.
     pub(super) fn nodes(&self, route: RouteIndex, case: Case) -> Vec<Snapshot> {
-        let mut topology = self.topology.clone();
+        let mut topology = Topology::clone(&self.stage.topology);
         topology.routes[route.at()].steering = case.steering;
         let topology = Arc::new(topology);
         let node = |(site, onward): (&Site, &Vec<Duration>)| {
-            let mut node = all_up(Arc::clone(&topology), self.locator, site);
+            let mut node = all_up(Arc::clone(&topology), &self.stage.locator, site);
             for (state, time) in node.regions.iter_mut().zip(onward).filter(|_| case.is_measured) {
                 state.round_trip = Some(*time);
             }
@@ -102,7 +100,7 @@ impl<'a> Ground<'a> {
         gone: Option<RegionIndex>,
     ) -> [Tally; 2] {
         set(nodes, gone, Standing::Down);
-        let route = self.topology.route(index);
+        let route = self.stage.topology.route(index);
         let mut tallies = [Tally::default(), Tally::default()];
         for asker in &self.askers {
             let client = if knows == Knows::Database { &asker.believed } else { &asker.known };
@@ -125,7 +123,7 @@ impl<'a> Ground<'a> {
     fn best(&self, asker: &Asker, route: &Route, gone: Option<RegionIndex>) -> [Option<RegionIndex>; 2] {
         let there = || {
             let members = route.members.iter().filter(|member| Some(member.region) != gone);
-            members.filter(|member| !route.shuts_out(self.topology, member.region))
+            members.filter(|member| !route.shuts_out(&self.stage.topology, member.region))
         };
         let level = there().map(|member| member.level).min();
         let meant = || there().filter(|member| Some(member.level) == level).map(|member| member.region);
@@ -139,7 +137,7 @@ impl<'a> Ground<'a> {
 }
 
 impl Asker {
-    fn of(node: &Snapshot, cities: &Cities, at: usize, address: std::net::IpAddr, people: u64) -> Self {
+    fn of(node: &Snapshot, cities: &Cities, at: usize, address: IpAddr, people: u64) -> Self {
         let topology = &node.topology;
         let city = &cities.all()[at];
         let believed = Client::locate(node, address);
@@ -191,8 +189,8 @@ mod tests {
         let published = include_str!("../../../regions.toml");
         let topology = check(published, Path::new("regions.toml")).expect("the published file is right").topology;
         let locator = Arc::new(Locator::open(Vec::new(), None).expect("the database in the box"));
-        let cities = Cities::of_the_world();
-        let ground = Ground::of(&topology, &locator, &cities);
+        let stage = Stage::of(Arc::new(topology), locator);
+        let (ground, topology, cities) = (Ground::of(&stage), &stage.topology, &stage.cities);
         for (at, route) in topology.routes.iter().enumerate().filter(|(_, route)| !route.is_regional) {
             let index = RouteIndex::of(at);
             for case in super::super::cases(route.steering) {
