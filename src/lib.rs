@@ -37,4 +37,5 @@ pub mod status;
 pub mod reload;
 pub mod node;
 pub mod lab;
+pub mod sim;
 pub mod cli;

@@ -220,7 +220,8 @@ pub fn sites_from(snapshot: &Snapshot, place: Option<&Place>) -> Vec<(u64, usize
 
 /// Those of `ranked` of which a client is told: not those that do not answer; of several with the same addresses one is
 /// enough.
-fn told(snapshot: &Snapshot, ranked: &[(u64, usize)]) -> Vec<u16> {
+#[must_use]
+pub fn told(snapshot: &Snapshot, ranked: &[(u64, usize)]) -> Vec<u16> {
     let all = &snapshot.topology.sites;
     let mut chosen: Vec<usize> = Vec::new();
     let is_offered = |(_, at): &(u64, usize)| snapshot.sites.get(*at).is_none_or(|state| !state.is_left_out);

@@ -17,7 +17,7 @@ mod ranges;
 
 use self::ranges::{Builder, Key, Ranges};
 use super::place::Place;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// An index into [`GeoMap::places`].
 pub type PlaceId = u32;
@@ -68,12 +68,17 @@ impl GeoMap {
     #[must_use]
     pub fn weights(&self) -> Vec<u32> {
         let mut weights = vec![0; self.places.len()];
-        let mut ranges = self.v4.iter().peekable();
-        while let Some((start, place)) = ranges.next() {
-            let end = ranges.peek().map_or(1 << 24, |(next, _)| next >> 8);
-            weights[place as usize] += end - (start >> 8);
+        for (_, networks, place) in self.ranges_v4() {
+            weights[place as usize] += networks;
         }
         weights
+    }
+
+    /// All of IPv4 in order, neighbours of one place joined: the first address, how many networks (/24) from there on, and
+    /// where they are.
+    pub fn ranges_v4(&self) -> impl Iterator<Item = (Ipv4Addr, u32, PlaceId)> {
+        let ends = self.v4.iter().skip(1).map(|(next, _)| next >> 8).chain([1 << 24]);
+        self.v4.iter().zip(ends).map(|((start, place), end)| (Ipv4Addr::from_bits(start), end - (start >> 8), place))
     }
 
     /// Ranges of IPv4 and of IPv6.

@@ -19,7 +19,7 @@ mod zone;
 
 use super::file::File;
 use super::mistake::{Gravity, Mistake, Mistakes};
-use super::read::{At, Degrees, May, Must, Whole, Written, quoted};
+use super::read::{At, Degrees, May, Must, Whole, document, quoted};
 use super::{Forward, Geo, Region, RegionIndex, Site, Topology};
 use crate::geo::place::{Coordinates, Country, Place};
 use crate::limits::{GEO_PLACES_MAX, MISTAKES_MAX, SITES_MAX, TOPOLOGY_BYTES_MAX};
@@ -29,7 +29,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use toml::de::{DeTable, DeValue};
 
 /// A file that is right.
 #[derive(Debug)]
@@ -55,7 +54,7 @@ pub fn check(source: &str, path: &Path) -> Result<Checked, Mistakes> {
 pub fn check_at(source: &str, path: &Path, wall: Option<Duration>) -> Result<Checked, Mistakes> {
     let name = path.display().to_string();
     let mut mistakes = Vec::new();
-    let topology = read(source, &mut mistakes).map(|file| {
+    let topology = document::<File>(source, TOPOLOGY_BYTES_MAX, &mut mistakes).map(|file| {
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut proof = Proof {
             file: &file,
@@ -80,33 +79,6 @@ pub fn check_at(source: &str, path: &Path, wall: Option<Duration>) -> Result<Che
             Err(Mistakes::new(&name, source, mistakes))
         }
     }
-}
-
-/// Syntax and reading.
-fn read(source: &str, mistakes: &mut Vec<Mistake>) -> Option<File> {
-    if source.len() > TOPOLOGY_BYTES_MAX {
-        let title = format!("the file has {} octets", source.len());
-        mistakes.push(Mistake::error(0..0, title, "too long", format!("at most {TOPOLOGY_BYTES_MAX} are read")));
-        return None;
-    }
-    let (document, errors) = DeTable::parse_recoverable(source);
-    for error in &errors {
-        let span = error.span().unwrap_or(0..0);
-        let is_duplicate = error.message() == "duplicate key";
-        let (title, help) = if is_duplicate {
-            let key = source.get(span.clone()).unwrap_or_default();
-            (format!("{} is written twice", quoted(key)), "keep one of the two".to_owned())
-        } else {
-            ("the text is no TOML".to_owned(), "see https://toml.io for how it is written".to_owned())
-        };
-        mistakes.push(Mistake::error(span, title, error.message(), help));
-    }
-    if errors.iter().any(|error| error.message() != "duplicate key") {
-        return None;
-    }
-    let span = document.span();
-    let root = toml::Spanned::new(span.start..span.start, DeValue::Table(document.into_inner()));
-    File::read("the file", &root, mistakes)
 }
 
 /// The state of proving one file.

@@ -473,7 +473,10 @@ pub fn instead_of(name: &str, known: &[&str]) -> (String, String) {
     if let Some(meant) = nearest(name, known.iter().copied()) {
         return (format!("perhaps {meant}"), format!("did you mean {meant}?"));
     }
-    let homes: Vec<&str> = TABLES.iter().filter(|(_, keys)| keys.contains(&name)).map(|(header, _)| *header).collect();
+    // Other files are made of tables too: what is a key of this one is none of theirs.
+    let is_ours = TABLES.iter().any(|(_, keys)| *keys == known);
+    let homes: Vec<&str> =
+        TABLES.iter().filter(|_| is_ours).filter(|(_, keys)| keys.contains(&name)).map(|(header, _)| *header).collect();
     if !homes.is_empty() {
         return ("belongs elsewhere".to_owned(), format!("{} is a key of {}", quoted(name), homes.join(" and ")));
     }

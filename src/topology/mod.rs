@@ -13,10 +13,10 @@ pub mod status;
 pub mod unseen;
 pub mod zone;
 pub(crate) mod read;
-mod dates;
+pub(crate) mod words;
+pub(crate) mod dates;
 mod endpoint;
 mod kind;
-mod words;
 
 use crate::geo::place::{Country, Place};
 use crate::names::{EndpointName, Hostname, Label};
@@ -71,7 +71,7 @@ index!(
 );
 
 /// Everything that exists, at one version of the file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Topology {
     /// The fleet's name.
     pub fleet: Arc<str>,

@@ -387,7 +387,7 @@ macro_rules! words {
         }
     };
 }
-pub(super) use words;
+pub(crate) use words;
 
 words!("\"planned\", \"active\" or \"retiring\"": NatState {
     "planned" => Self::Planned,

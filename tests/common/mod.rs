@@ -16,6 +16,7 @@ pub mod invariants;
 pub mod virtual_time;
 pub mod worlds;
 pub mod answers;
+pub mod simulated;
 
 /// The repository's own file.
 pub fn real_fleet() -> String {
