@@ -14,6 +14,7 @@ pub mod fact;
 pub mod node;
 pub mod programs;
 pub mod queue;
+pub mod record;
 pub mod request;
 pub mod resolvers;
 pub mod scenario;
