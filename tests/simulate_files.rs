@@ -382,3 +382,115 @@ fn the_schema_knows_every_kind_and_key() {
         }
     }
 }
+
+/// Runs the program: its exit status, standard output and standard error.
+fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_anyfront"));
+    let done = command.current_dir(folder).arg("simulate").args(arguments).output().expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (done.status.code(), text(done.stdout), text(done.stderr))
+}
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("regions.toml"), CONFIG).expect("written");
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).expect("written");
+    }
+    folder
+}
+
+const SHORT: &str = "lasts = \"20s\"\n[clients]\ncount = 30\nper_minute = 20\n";
+
+#[test]
+fn the_exit_status_is_a_gate() {
+    let broken = format!("{SHORT}[[fault]]\nkind = \"isolate\"\nall = true\n[demand]\navailability_percent = 99\n");
+    let holds = format!("{SHORT}[demand]\navailability_percent = 90\n");
+    let files = [("broken.toml", broken.as_str()), ("holds.toml", holds.as_str()), ("bad.toml", "lasts = 3\nfalt = 1\n")];
+    let folder = folder(&files);
+    let run = |arguments: &[&str]| run(folder.path(), arguments);
+
+    let (status, out, err) = run(&["holds.toml", "--config", "regions.toml", "--report", "out", "--trace", "first"]);
+    assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.contains("holds"), "{out}");
+    let report = std::fs::read_to_string(folder.path().join("out/report.json")).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    assert!(report["total"]["wishes"].as_u64().expect("a number") > 50, "{report:#}");
+    assert!(report["run"]["times_real_time"].is_number());
+
+    let (status, out, err) = run(&["broken.toml", "--config", "regions.toml"]);
+    assert_eq!(status, Some(1), "{out}{err}");
+    assert!(err.contains("availability_percent"), "{err}");
+
+    let (status, out, err) = run(&["bad.toml", "--config", "regions.toml"]);
+    assert_eq!((status, out.as_str()), (Some(2), ""));
+    assert!(err.contains("lasts is a number") && err.contains("did you mean fault?") && err.contains("bad.toml:2"), "{err}");
+    let (status, _, err) = run(&["holds.toml", "--config", "bad.toml"]);
+    assert_eq!(status, Some(2), "{err}");
+    let (status, _, err) = run(&["none.toml", "--config", "regions.toml"]);
+    assert_eq!(status, Some(2));
+    assert!(err.contains("none.toml cannot be read"), "{err}");
+}
+
+#[test]
+fn one_number_repeats_a_run_and_another_does_not() {
+    let folder = folder(&[("story.toml", SHORT)]);
+    let trace = |name: &str, seed: &str| {
+        let arguments = ["story.toml", "--config", "regions.toml", "--seed", seed, "--trace", name];
+        let (status, out, err) = run(folder.path(), &arguments);
+        assert_eq!(status, Some(0), "{out}{err}");
+        std::fs::read_to_string(folder.path().join(name)).expect("a trace")
+    };
+    let first = trace("a", "7");
+    assert!(first.lines().count() > 500 && first.starts_with("2026-11-30T09:00:00."), "{}", &first[..200]);
+    assert_eq!(first, trace("b", "7"));
+    assert_ne!(first, trace("c", "8"));
+}
+
+#[test]
+fn two_configurations_are_shown_side_by_side() {
+    let story = format!("{SHORT}[[fault]]\nkind = \"refuse\"\nregion = \"bom\"\n");
+    // The other one has no Mumbai: what happens there is left out.
+    let start = CONFIG.find("[[region]]\nname = \"bom\"").expect("it is there");
+    let end = start + CONFIG[start + 1..].find("[[region]]").expect("others follow") + 1;
+    let other = format!("{}{}", &CONFIG[..start], &CONFIG[end..]);
+    let folder = folder(&[("story.toml", story.as_str()), ("other.toml", other.as_str())]);
+    let arguments = ["story.toml", "--config", "regions.toml", "--compare", "other.toml", "--json"];
+    let (status, out, err) = run(folder.path(), &arguments);
+    assert_eq!(status, Some(0), "{out}{err}");
+    let reports: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((&reports[0]["configuration"], &reports[1]["configuration"]), (&"regions.toml".into(), &"other.toml".into()));
+    let faults = |at: usize| reports[at]["faults"].as_array().map(Vec::len);
+    assert_eq!((faults(0), faults(1)), (Some(1), Some(0)));
+}
+
+#[test]
+fn an_access_log_becomes_a_scenario_that_can_be_played() {
+    let line = |second: u32, client: &str, failed: &str| {
+        format!(
+            "{{\"time\":\"2026-11-27T06:00:{second:02}.000Z\",\"client\":\"{client}\",\"hostname\":\"gateway.truefoundry.ai\",\
+             \"method\":\"POST\",\"path\":\"/v1/embeddings\",\"status\":200,\"outcome\":\"complete\",\"region\":\"lhr\",\
+             \"failed\":[{failed}],\"elapsed_ms\":120.0,\"head_ms\":110.0}}\n"
+        )
+    };
+    let failed = "{\"region\":\"bom\",\"endpoint\":\"bom/x\",\"reason\":\"refused\",\"generation\":3,\"elapsed_ms\":1.0}";
+    let log: String = (0..30).map(|at| line(at, "2.125.160.0/24", if at < 9 { failed } else { "" })).collect();
+    let folder = folder(&[("access.jsonl", log.as_str())]);
+    let window = ["--from", "2026-11-27T06:00:00Z", "--to", "2026-11-27T06:01:00Z"];
+    let arguments = [&["--record", "access.jsonl", "--config", "regions.toml"][..], &window].concat();
+    let (status, out, err) = run(folder.path(), &arguments);
+    assert_eq!((status, err.as_str()), (Some(0), ""));
+    let world = World::new();
+    let scenario = world.read(&out);
+    assert_eq!(scenario.faults.len(), 1, "{out}");
+    assert_eq!(scenario.faults[0].what.kind(), Kind::Refuse);
+    assert_eq!(scenario.crowd.hostnames.len(), 1);
+    assert_eq!(&*scenario.crowd.work[0].0.path, "/v1/embeddings");
+    assert!(!scenario.crowd.places.is_empty() && out.starts_with("# Recorded from an access log: 30 requests."), "{out}");
+    std::fs::write(folder.path().join("again.toml"), out).expect("written");
+    assert_eq!(run(folder.path(), &["again.toml", "--config", "regions.toml"]).0, Some(0));
+
+    let (status, _, err) = run(folder.path(), &["--record", "none", "--config", "regions.toml", window[0], window[1], window[2], window[3]]);
+    assert_eq!(status, Some(2));
+    assert!(err.contains("none cannot be read"), "{err}");
+}

@@ -13,6 +13,11 @@ pub const RATE_EJECTION_WINDOW: Duration = Duration::from_secs(30);
 impl Control {
     /// Ejects whatever has far too many failures, as far as the caps let it.
     pub(super) fn eject_for_errors(&mut self, now: Moment) {
+        // Time alone only forgets: nothing comes to depend on rates without something that is counted.
+        self.is_simmering &= self.known.iter().any(|known| known.health.evidence.may_be_damning(now));
+        if !self.is_simmering {
+            return;
+        }
         self.rate_ejections.retain(|(when, _)| now.since(*when) < RATE_EJECTION_WINDOW);
         let tallies: Vec<Tally> = self.known.iter().map(|known| known.health.evidence.tally(now)).collect();
         let all = tallies.iter().fold(Tally::default(), |sum, tally| Tally {
@@ -24,6 +29,7 @@ impl Control {
             let region = self.topology.endpoints[at].region;
             if self.known[at].health.evidence.is_damning(now, others) && self.may_eject(now, EndpointIndex::of(at)) {
                 self.known[at].health.eject_for_errors(now);
+                self.known[at].is_touched = true;
                 self.rate_ejections.push((now, region));
             }
         }

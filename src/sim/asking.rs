@@ -52,7 +52,6 @@ pub struct Way<'a> {
 }
 
 /// How long a probe is under way from now on, and what it comes to: on a new connection, as real ones are.
-#[must_use]
 pub fn probe(
     dice: &mut Dice,
     probe: &Probe,

@@ -8,6 +8,8 @@ pub mod demands;
 pub mod make;
 pub mod met;
 pub mod rows;
+pub mod tables;
+pub mod text;
 pub mod words;
 
 use serde::{Deserialize, Serialize};

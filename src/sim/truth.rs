@@ -242,11 +242,11 @@ impl Truth {
                 }
             }
             What::SlowProber(sites, times) => {
-                nodes_of(topology, sites).for_each(|at| self.nodes[at].probe_slowness *= times)
+                nodes_of(topology, sites).for_each(|at| self.nodes[at].probe_slowness *= times);
             }
             What::BlindProber(sites) => nodes_of(topology, sites).for_each(|at| self.nodes[at].is_blind = true),
             What::ClockStep(sites, seconds) => {
-                nodes_of(topology, sites).for_each(|at| self.nodes[at].step_s += seconds)
+                nodes_of(topology, sites).for_each(|at| self.nodes[at].step_s += seconds);
             }
             What::ClockDrift(sites, ppm) => nodes_of(topology, sites).for_each(|at| self.nodes[at].drift_ppm += ppm),
             What::ChannelLate(sites, by) => nodes_of(topology, sites).for_each(|at| self.nodes[at].hears_late += *by),

@@ -3,13 +3,15 @@
 //! [`World::step`] lets the next thing happen and leaves what it came to in [`World::facts`]. Two runs of one scenario with
 //! one seed are the same to the last fact.
 
+mod answers;
 mod attempts;
 mod clients;
+mod crowd;
+mod doors;
 mod faults;
 mod names;
 mod regions;
 
-use super::chance::total;
 use super::cities::City;
 use super::distance::round_trip;
 use super::fact::{Fact, NodeIndex, Slot};
@@ -20,16 +22,10 @@ use super::resolvers::Resolver;
 use super::scenario::{Program, Scenario};
 use super::stage::{File, Stage, fitted};
 use super::truth::{Active, Truth};
-use crate::front::budget::Budgets;
-use crate::front::course::{Course, Limit};
-use crate::front::recall::Recall;
 use crate::front::terms::Terms;
 use crate::geo::place::Place;
 use crate::health::Fault;
-use crate::load::InFlight;
 use crate::moment::{Dice, Moment, mix};
-use crate::names::Hostname;
-use crate::snapshot::Override;
 use crate::steering::Client as Believed;
 use crate::topology::{RegionIndex, RouteIndex, Site, Topology};
 use crate::upstream::Progress;
@@ -37,6 +33,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use doors::{Doing, Door, Idle, Live};
 pub use regions::Region;
 
 /// A client.
@@ -102,74 +99,6 @@ enum Event {
     Word(u32, NodeIndex),
 }
 
-/// A try of a client, and everything about it.
-#[derive(Debug)]
-struct Live {
-    request: Request,
-    /// Events about something that is over have an older number.
-    serial: u32,
-    believed: Arc<Believed>,
-    course: Option<Box<Course>>,
-    limit: Option<Limit>,
-    in_flight: Option<InFlight>,
-    stage: Doing,
-    region: RegionIndex,
-    was_reused: bool,
-    /// When the request was given to a connection, by the node's clock.
-    sent_at: Moment,
-    /// When the stream fell silent.
-    hangs_since: Option<Moment>,
-    again: Duration,
-    status: u16,
-    /// Whether the region says that it has done nothing.
-    is_unserved: bool,
-    /// Whether the answer is the node's own.
-    is_own: bool,
-    /// The region's work on it, as that region counts its lives.
-    life: u32,
-    /// How long the client should wait before it asks again, as the answer says.
-    told: Option<Duration>,
-    /// Which address of its name it dials.
-    others: [Option<NodeIndex>; 2],
-}
-
-/// Where a try is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Doing {
-    Asking,
-    Connecting,
-    Waiting,
-    Flowing,
-    Resting,
-    /// At a region itself, without a node.
-    Direct,
-}
-
-/// Idle connections of a node to an endpoint.
-#[derive(Clone, Copy, Debug, Default)]
-struct Idle {
-    count: u32,
-    until: Moment,
-}
-
-/// What belongs to a node beside its control plane.
-#[derive(Debug)]
-struct Door {
-    budgets: Budgets,
-    recall: Recall,
-    idle: Vec<Idle>,
-    dice: Dice,
-    /// Since when its site has had no node.
-    gone_since: Option<Moment>,
-    /// What it keeps on its disk.
-    drains: Vec<Override>,
-    kept_file: usize,
-    /// The file in force.
-    file: usize,
-    /// Words that wait for the channel.
-    held: Vec<u32>,
-}
-
 /// The world.
 #[derive(Debug)]
 pub struct World {
@@ -228,12 +157,7 @@ impl World {
     ///
     /// # Errors
     /// A sentence that says what of the scenario does not fit.
-    pub fn new(
-        stage: &Stage,
-        scenario: &Arc<Scenario>,
-        rollouts: &[Arc<Topology>],
-        seed: u64,
-    ) -> Result<Self, String> {
+    pub fn new(stage: &Stage, scenario: &Arc<Scenario>, rollouts: &[Arc<Topology>], seed: u64) -> Result<Self, String> {
         let topology = Arc::new(fitted(&stage.topology, scenario));
         let files: Option<Vec<File>> = std::iter::once(Arc::clone(&topology))
             .chain(rollouts.iter().map(|written| Arc::new(fitted(written, scenario))))
@@ -250,7 +174,11 @@ impl World {
         let cities = stage.cities.all().iter();
         let to_sites = |city: &City| sites.iter().map(|site| round_trip(&city.at, &site.place.at)).collect();
         let city_trips: Vec<Vec<Duration>> = cities.map(to_sites).collect();
-        let regions = topology.regions.iter().zip(&usual).map(|(region, usual)| Region::new(region.capacity, usual));
+        let regions = topology
+            .regions
+            .iter()
+            .zip(&usual)
+            .map(|(region, usual)| Region::new(region.capacity, usual, scenario.crowd.stands_for));
         let regions = regions.collect();
         let truth = Truth::fine(usual, sites.len(), scenario.ways.loss);
         let doors = (0..sites.len()).map(|_| Door::new(&mut dice, &topology)).collect();
@@ -364,7 +292,11 @@ impl World {
     }
 
     /// Runs something on a node with what is around it.
-    fn on_node<T>(&mut self, at: usize, run: impl FnOnce(&mut Node, Moment, &Around<'_>, &mut Vec<Fact>) -> T) -> Option<T> {
+    fn on_node<T>(
+        &mut self,
+        at: usize,
+        run: impl FnOnce(&mut Node, Moment, &Around<'_>, &mut Vec<Fact>) -> T,
+    ) -> Option<T> {
         let around = Around {
             truth: &self.truth,
             ways: &self.scenario.ways,
@@ -377,8 +309,15 @@ impl World {
     }
 
     fn wake(&mut self, at: usize) {
-        self.on_node(at, |node, now, around, facts| node.wake(now, around, facts));
+        self.on_node(at, Node::wake);
         self.heed(at);
+    }
+
+    /// A node's front door has counted something.
+    fn stirs(&mut self, node: NodeIndex) {
+        if let Some(Some(running)) = self.nodes.get_mut(usize::from(node)) {
+            running.stirred(self.now);
+        }
     }
 
     /// Tells a node something, and whoever waits there what came of it.
@@ -404,21 +343,18 @@ impl World {
         let file = &self.files[door.file];
         door.forget(&file.topology);
         let dice = Dice::seeded(door.dice.roll());
-        let booted = Node::boot(
-            self.now,
-            node,
-            dice,
-            file,
-            &self.stage.locator,
-            door.drains.clone().into(),
-        );
+        let booted = Node::boot(self.now, node, dice, file, &self.stage.locator, door.drains.clone().into());
         if self.nodes.len() <= at {
             self.nodes.push(Some(booted));
         } else {
             self.nodes[at] = Some(booted);
         }
         let ppm = self.truth.nodes[at].drift_ppm;
-        self.on_node(at, |node, now, _, _| if ppm != 0 { node.drift(now, ppm) });
+        self.on_node(at, |node, now, _, _| {
+            if ppm != 0 {
+                node.drift(now, ppm);
+            }
+        });
         self.facts.push(Fact::Starts(node));
     }
 
@@ -460,7 +396,8 @@ impl World {
 
 /// For each site those that share an address with it, itself among them.
 fn anycast(topology: &Topology) -> Vec<Vec<NodeIndex>> {
-    let shares = |one: &Site, other: &Site| one.name == other.name || one.addresses.iter().any(|a| other.addresses.contains(a));
+    let shares =
+        |one: &Site, other: &Site| one.name == other.name || one.addresses.iter().any(|a| other.addresses.contains(a));
     let group = |site: &Site| {
         let all = topology.sites.iter().enumerate().filter(|(_, other)| shares(site, other));
         all.filter_map(|(at, _)| NodeIndex::try_from(at).ok()).collect()
@@ -468,73 +405,10 @@ fn anycast(topology: &Topology) -> Vec<Vec<NodeIndex>> {
     topology.sites.iter().map(group).collect()
 }
 
-impl Door {
-    fn new(dice: &mut Dice, topology: &Topology) -> Self {
-        let mut door = Self {
-            budgets: Budgets::default(),
-            recall: Recall::seeded(dice.roll()),
-            idle: Vec::new(),
-            dice: Dice::seeded(dice.roll()),
-            gone_since: None,
-            drains: Vec::new(),
-            kept_file: 0,
-            file: 0,
-            held: Vec::new(),
-        };
-        door.forget(topology);
-        door
-    }
-
-    /// A new process remembers nothing.
-    fn forget(&mut self, topology: &Topology) {
-        self.budgets = Budgets::default();
-        self.recall = Recall::seeded(self.dice.roll());
-        self.idle = vec![Idle::default(); topology.endpoints.len()];
-    }
-}
-
 impl Scenario {
     /// What a region is like when nothing is wrong with it.
     #[must_use]
     pub fn truth_of(&self, region: &crate::names::Label) -> super::scenario::RegionTruth {
         self.regions.iter().find(|(name, _)| name == region).map_or(self.usual, |(_, truth)| *truth)
-    }
-}
-
-impl World {
-    /// Who asks, and what they ask.
-    fn settle_crowd(&mut self) -> Result<(), String> {
-        let crowd = &self.scenario.crowd;
-        let topology = Arc::clone(&self.topology);
-        let written = topology.routes.iter().enumerate().filter(|(_, route)| !route.is_regional);
-        self.routes = if crowd.hostnames.is_empty() {
-            written.map(|(at, _)| (RouteIndex::of(at), 1)).collect()
-        } else {
-            let index = |(name, weight): &(Hostname, u32)| {
-                let route = topology.route_by_hostname.get(name);
-                route.map(|route| (*route, *weight)).ok_or_else(|| name.clone())
-            };
-            let known: Result<Vec<_>, _> = crowd.hostnames.iter().map(index).collect();
-            known.map_err(|name| format!("the configuration has no hostname {name}"))?
-        };
-        self.routes_total = total(&self.routes);
-        if self.routes_total == 0 || crowd.programs.is_empty() || crowd.work.is_empty() || crowd.resolvers.is_empty() {
-            return Err("nobody asks for anything".into());
-        }
-        let mut up_to = 0;
-        let add = |(_, weight): &(_, u32)| {
-            up_to += u64::from(*weight);
-            up_to
-        };
-        self.work_up_to = crowd.work.iter().map(add).collect();
-        self.work_total = up_to;
-        self.terms = clients::terms(&topology, crowd);
-        let snapshot = clients::first_snapshot(&topology, &self.stage.locator);
-        let mut dice = Dice::seeded(self.dice.roll());
-        for number in 0..u64::from(crowd.clients) {
-            let client = clients::draw(&mut dice, number, &self.scenario, &self.stage, &snapshot, &mut self.resolvers);
-            self.clients.push(client);
-        }
-        Ok(())
     }
 }

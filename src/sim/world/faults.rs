@@ -114,7 +114,11 @@ impl World {
         let Some(active) = self.active.iter().find(|active| active.number == number) else { return };
         let wait = match &active.what {
             What::Flap { up, down, .. } | What::CrashLoop { up, down, .. } => {
-                if active.is_on { *down } else { *up }
+                if active.is_on {
+                    *down
+                } else {
+                    *up
+                }
             }
             What::Swizzle { every, .. } => *every,
             _ => return,

@@ -1,13 +1,13 @@
 //! Names: what resolvers are told by nodes, and whom an address leads to.
 
 use super::World;
-use super::clients::place_id;
 use crate::dns::steered::{By, decide, is_settled, sites_from, told};
-use crate::geo::place::Place;
+use crate::geo::place::{Coordinates, Place};
+use crate::moment::mix;
 use crate::sim::fact::{Fact, NodeIndex, Slot};
 use crate::sim::resolvers::Answer;
-use crate::topology::zone;
 use crate::topology::RouteIndex;
+use crate::topology::zone;
 use std::time::Duration;
 
 /// What a resolver needs that has the answer.
@@ -103,4 +103,9 @@ impl World {
         sites.sort_by_key(|at| self.city_trips[city][*at]);
         sites
     }
+}
+
+/// A stable number of a place, for ties in DNS.
+fn place_id(at: &Coordinates) -> u64 {
+    mix(at.latitude().to_bits() ^ at.longitude().to_bits().rotate_left(32))
 }
