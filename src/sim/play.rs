@@ -19,6 +19,10 @@ pub struct Played {
     pub report: Report,
     /// What was counted for it.
     pub tally: Tally,
+    /// The configuration that nodes began with, with the sites of the scenario.
+    pub topology: Arc<Topology>,
+    /// When it began, by the wall clock of its world.
+    pub starts: Duration,
     /// How many events were worked off.
     pub events: u64,
 }
@@ -58,7 +62,7 @@ pub fn play(
     }
     tally.close(world.now);
     let report = Report::of(&tally, scenario, &world.topology, told());
-    Ok(Played { report, tally, events: world.events })
+    Ok(Played { report, tally, topology: Arc::clone(&world.topology), starts: scenario.starts, events: world.events })
 }
 
 /// The request that a fact is about.
