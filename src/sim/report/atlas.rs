@@ -27,7 +27,8 @@ pub fn land() -> Markup {
 #[must_use]
 pub fn moved_through(report: &Report) -> Markup {
     let steps = &report.map.steps;
-    let failed = |step: &Picture| step.flows.iter().filter(|flow| flow.1 == report.regions.len()).map(|flow| flow.2).sum();
+    let failed =
+        |step: &Picture| step.flows.iter().filter(|flow| flow.1 == report.regions.len()).map(|flow| flow.2).sum();
     let first_fault = report.faults.first().map_or(0.0, |fault| fault.from_s + 60.0);
     let shown = (0..steps.len()).max_by_key(|at| {
         let failed: u32 = failed(&steps[*at]);
@@ -100,7 +101,8 @@ struct Strokes {
 
 fn drawn(report: &Report, picture: &Picture, is_large: bool) -> Markup {
     let order = from_west_to_east(report);
-    let places: Vec<(f64, f64)> = report.regions.iter().map(|region| project(region.latitude, region.longitude)).collect();
+    let places: Vec<(f64, f64)> =
+        report.regions.iter().map(|region| project(region.latitude, region.longitude)).collect();
     let strokes = strokes(report, picture, &places);
     let middle = f64::midpoint(picture.from_s as f64, picture.until_s as f64);
     let names: Vec<String> = report.regions.iter().map(|region| region.name.chars().take(12).collect()).collect();
@@ -154,7 +156,10 @@ fn strokes(report: &Report, picture: &Picture, places: &[(f64, f64)]) -> BTreeMa
                 }
             }
         }
-        let most = ends.iter().filter(|(region, _)| *region != nobody).max_by_key(|(region, wishes)| (*wishes, nobody - region));
+        let most = ends
+            .iter()
+            .filter(|(region, _)| *region != nobody)
+            .max_by_key(|(region, wishes)| (*wishes, nobody - region));
         let has_failed = ends.iter().any(|(region, _)| *region == nobody);
         let shown = if has_failed { nobody } else { most.map_or(nobody, |(region, _)| *region) };
         let _ = write!(strokes.entry(shown).or_default().dots[size], "M{x:.0} {y:.0}h0");

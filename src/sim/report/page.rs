@@ -15,20 +15,23 @@ const SCRIPT: &str = include_str!("page.js");
 #[must_use]
 pub fn page(report: &Report) -> String {
     let title = format!("{}: {}", report.scenario, if report.failures().is_empty() { "holds" } else { "fails" });
-    framed(&title, &html! {
-        (hero(report))
-        div class="inner" {
-            (figures(report))
-            (faults(report))
-            section class="card" {
-                h2 { "Who was served from where" }
-                (atlas::moved_through(report))
-                (atlas::moments(report))
+    framed(
+        &title,
+        &html! {
+            (hero(report))
+            div class="inner" {
+                (figures(report))
+                (faults(report))
+                section class="card" {
+                    h2 { "Who was served from where" }
+                    (atlas::moved_through(report))
+                    (atlas::moments(report))
+                }
+                (over_time(report, &[Room::Wide, Room::Narrow]))
+                (all_tables(report))
             }
-            (over_time(report, &[Room::Wide, Room::Narrow]))
-            (all_tables(report))
-        }
-    })
+        },
+    )
 }
 
 /// A page with its frame.
@@ -99,9 +102,17 @@ pub(super) fn key_figures(report: &Report) -> Vec<(&'static str, String, String)
     let load = loads.max_by(|a, b| a.0.total_cmp(&b.0));
     let worst = report.amplification.worst_10s.or(report.amplification.attempts_per_request);
     let mut figures = vec![
-        ("Available", total.availability_percent.map_or_else(dash, percent), format!("{} of {} not served", count(total.failures()), count(total.wishes))),
+        (
+            "Available",
+            total.availability_percent.map_or_else(dash, percent),
+            format!("{} of {} not served", count(total.failures()), count(total.wishes)),
+        ),
         ("Added latency, 99 %", maybe_ms(total.added.p99_ms), format!("half: {}", maybe_ms(total.added.p50_ms))),
-        ("Attempts for a request", worst.map_or_else(dash, |worst| format!("{worst:.2}")), "in the worst 10 s".to_owned()),
+        (
+            "Attempts for a request",
+            worst.map_or_else(dash, |worst| format!("{worst:.2}")),
+            "in the worst 10 s".to_owned(),
+        ),
     ];
     if !faults.is_empty() {
         figures.push(("Noticed", noticed.unwrap_or_else(dash), "the last node, the slowest fault".to_owned()));

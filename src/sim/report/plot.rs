@@ -204,8 +204,11 @@ fn time_ticks(starts: &str, lasts_s: f64, most: f64) -> Vec<(f64, String)> {
 /// The times of faults, with their numbers above.
 #[must_use]
 pub fn bands(area: &Area, report: &Report) -> Markup {
-    let ends: Vec<(f64, f64)> =
-        report.faults.iter().map(|fault| (area.x(fault.from_s), area.x(fault.until_s.unwrap_or(area.lasts_s)))).collect();
+    let ends: Vec<(f64, f64)> = report
+        .faults
+        .iter()
+        .map(|fault| (area.x(fault.from_s), area.x(fault.until_s.unwrap_or(area.lasts_s))))
+        .collect();
     let marks = marks(&ends, area.top);
     html! {
         g class="faults" aria-hidden="true" {
