@@ -2,7 +2,7 @@
 
 mod bar;
 mod record;
-mod text;
+mod versus;
 
 use super::admin::printable;
 use super::plan;
@@ -11,7 +11,7 @@ use crate::moment::{Clock, rfc3339};
 use crate::sim::cities::Cities;
 use crate::sim::play::{Played, play};
 use crate::sim::report::make::Told;
-use crate::sim::report::{Report, Run, rows};
+use crate::sim::report::{Run, page, rows, text};
 use crate::sim::scenario::check::{Around, Rolled, SCENARIO_BYTES_MAX, check};
 use crate::sim::scenario::{Scenario, What, file};
 use crate::sim::stage::Stage;
@@ -58,7 +58,7 @@ pub struct Args {
     /// Where all chance comes from, instead of the scenario's own seed
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
-    /// Write the report into this folder: report.json, slots.csv
+    /// Write the report into this folder: report.html, report.json, slots.csv
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Play it against this configuration too, and show both side by side
@@ -199,7 +199,11 @@ fn simulate(args: &Args, path: &Path, config: &Path) -> Result<ExitCode, Problem
         };
         plan::print(&format!("{:#}\n", told.map_err(anyhow::Error::from)?))?;
     } else {
-        plan::print(&printable(&text::page(&report.report, compared.as_ref().map(|other| &other.report))))?;
+        let mut shown = text::text(&report.report);
+        if let Some(other) = &compared {
+            shown = format!("{shown}\n{}\n{}", text::text(&other.report), versus::table(&report.report, &other.report));
+        }
+        plan::print(&printable(&shown))?;
     }
     let failures = report.report.failures();
     for failure in &failures {
@@ -319,19 +323,14 @@ fn write_reports(folder: &Path, played: &Played, compared: Option<&Played>) -> a
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     for (played, suffix) in std::iter::once((played, "")).chain(compared.map(|other| (other, "-other"))) {
         let json = played.report.to_json()? + "\n";
-        for (name, text) in [(format!("report{suffix}.json"), json), (format!("slots{suffix}.csv"), slots(played))] {
+        let slots = rows::csv(&played.tally, &played.topology, played.starts);
+        for (name, text) in
+            [("report", "json", json), ("report", "html", page::page(&played.report)), ("slots", "csv", slots)]
+                .map(|(name, kind, text)| (format!("{name}{suffix}.{kind}"), text))
+        {
             let path = folder.join(name);
             std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
         }
     }
     Ok(())
-}
-
-fn slots(played: &Played) -> String {
-    rows::csv(&played.tally, &played.topology, played.starts)
-}
-
-/// What a report is called where there are two.
-fn called(report: &Report) -> &str {
-    &report.configuration
 }
