@@ -4,10 +4,11 @@
 mod common;
 
 use anyfront::sim::coverage::{Coverage, Step};
-use anyfront::sim::oracle::{INVARIANTS, Mode};
+use anyfront::sim::oracle::{INVARIANTS, Mode, Oracle};
 use anyfront::sim::scenario::kind::Kind;
 use anyfront::sim::search::Search;
 use anyfront::sim::stage::Stage;
+use anyfront::sim::world::World;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -99,4 +100,32 @@ fn no_promise_is_broken_whatever_fails() {
 #[test]
 fn whoever_a_healthy_core_can_serve_is_served() {
     tell(&search(Mode::Liveness, number("ANYFRONT_SIM_LIVENESS", 3), 20));
+}
+
+/// One seed, told fact by fact: `ANYFRONT_SIM_TELL=liveness:17`.
+#[test]
+fn one_seed_is_told() {
+    let Ok(which) = std::env::var("ANYFRONT_SIM_TELL") else { return };
+    let (mode, seed) = which.split_once(':').map_or((Mode::Safety, which.as_str()), |(_, seed)| (Mode::Liveness, seed));
+    let config: Arc<str> = common::real_fleet().into();
+    let stage = Stage::of(Arc::new(common::topology(&config)), common::locator());
+    let lasts = Duration::from_secs(60 * number("ANYFRONT_SIM_MINUTES", 20));
+    let search = Search { config, stage, mode, lasts };
+    let drawn = search.draw(seed.parse().expect("a number"));
+    println!("{}", drawn.scenario.to_toml(&search.stage.cities));
+    let rollouts = anyfront::sim::search::rollouts(&drawn.scenario).expect("files");
+    let mut world = World::new(&drawn.stage, &Arc::new(drawn.scenario.clone()), &rollouts, drawn.scenario.seed).expect("fits");
+    let mut oracle = Oracle::new(&world, mode);
+    let mut told = 0;
+    let mut lines = String::new();
+    while world.step() {
+        lines.clear();
+        anyfront::sim::trace::write(&world, &mut lines);
+        print!("{lines}");
+        oracle.judge(&world);
+        for violation in &oracle.violations()[told..] {
+            println!("!! {} {}", violation.invariant, violation.what);
+        }
+        told = oracle.violations().len();
+    }
 }

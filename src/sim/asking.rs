@@ -1,6 +1,6 @@
 //! What packets meet on their way, and so what a probe comes to.
 
-use super::chance::happens;
+use super::chance::{happens, times};
 use super::scenario::Ways;
 use super::truth::{NodeNow, RegionNow, WayNow};
 use crate::health::Fault;
@@ -27,7 +27,7 @@ pub fn leg(
     if is_cut || loss >= 1.0 {
         return None;
     }
-    let mut took = if jitter > 0.0 { half.mul_f64(1.0 + jitter * dice.fraction()) } else { half };
+    let mut took = if jitter > 0.0 { times(half, 1.0 + jitter * dice.fraction()) } else { half };
     while happens(dice, loss) {
         took += again;
         again *= 2;
@@ -66,7 +66,7 @@ pub fn probe(
     let mut trip = |again| round_trip(dice, way, again, probe.timeout);
     let Some(mut took) = trip(SYN_AGAIN) else { return silent };
     if region.refuses {
-        let took = took.mul_f64(node.probe_slowness);
+        let took = times(took, node.probe_slowness);
         return (took.min(probe.timeout), if took < probe.timeout { Err(Fault::Refused) } else { Err(Fault::Silent) });
     }
     let is_bare = probe.kind == ProbeKind::Tcp;
@@ -76,13 +76,13 @@ pub fn probe(
         took += more;
     }
     if is_bare {
-        took = took.mul_f64(node.probe_slowness);
+        took = times(took, node.probe_slowness);
         return if took < probe.timeout { (took, Ok(took)) } else { silent };
     }
-    took = (took + PROBE_WORK.mul_f64(region.slowness)).mul_f64(node.probe_slowness);
+    took = times(took + times(PROBE_WORK, region.slowness), node.probe_slowness);
     if region.slowness > 1.0 {
         // What is slow is slow in all it does: handshakes too.
-        took += (way.round_trip / 2).mul_f64(region.slowness - 1.0);
+        took += times(way.round_trip / 2, region.slowness - 1.0);
     }
     if region.is_paused || took >= probe.timeout {
         return silent;

@@ -60,7 +60,9 @@ pub struct NodeBook {
     pub told_at: Moment,
     /// Whether its disk was lost, so that what it was told once is forgotten.
     pub has_lost_disk: bool,
-    /// What it published last.
+    /// The event in which it published last, and what.
+    pub published_in: Option<u64>,
+    /// See there.
     pub last: Option<Arc<Snapshot>>,
     /// By endpoint of its file: whether a drain covers it, and whether that is hard.
     pub drained: Vec<Option<bool>>,
@@ -174,6 +176,7 @@ impl Books {
             kept: Vec::new(),
             told_at: Moment::ZERO,
             has_lost_disk: false,
+            published_in: None,
             last: None,
             drained: Vec::new(),
             flaps: vec![VecDeque::new(); world.topology.regions.len()],
@@ -372,6 +375,7 @@ impl Books {
                 }
             }
         }
+        book.published_in = Some(world.events);
         book.last = Some(Arc::clone(snapshot));
     }
 

@@ -163,9 +163,11 @@ pub fn i12_empty_guard(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
 
 pub fn i13_monotone(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
     let Fact::Publishes(node) = *fact else { return None };
-    let before = seen.books.nodes[usize::from(node)].last.as_ref()?.generation;
-    let after = seen.snapshot(node)?.generation;
-    (after <= before).then(|| format!("{} published generation {after} after {before}", seen.node(node)))
+    let book = &seen.books.nodes[usize::from(node)];
+    let (before, after) = (book.last.as_ref()?.generation, seen.snapshot(node)?.generation);
+    // Of several in one event only the last is there to be seen.
+    let is_same_event = book.published_in == Some(seen.world.events);
+    (after < before || (after == before && !is_same_event)).then(|| format!("{} published generation {after} after {before}", seen.node(node)))
 }
 
 pub fn i16_good_means_good(seen: &Seen<'_>, fact: &Fact) -> Option<String> {

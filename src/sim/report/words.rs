@@ -1,6 +1,7 @@
 //! How a report says things: faults, times, numbers.
 
 use super::super::scenario::{Direction, What, Whom};
+use super::Report;
 use crate::names::Label;
 use crate::snapshot::Target;
 use std::time::Duration;
@@ -176,6 +177,39 @@ pub fn clock(starts: &str, seconds: f64) -> String {
     let text = crate::moment::rfc3339(then);
     let days = then.as_secs() / 86_400 - begun.as_secs() / 86_400;
     if days == 0 { text[11..16].to_owned() } else { format!("day {}, {}", days + 1, &text[11..16]) }
+}
+
+/// Whether everything is as demanded, in a line.
+#[must_use]
+pub fn verdict(report: &Report) -> String {
+    let (all, broken) = (report.demands.len(), report.demands.iter().filter(|demand| !demand.holds).count());
+    let served = report.total.availability_percent.map_or_else(String::new, |served| {
+        format!("{} of {} wishes served", percent(served), count(report.total.wishes))
+    });
+    match (all, broken) {
+        (0, _) => format!("Nothing was demanded. {served}."),
+        (1, 0) => format!("HOLDS: the demand is met. {served}."),
+        (all, 0) => format!("HOLDS: all {all} demands are met. {served}."),
+        (all, broken) => format!("FAILS: {broken} of {all} demands not met. {served}."),
+    }
+}
+
+/// The moment that `starts` names, as people write it: "Mon 30 Nov 2026, 09:00 UTC".
+#[must_use]
+pub fn minute(starts: &str) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let begun = crate::moment::since_epoch(starts).unwrap_or_default();
+    let text = crate::moment::rfc3339(begun);
+    let weekday = DAYS[usize::try_from(begun.as_secs() / 86_400 % 7).unwrap_or_default()];
+    let month = text[5..7].parse::<usize>().unwrap_or(1).clamp(1, 12);
+    format!(
+        "{weekday} {} {} {}, {} UTC",
+        text[8..10].trim_start_matches('0'),
+        MONTHS[month - 1],
+        &text[..4],
+        &text[11..16]
+    )
 }
 
 #[cfg(test)]

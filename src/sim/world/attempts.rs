@@ -9,7 +9,7 @@ use crate::front::journey::full_regions;
 use crate::health::Fault;
 use crate::load::InFlight;
 use crate::sim::asking::{DATA_AGAIN_MIN, SYN_AGAIN, leg};
-use crate::sim::chance::happens;
+use crate::sim::chance::{happens, times};
 use crate::sim::fact::{Fact, NodeIndex, Outcome, Slot};
 use crate::sim::scenario::Direction;
 use crate::sim::stage::File;
@@ -135,6 +135,7 @@ impl World {
             return self.after(back, Event::Fail(slot, serial, Fault::Refused, Progress::Unsent));
         }
         load.connected();
+        self.stirs(node);
         let handshake = if is_tls { self.round_trip(node, region) } else { Duration::ZERO };
         let live = &mut self.live[slot as usize];
         live.stage = Doing::Waiting;
@@ -196,7 +197,7 @@ impl World {
         let live = &mut self.live[slot as usize];
         live.request.is_processed_by(region);
         live.life = life;
-        let (mut takes, mut flows) = (live.request.takes.mul_f64(there.slowness), live.request.flows);
+        let (mut takes, mut flows) = (times(live.request.takes, there.slowness), live.request.flows);
         if fails {
             live.status = if there.probes_lie { 500 } else { there.status };
             (takes, flows) = (REFUSAL_WORK, Duration::ZERO);
