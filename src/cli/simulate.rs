@@ -2,6 +2,7 @@
 
 mod bar;
 mod record;
+pub mod search;
 mod versus;
 
 use super::admin::printable;
@@ -9,11 +10,13 @@ use super::plan;
 use crate::geo::database::Locator;
 use crate::moment::{Clock, rfc3339};
 use crate::sim::cities::Cities;
+use crate::sim::oracle::Mode;
 use crate::sim::play::{Played, play};
 use crate::sim::report::make::Told;
 use crate::sim::report::{Run, page, rows, text};
 use crate::sim::scenario::check::{Around, Rolled, SCENARIO_BYTES_MAX, check};
 use crate::sim::scenario::{Scenario, What, file};
+use crate::sim::search::Search;
 use crate::sim::stage::Stage;
 use crate::topology::Topology;
 use crate::topology::check::check as check_config;
@@ -50,7 +53,7 @@ where and when), 2 if there is a mistake in a file.";
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The scenario (- is standard input); an empty one is a quiet hour
-    #[arg(value_name = "SCENARIO", required_unless_present_any = ["schema", "record"])]
+    #[arg(value_name = "SCENARIO", required_unless_present_any = ["schema", "record", "search"])]
     scenario: Option<PathBuf>,
     /// The configuration that it is played against
     #[arg(long, value_name = "FILE", required_unless_present = "schema")]
@@ -79,6 +82,18 @@ pub struct Args {
     /// Record up to this time (RFC 3339)
     #[arg(long, value_name = "TIME", requires = "record", value_parser = time)]
     to: Option<Duration>,
+    /// Play so many random scenarios before the oracle instead, and print the shortest script of what breaks a promise
+    #[arg(long, value_name = "SEEDS", conflicts_with_all = ["scenario", "compare", "trace", "report", "json", "record"])]
+    search: Option<u64>,
+    /// The first of their seeds; otherwise 1, or --seed
+    #[arg(long, value_name = "SEED", requires = "search")]
+    from_seed: Option<u64>,
+    /// Search with a core that stays healthy: whoever it can serve must be served
+    #[arg(long, requires = "search")]
+    liveness: bool,
+    /// How long each of them lasts, minutes
+    #[arg(long, value_name = "MINUTES", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=60), requires = "search")]
+    minutes: u64,
     /// Print the JSON schema of scenarios, with which editors complete and explain their keys
     #[arg(long, conflicts_with_all = ["scenario", "config", "record"])]
     schema: bool,
@@ -102,12 +117,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let config = args.config.as_deref().context("--config is required")?;
+    if let Some(seeds) = args.search {
+        return searched(args, config, seeds).or_else(tell(args));
+    }
     let told = match (&args.record, &args.scenario) {
         (Some(path), _) => record::run(path, config, args.from.unwrap_or_default(), args.to.unwrap_or_default()),
         (None, Some(scenario)) => simulate(args, scenario, config),
         (None, None) => bail!("a scenario is required"),
     };
-    told.or_else(|problem| match problem {
+    told.or_else(tell(args))
+}
+
+/// Says what the problem is.
+fn tell(args: &Args) -> impl FnOnce(Problem) -> anyhow::Result<ExitCode> {
+    |problem| match problem {
         Problem::Mistakes(mistakes) => {
             eprint!("{}", mistakes.render(may_color(args)));
             Ok(ExitCode::from(MISTAKEN))
@@ -117,7 +140,27 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(MISTAKEN))
         }
         Problem::Failure(error) => Err(error),
-    })
+    }
+}
+
+/// Searches for a broken promise.
+fn searched(args: &Args, path: &Path, seeds: u64) -> Result<ExitCode, Problem> {
+    let source = plan::read(path).map_err(|error| Problem::Told(format!("{error:#}")))?;
+    let stage = stage(Config::read(path)?.topology)?;
+    let mode = if args.liveness { Mode::Liveness } else { Mode::Safety };
+    let search = Search { config: source.into(), stage, mode, lasts: Duration::from_secs(60 * args.minutes) };
+    let from = args.from_seed.or(args.seed).unwrap_or(1);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let hunt = search::hunt(&search, from, seeds, cores);
+    plan::print(&hunt.text(&search))?;
+    Ok(if hunt.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The stage in front of which that configuration stands.
+fn stage(topology: Arc<Topology>) -> Result<Stage, Problem> {
+    let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())
+        .map_err(|error| Problem::Told(error.to_string()))?;
+    Ok(Stage::of(topology, Arc::new(locator)))
 }
 
 /// Why nothing could be played.
@@ -241,10 +284,7 @@ fn played(
     seed: u64,
     trace: Option<&Path>,
 ) -> Result<Played, Problem> {
-    let topology = Arc::clone(&config.topology);
-    let locator = Locator::open(topology.geo.places.clone(), topology.geo.database.as_deref())
-        .map_err(|error| Problem::Told(error.to_string()))?;
-    let stage = Stage::of(topology, Arc::new(locator));
+    let stage = stage(Arc::clone(&config.topology))?;
     let scenario = Arc::new(scenario.clone());
     let rollouts = rollouts(&scenario)?;
     let mut trace = trace.map(Trace::create).transpose()?;

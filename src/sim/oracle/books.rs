@@ -362,7 +362,8 @@ impl Books {
         if let Some(last) = book.last.as_ref().filter(|last| Arc::ptr_eq(&last.topology, &snapshot.topology)) {
             for (at, (before, after)) in last.regions.iter().zip(&snapshot.regions).enumerate() {
                 let Some(region) = file.regions.get(at).copied() else { continue };
-                if is_used(before.standing) != is_used(after.standing) && before.standing != Standing::Unknown {
+                let is_known = before.standing != Standing::Unknown && after.standing != Standing::Unknown;
+                if is_known && is_used(before.standing) != is_used(after.standing) {
                     let flaps = &mut book.flaps[region.at()];
                     while flaps.front().is_some_and(|first| now.since(*first) > FLAPS_WITHIN) {
                         flaps.pop_front();

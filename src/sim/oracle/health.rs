@@ -15,6 +15,8 @@ use std::time::Duration;
 const MARGIN: Duration = Duration::from_millis(500);
 /// How long operators' words may be under way after everything is well.
 const WORDS: Duration = Duration::from_secs(60);
+/// A node whose probes all fail knows after this that it cannot be them: they time out, within one window.
+const SUSPECTS_WITHIN: Duration = Duration::from_secs(6);
 /// A node that starts knows after this what is well.
 const KNOWS_AFTER: Duration = Duration::from_secs(10);
 
@@ -131,8 +133,8 @@ pub fn i34_honest_blindness(seen: &Seen<'_>) -> Option<String> {
     seen.beliefs().find_map(|(node, region, state, _)| {
         let since = seen.ground.blind_since(node)?;
         let bound = EJECTION_MAX * 3;
-        // What was held back when it began may stay so.
-        let is_long = seen.passed(since) < bound;
+        // The first to fail may be called down until as many have failed as suspicion needs.
+        let is_long = (SUSPECTS_WITHIN..bound).contains(&seen.passed(since));
         let was_well = seen.books.nodes[usize::from(node)].well_before_blind;
         (is_long && was_well && state.standing >= Standing::Ejected && seen.world.regions[region.at()].slots.is_none())
             .then(|| format!("{} is blind and calls {} {}", seen.node(node), seen.region(region), state.standing))

@@ -11,8 +11,10 @@ use std::sync::Arc;
 /// Events at one moment.
 const STEPS_AT_ONCE_MAX: u64 = 100_000;
 /// Changes of a region's standing in ten minutes. Held back for a minute at most, an outage can follow another about every
-/// 65 seconds, and each takes it out and brings it back.
+/// 65 seconds, and each takes it out and brings it back. Whether a node suspects itself of a failure is not counted.
 const FLAPS_MAX: usize = 20;
+/// Probes of one endpoint under way at once: a timeout's worth at the fast pace, and as many that were given up.
+const PROBES_EACH_MAX: usize = 16;
 /// Clients that are asked whether they move.
 const SAMPLED: u64 = 6;
 
@@ -164,7 +166,7 @@ pub fn i33_bounded_resources(seen: &Seen<'_>) -> Option<String> {
     }
     (0..world.nodes.len()).find_map(|at| {
         let running = world.nodes[at].as_ref()?;
-        let most = 8 * running.snapshot.endpoints.len() + running.snapshot.sites.len();
+        let most = PROBES_EACH_MAX * running.snapshot.endpoints.len() + running.snapshot.sites.len();
         let under_way = running.under_way();
         let node = NodeIndex::try_from(at).ok()?;
         (under_way > most).then(|| format!("{} has {under_way} probes under way", seen.node(node)))
