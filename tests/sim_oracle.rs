@@ -66,7 +66,9 @@ fn after(world: &mut World, oracle: &mut Oracle, seconds: u64) {
 /// A request that is at a node and is not answered yet.
 fn open(world: &mut World, oracle: &mut Oracle, is_it: impl Fn(&World, Slot) -> bool) -> (Slot, u16) {
     until(world, oracle, |world| match world.facts.as_slice() {
-        [Fact::Arrives(slot, _), ..] => is_it(world, *slot) && world.facts.iter().any(|fact| matches!(fact, Fact::Tries { .. })),
+        [Fact::Arrives(slot, _), ..] => {
+            is_it(world, *slot) && world.facts.iter().any(|fact| matches!(fact, Fact::Tries { .. }))
+        }
         _ => false,
     });
     match world.facts[0] {
@@ -290,7 +292,8 @@ fn a_region_that_flaps_and_a_budget_that_is_overdrawn_are_seen() {
     let mut oracle = Oracle::new(&world, Mode::Safety);
     after(&mut world, &mut oracle, 10);
     for turn in 0..30 {
-        let (before, standing) = if turn % 2 == 0 { (Standing::Up, Standing::Down) } else { (Standing::Down, Standing::Up) };
+        let (before, standing) =
+            if turn % 2 == 0 { (Standing::Up, Standing::Down) } else { (Standing::Down, Standing::Up) };
         believe(&mut world, 0, |snapshot| {
             snapshot.generation += 1;
             snapshot.regions[PAR.at()].standing = standing;
@@ -310,7 +313,8 @@ fn a_region_that_flaps_and_a_budget_that_is_overdrawn_are_seen() {
     };
     for number in 0..200 {
         let fault = Why::Status(503);
-        oracle.judge_fact(&world, &Fact::Fails { request: slot, node: 0, region: LON, fault, progress: Progress::Sent });
+        oracle
+            .judge_fact(&world, &Fact::Fails { request: slot, node: 0, region: LON, fault, progress: Progress::Sent });
         oracle.judge_fact(&world, &tries(slot, 0, LON, number + 2));
     }
     is_broken(&oracle, "i29_amplification");

@@ -24,7 +24,8 @@ fn search(mode: Mode) -> Search {
 
 fn clean(mode: Mode, seeds: u64) {
     let (search, from) = (search(mode), number("ANYFRONT_SIM_FROM", 1));
-    let cores = number("ANYFRONT_SIM_CORES", std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));
+    let cores =
+        number("ANYFRONT_SIM_CORES", std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));
     let hunt = hunt(&search, from, seeds, usize::try_from(cores).expect("few"));
     let text = hunt.text(&search);
     println!("{text}");

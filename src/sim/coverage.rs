@@ -173,7 +173,9 @@ impl Coverage {
     fn steps_of(&mut self, world: &World, oracle: &Oracle, fact: &Fact) {
         match *fact {
             Fact::Arrives(..) => self.tries += 1,
-            Fact::Tries { request, node, region, number, .. } => self.tries_at(world, oracle, (request, node), region, number),
+            Fact::Tries { request, node, region, number, .. } => {
+                self.tries_at(world, oracle, (request, node), region, number)
+            }
             Fact::Fails { request, fault, progress, .. } => self.fails(world, request, fault, progress),
             Fact::Publishes(node) => self.publishes(world, node),
             Fact::Resolved { node, route, ttl, .. } => {
@@ -209,7 +211,8 @@ impl Coverage {
         let file = world.file_of(node);
         let there = file.regions.iter().position(|known| *known == region);
         let snapshot = world.nodes[usize::from(node)].as_ref().map(|running| &running.snapshot);
-        let standing = snapshot.zip(there).and_then(|(snapshot, there)| snapshot.regions.get(there)).map(|at| at.standing);
+        let standing =
+            snapshot.zip(there).and_then(|(snapshot, there)| snapshot.regions.get(there)).map(|at| at.standing);
         match standing {
             Some(Standing::Strained) => self.step(Step::Strained),
             Some(standing) if !is_used(standing) && number == 1 => self.step(Step::LastResort),
@@ -231,8 +234,10 @@ impl Coverage {
             Fault::Unserved => self.step(Step::Unserved),
             _ => {}
         }
-        let ends = world.facts.iter().any(|fact| matches!(fact, Fact::Answers { request: other, .. } if *other == request));
-        let goes_on = world.facts.iter().any(|fact| matches!(fact, Fact::Tries { request: other, .. } if *other == request));
+        let ends =
+            world.facts.iter().any(|fact| matches!(fact, Fact::Answers { request: other, .. } if *other == request));
+        let goes_on =
+            world.facts.iter().any(|fact| matches!(fact, Fact::Tries { request: other, .. } if *other == request));
         if progress == Progress::Sent && (ends || !goes_on) {
             self.step(if world.request(request).is_safe { Step::StopSafe } else { Step::StopUnsafe });
         }

@@ -89,11 +89,21 @@ fn line(world: &World, fact: &Fact, out: &mut String) {
             let asked = world.request(slot);
             let (client, hostname) = (asked.client, hostname(asked.route));
             let (takes, flows) = (asked.takes.as_nanos(), asked.flows.as_nanos());
-            write!(out, "request {slot}: client {client} asks {hostname} for work {} of {takes} + {flows} ns", asked.work)
+            write!(
+                out,
+                "request {slot}: client {client} asks {hostname} for work {} of {takes} + {flows} ns",
+                asked.work
+            )
         }
         Fact::Arrives(slot, at) => write!(out, "request {slot} arrives at {}", node(at)),
         Fact::Tries { request, node: by, region: of, endpoint, number } => {
-            write!(out, "request {request}: {} tries {} at {}, attempt {number}", node(by), region(of), at(by, endpoint))
+            write!(
+                out,
+                "request {request}: {} tries {} at {}, attempt {number}",
+                node(by),
+                region(of),
+                at(by, endpoint)
+            )
         }
         Fact::Processes(slot, of) => write!(out, "request {slot}: {} works", region(of)),
         Fact::Fails { request, node: by, region: of, fault, progress } => {

@@ -90,7 +90,8 @@ impl Hunt {
             let _ = writeln!(text, "  seed {seed}, {invariant}, at {at:.3} s: {what}");
         }
         let first = self.failed.first();
-        let shortest = first.and_then(|(seed, first)| Some((seed, search.shortest(*seed, first.invariant, TRIALS_MAX)?)));
+        let shortest =
+            first.and_then(|(seed, first)| Some((seed, search.shortest(*seed, first.invariant, TRIALS_MAX)?)));
         if let Some((seed, shortest)) = shortest {
             let what = &shortest.violation.what;
             let script = shortest.scenario.to_toml(&search.stage.cities);

@@ -33,9 +33,8 @@ pub fn i11_mass_withdrawal(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
 }
 
 pub fn i11_false_withdrawal(seen: &Seen<'_>) -> Option<String> {
-    let is_long = |node: NodeIndex| {
-        seen.ground.node_since(node).is_some_and(|since| seen.world.now.since(since) >= BACK_WITHIN)
-    };
+    let is_long =
+        |node: NodeIndex| seen.ground.node_since(node).is_some_and(|since| seen.world.now.since(since) >= BACK_WITHIN);
     for at in 0..seen.world.nodes.len() {
         let node = NodeIndex::try_from(at).ok()?;
         let Some(snapshot) = seen.snapshot(node).filter(|_| is_long(node)) else { continue };

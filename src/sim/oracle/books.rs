@@ -41,6 +41,8 @@ pub struct Try {
     pub asked: Vec<RegionIndex>,
     /// Who has worked on it.
     pub worked: Option<RegionIndex>,
+    /// Whether it left a region that had fallen silent, as its node thought.
+    pub has_left: bool,
     /// Whether an answer has begun.
     pub is_answered: bool,
     /// Whether a region's failure came when the budget may have been spent.
@@ -143,7 +145,8 @@ impl Repeats {
     #[must_use]
     pub fn sum(&self, second: u64) -> (u64, u64) {
         let within = self.cells.iter().filter(|(at, ..)| at + REPEATS_WITHIN > second);
-        within.fold((0, 0), |(repeats, successes), (_, repeated, succeeded)| (repeats + repeated, successes + succeeded))
+        within
+            .fold((0, 0), |(repeats, successes), (_, repeated, succeeded)| (repeats + repeated, successes + succeeded))
     }
 }
 
@@ -185,7 +188,8 @@ impl Books {
             well_before_blind: false,
         };
         let faults = &world.scenario.faults;
-        let is_channel = |what: &What| matches!(what, What::ChannelGone(_) | What::ChannelLate(..) | What::ChannelTwice(_));
+        let is_channel =
+            |what: &What| matches!(what, What::ChannelGone(_) | What::ChannelLate(..) | What::ChannelTwice(_));
         Self {
             tries: Vec::new(),
             nodes: (0..world.nodes.len()).map(node).collect(),
@@ -195,7 +199,9 @@ impl Books {
             now: world.now,
             begun: 0,
             is_channel_only: faults.iter().all(|fault| is_channel(&fault.what)),
-            has_late_words: faults.iter().any(|fault| matches!(fault.what, What::ChannelLate(..) | What::ChannelTwice(_))),
+            has_late_words: faults
+                .iter()
+                .any(|fault| matches!(fault.what, What::ChannelLate(..) | What::ChannelTwice(_))),
         }
     }
 
@@ -219,6 +225,7 @@ impl Books {
             tried: None,
             asked: Vec::new(),
             worked: None,
+            has_left: false,
             is_answered: false,
             is_budget_doubtful: false,
         };
@@ -407,6 +414,7 @@ impl Books {
         let entry = self.entry(slot);
         entry.last = Some((region, fault, progress));
         entry.is_budget_doubtful |= is_doubtful;
+        entry.has_left |= fault == Fault::Silent && is_sent;
         if is_sent {
             entry.failed_sent += 1;
         } else {

@@ -28,31 +28,15 @@ pub const ELSEWHERE: &[Elsewhere] = &[
         why: "nodes know no tenants, and requests here have no content that could be mixed up",
         held_by: Some("tests/front_http2.rs"),
     },
-    Elsewhere {
-        name: "i10_dnssec",
-        why: "answers here are not signed",
-        held_by: Some("tests/dnssec_year.rs"),
-    },
-    Elsewhere {
-        name: "i14_stale_writer",
-        why: "there is no engine that several writers share yet",
-        held_by: None,
-    },
+    Elsewhere { name: "i10_dnssec", why: "answers here are not signed", held_by: Some("tests/dnssec_year.rs") },
+    Elsewhere { name: "i14_stale_writer", why: "there is no engine that several writers share yet", held_by: None },
     Elsewhere {
         name: "i15_stage_containment",
         why: "a file is rolled out to all nodes at once: there are no stages yet",
         held_by: None,
     },
-    Elsewhere {
-        name: "i19_signed",
-        why: "nodes send each other no messages that could be forged",
-        held_by: None,
-    },
-    Elsewhere {
-        name: "i24_rollback",
-        why: "nothing is rolled back by itself yet",
-        held_by: None,
-    },
+    Elsewhere { name: "i19_signed", why: "nodes send each other no messages that could be forged", held_by: None },
+    Elsewhere { name: "i24_rollback", why: "nothing is rolled back by itself yet", held_by: None },
     Elsewhere {
         name: "i28_fairness",
         why: "nodes know no tenants, and turn nobody away to spare others",

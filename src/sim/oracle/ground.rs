@@ -55,12 +55,7 @@ impl Ground {
     #[must_use]
     pub fn new(world: &World) -> Self {
         let (nodes, regions) = (world.truth.nodes.len(), world.truth.regions.len());
-        let pair = Pair {
-            probes: Probes::Vary,
-            since: world.now,
-            to_good_eyes: Probes::Vary,
-            serves_since: None,
-        };
+        let pair = Pair { probes: Probes::Vary, since: world.now, to_good_eyes: Probes::Vary, serves_since: None };
         let mut ground = Self {
             turn: None,
             regions,
@@ -217,7 +212,8 @@ fn serves(world: &World, node: NodeIndex, region: RegionIndex) -> bool {
 fn probes(world: &World, node: NodeIndex, region: RegionIndex) -> Probes {
     let (there, way) = (&world.truth.regions[region.at()], world.truth.way(node, region));
     let of = world.topology.region(region);
-    let Some(probe) = of.probes().next().filter(|probe| probe.kind != ProbeKind::Tcp && of.probes().count() == 1) else {
+    let Some(probe) = of.probes().next().filter(|probe| probe.kind != ProbeKind::Tcp && of.probes().count() == 1)
+    else {
         return Probes::Vary;
     };
     if there.is_silent || !way.is_open() {

@@ -28,9 +28,11 @@ impl Seen<'_> {
             let regions = snapshot.map_or(&[][..], |snapshot| &snapshot.topology.regions);
             let numbers = &self.world.file_of(node).regions;
             let states = snapshot.map_or(&[][..], |snapshot| &snapshot.regions);
-            regions.iter().zip(states).zip(numbers.iter()).filter_map(move |((region, state), number)| {
-                Some((node, *number, state, &**region.probes().next()?))
-            })
+            regions
+                .iter()
+                .zip(states)
+                .zip(numbers.iter())
+                .filter_map(move |((region, state), number)| Some((node, *number, state, &**region.probes().next()?)))
         })
     }
 
@@ -71,9 +73,11 @@ pub fn i17_convergence(seen: &Seen<'_>) -> Option<String> {
 pub fn i18_unknown_is_not_down(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
     let Fact::Stands { node, region, before, standing } = *fact else { return None };
     let is_calm = seen.books.is_channel_only && !seen.ground.is_lossy() && is_used(before) && !is_used(standing);
-    let is_well = seen.ground.pair(node, region).probes == Probes::Pass && seen.ground.serves_since(node, region).is_some();
-    (is_calm && is_well && seen.world.regions[region.at()].slots.is_none())
-        .then(|| format!("{} calls {} {standing} though nothing is wrong with it", seen.node(node), seen.region(region)))
+    let is_well =
+        seen.ground.pair(node, region).probes == Probes::Pass && seen.ground.serves_since(node, region).is_some();
+    (is_calm && is_well && seen.world.regions[region.at()].slots.is_none()).then(|| {
+        format!("{} calls {} {standing} though nothing is wrong with it", seen.node(node), seen.region(region))
+    })
 }
 
 pub fn i21_detection(seen: &Seen<'_>) -> Option<String> {
@@ -94,7 +98,10 @@ pub fn i21_detection(seen: &Seen<'_>) -> Option<String> {
         let is_long = passed > bound && seen.told_for(node) > bound;
         is_long.then(|| {
             let (node, region) = (seen.node(node), seen.region(region));
-            format!("{node} calls {region} {} although its probes come to {:?} for {passed:?}", state.standing, pair.probes)
+            format!(
+                "{node} calls {region} {} although its probes come to {:?} for {passed:?}",
+                state.standing, pair.probes
+            )
         })
     })
 }

@@ -116,7 +116,8 @@ pub fn i03_known_targets(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
     let file = seen.world.file_of(node);
     let known = file.topology.endpoints.get(endpoint.at());
     let is_known = known.is_some_and(|known| file.regions.get(known.region.at()) == Some(&region));
-    (!is_known).then(|| format!("{} sent a request to {}, which its file has not", seen.node(node), seen.region(region)))
+    (!is_known)
+        .then(|| format!("{} sent a request to {}, which its file has not", seen.node(node), seen.region(region)))
 }
 
 pub fn i04_drain(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
@@ -167,7 +168,8 @@ pub fn i13_monotone(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
     let (before, after) = (book.last.as_ref()?.generation, seen.snapshot(node)?.generation);
     // Of several in one event only the last is there to be seen.
     let is_same_event = book.published_in == Some(seen.world.events);
-    (after < before || (after == before && !is_same_event)).then(|| format!("{} published generation {after} after {before}", seen.node(node)))
+    (after < before || (after == before && !is_same_event))
+        .then(|| format!("{} published generation {after} after {before}", seen.node(node)))
 }
 
 pub fn i16_good_means_good(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
@@ -178,8 +180,9 @@ pub fn i16_good_means_good(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
     }
     let (before, after) = (book.last.as_ref()?, seen.snapshot(node)?);
     let is_same_file = Arc::ptr_eq(&before.topology, &after.topology);
-    let is_same = before.regions.iter().zip(&after.regions).all(|(before, after)| {
-        before.drained == after.drained && is_used(before.standing) == is_used(after.standing)
-    });
+    let is_same =
+        before.regions.iter().zip(&after.regions).all(|(before, after)| {
+            before.drained == after.drained && is_used(before.standing) == is_used(after.standing)
+        });
     (!(is_same_file && is_same)).then(|| format!("{} changed what it does because of a refused file", seen.node(node)))
 }

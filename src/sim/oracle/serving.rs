@@ -62,8 +62,9 @@ fn saviour(seen: &Seen<'_>, slot: Slot, book: &Try, (node, arrived): (NodeIndex,
             let state = seen.snapshot(node).zip(there).and_then(|(snapshot, there)| snapshot.regions.get(there.at()));
             state.is_some_and(|state| state.standing < Standing::Ejected)
         };
-        // Where packets are lost by chance, even the best connection may not come about.
-        let is_unlucky = book.asked.contains(region) && seen.ground.is_lossy();
+        // Where packets are lost by chance, even the best connection may not come about; and nobody goes back to a region
+        // that was left because it seemed to be silent.
+        let is_unlucky = book.asked.contains(region) && (seen.ground.is_lossy() || book.has_left);
         seen.is_inside(node, slot, *region)
             && seen.ground.serves_since(node, *region).is_some_and(|since| since < arrived)
             && !seen.books.is_drained(seen.world, node, asked.route, *region)
@@ -137,9 +138,7 @@ fn is_all_drained(seen: &Seen<'_>, slot: Slot) -> bool {
     let Some((node, _)) = seen.books.of(slot).arrived else { return false };
     let route = seen.world.request(slot).route;
     let mut regions = (0..seen.world.topology.regions.len()).map(RegionIndex::of);
-    regions.all(|region| {
-        !seen.is_inside(node, slot, region) || seen.books.is_drained(seen.world, node, route, region)
-    })
+    regions.all(|region| !seen.is_inside(node, slot, region) || seen.books.is_drained(seen.world, node, route, region))
 }
 
 pub fn i32_proximity(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
@@ -148,7 +147,8 @@ pub fn i32_proximity(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
     let well = seen.ground.well_since().is_some_and(|since| seen.world.now.since(since) >= WHOLE_AFTER);
     let book = &seen.books.nodes[usize::from(node)];
     let is_whole = well && !seen.ground.is_lossy() && asked.tries == 1 && book.drains.is_empty();
-    let is_settled = || seen.world.now.since(book.told_at) >= WHOLE_AFTER;
+    let has_all_slots = seen.world.regions.iter().all(|region| region.slots.is_none());
+    let is_settled = || has_all_slots && seen.world.now.since(book.told_at) >= WHOLE_AFTER;
     if !is_whole || !is_settled() || seen.route(node, request)?.steering != Steering::Nearest {
         return None;
     }
@@ -167,7 +167,8 @@ pub fn i32_proximity(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
     let first = all.filter(|region| part(*region).is_some_and(|part| part.level == level)).filter(has_room);
     let nearest = first.min_by(|one, other| far(*one).total_cmp(&far(*other)))?;
     let (best, taken) = (far(nearest), far(region));
-    let is_near = taken <= (best * TIE_SHARE).max(best + TIE_KM) && part(region).is_some_and(|part| part.level == level);
+    let is_near =
+        taken <= (best * TIE_SHARE).max(best + TIE_KM) && part(region).is_some_and(|part| part.level == level);
     (!is_near).then(|| {
         let (hostname, to, nearest) = (seen.hostname(request), seen.region(region), seen.region(nearest));
         format!("a client of {hostname} went {taken:.0} km to {to}, not {best:.0} km to {nearest}")

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 /// Events at one moment.
 const STEPS_AT_ONCE_MAX: u64 = 100_000;
-/// Changes of a region's standing in ten minutes. Held back for a minute at most, an outage can follow another about every
-/// 65 seconds, and each takes it out and brings it back. Whether a node suspects itself of a failure is not counted.
-const FLAPS_MAX: usize = 20;
-/// Probes of one endpoint under way at once: a timeout's worth at the fast pace, and as many that were given up.
-const PROBES_EACH_MAX: usize = 16;
+/// Changes of a region's standing in ten minutes: what is held back for 5, 10, 15 … 60 seconds and falls again at once comes
+/// and goes sixteen times. Whether a node suspects itself of a failure is not counted.
+const FLAPS_MAX: usize = 32;
+/// Probes of one endpoint under way at once. Into silence there are up to 20: those that were given up time out by themselves.
+const PROBES_EACH_MAX: usize = 32;
 /// Clients that are asked whether they move.
 const SAMPLED: u64 = 6;
 
@@ -53,9 +53,8 @@ pub fn i26_velocity(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
     }
     let lately = |region: RegionIndex| {
         let known = file.regions[region.at()];
-        let within = |(at, other): &(_, RegionIndex)| {
-            *other == known && now.since(*at) < super::books::EJECTIONS_WITHIN
-        };
+        let within =
+            |(at, other): &(_, RegionIndex)| *other == known && now.since(*at) < super::books::EJECTIONS_WITHIN;
         is_new(region.at()) || book.ejected.iter().any(within)
     };
     let written = snapshot.topology.routes.iter().filter(|route| !route.is_regional);
@@ -113,7 +112,10 @@ pub fn i29_amplification(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
     let most = floor + (successes + 1) * u64::from(forward.retry_percent) / 100 * 2 + 1;
     (repeats + 1 > most).then(|| {
         let (node, hostname, from) = (seen.node(node), seen.hostname(request), seen.region(from));
-        format!("{node} repeated {} requests for {hostname} that {from} failed, after {successes} successes", repeats + 1)
+        format!(
+            "{node} repeated {} requests for {hostname} that {from} failed, after {successes} successes",
+            repeats + 1
+        )
     })
 }
 
@@ -137,7 +139,8 @@ pub fn i31_minimal_movement(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
     }
     let changed = RegionIndex::of(changed?);
     let clients = &seen.world.clients;
-    let written: Vec<_> = (0..after.topology.routes.len()).filter(|at| !after.topology.routes[*at].is_regional).collect();
+    let written: Vec<_> =
+        (0..after.topology.routes.len()).filter(|at| !after.topology.routes[*at].is_regional).collect();
     for number in 0..SAMPLED {
         let lot = crate::moment::mix(after.generation.rotate_left(8) ^ number ^ u64::from(node) << 32);
         let client = &clients[usize::try_from(lot % clients.len().max(1) as u64).unwrap_or(0)];
@@ -179,7 +182,6 @@ pub fn i33_every_wish_ends(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
     let passed = seen.world.now.since(asked.wished_at);
     // A try waits, is answered, flows; before the next its program waits for a minute at most.
     let each = asked.program.timeout() * 2 + asked.flows * 2 + std::time::Duration::from_secs(660);
-    (passed > each * asked.tries).then(|| {
-        format!("a request for {} came to {} only after {passed:?}", seen.hostname(slot), outcome.as_str())
-    })
+    (passed > each * asked.tries)
+        .then(|| format!("a request for {} came to {} only after {passed:?}", seen.hostname(slot), outcome.as_str()))
 }

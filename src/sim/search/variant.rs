@@ -39,14 +39,14 @@ fn tables<'a>(table: &'a mut Table, key: &str) -> impl Iterator<Item = &'a mut T
 /// Only some of the regions are left, and of the hostnames those that still have some.
 fn fewer(table: &mut Table, dice: &mut Dice) {
     let kept = 3 + below(dice, 5);
-    let mut names: Vec<String> = tables(table, "region")
-        .filter_map(|region| Some(region.get("name")?.as_str()?.to_owned()))
-        .collect();
+    let mut names: Vec<String> =
+        tables(table, "region").filter_map(|region| Some(region.get("name")?.as_str()?.to_owned())).collect();
     while names.len() > kept {
         let at = below(dice, names.len());
         names.remove(at);
     }
-    let is_kept = |value: &Value| value.as_str().is_some_and(|name| name == "*" || names.iter().any(|kept| kept == name));
+    let is_kept =
+        |value: &Value| value.as_str().is_some_and(|name| name == "*" || names.iter().any(|kept| kept == name));
     if let Some(regions) = table.get_mut("region").and_then(Value::as_array_mut) {
         regions.retain(|region| region.get("name").is_some_and(is_kept));
     }
@@ -95,9 +95,8 @@ fn capacities(table: &mut Table, dice: &mut Dice) {
 
 /// Fences, other steering, no last resort.
 fn hostnames(table: &mut Table, dice: &mut Dice) {
-    let written: Vec<String> = tables(table, "region")
-        .filter_map(|region| Some(region.get("country")?.as_str()?.to_owned()))
-        .collect();
+    let written: Vec<String> =
+        tables(table, "region").filter_map(|region| Some(region.get("country")?.as_str()?.to_owned())).collect();
     for hostname in tables(table, "hostname") {
         match below(dice, 6) {
             0 => drop(hostname.insert("steering".into(), "latency".into())),
