@@ -107,7 +107,8 @@ mod tests {
 
     fn report(bars: Vec<Vec<(f64, &str)>>) -> Report {
         let since = |(from_s, standing): &(f64, &str)| Since { from_s: *from_s, standing: (*standing).to_owned() };
-        let node = |bar: &Vec<(f64, &str)>| OfNode { standings: vec![bar.iter().map(since).collect()], ..OfNode::default() };
+        let node =
+            |bar: &Vec<(f64, &str)>| OfNode { standings: vec![bar.iter().map(since).collect()], ..OfNode::default() };
         let region = OfRegion { name: "orf".to_owned(), ..OfRegion::default() };
         Report { lasts_s: 100.0, nodes: bars.iter().map(node).collect(), regions: vec![region], ..Report::default() }
     }

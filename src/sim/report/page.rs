@@ -2,7 +2,7 @@
 
 use super::plot::{COLORS, Room};
 use super::tables::{self, Table};
-use super::words::{count, maybe_ms, milliseconds, minute, percent, span, verdict};
+use super::words::{count, headline, maybe_ms, milliseconds, minute, percent, served, span};
 use super::{Report, atlas, heat, plots};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -15,20 +15,23 @@ const SCRIPT: &str = include_str!("page.js");
 #[must_use]
 pub fn page(report: &Report) -> String {
     let title = format!("{}: {}", report.scenario, if report.failures().is_empty() { "holds" } else { "fails" });
-    framed(&title, &html! {
-        (hero(report))
-        div class="inner" {
-            (figures(report))
-            (faults(report))
-            section class="card" {
-                h2 { "Who was served from where" }
-                (atlas::moved_through(report))
-                (atlas::moments(report))
+    framed(
+        &title,
+        &html! {
+            (hero(report))
+            div class="inner" {
+                (figures(report))
+                (faults(report))
+                section class="card" {
+                    h2 { "Who was served from where" }
+                    (atlas::moved_through(report))
+                    (atlas::moments(report))
+                }
+                (over_time(report, &[Room::Wide, Room::Narrow]))
+                (all_tables(report))
             }
-            (over_time(report, &[Room::Wide, Room::Narrow]))
-            (all_tables(report))
-        }
-    })
+        },
+    )
 }
 
 /// A page with its frame.
@@ -67,7 +70,8 @@ fn hero(report: &Report) -> Markup {
         header class=(class) {
             div class="inner" {
                 p class="kind" { "Simulation of " b { (report.scenario) } " with " b { (report.configuration) } }
-                h1 { (verdict(report)) }
+                h1 { (headline(report)) }
+                p class="served" { (served(report)) }
                 @if !failures.is_empty() {
                     ul class="failures" { @for failure in &failures { li { (failure) } } }
                 }
@@ -99,9 +103,17 @@ pub(super) fn key_figures(report: &Report) -> Vec<(&'static str, String, String)
     let load = loads.max_by(|a, b| a.0.total_cmp(&b.0));
     let worst = report.amplification.worst_10s.or(report.amplification.attempts_per_request);
     let mut figures = vec![
-        ("Available", total.availability_percent.map_or_else(dash, percent), format!("{} of {} not served", count(total.failures()), count(total.wishes))),
-        ("Added latency, 99 %", maybe_ms(total.added.p99_ms), format!("half: {}", maybe_ms(total.added.p50_ms))),
-        ("Attempts for a request", worst.map_or_else(dash, |worst| format!("{worst:.2}")), "in the worst 10 s".to_owned()),
+        (
+            "Available",
+            total.availability_percent.map_or_else(dash, percent),
+            format!("{} of {} not served", count(total.failures()), count(total.wishes)),
+        ),
+        ("Added, 99 %", maybe_ms(total.added.p99_ms), format!("half: {}", maybe_ms(total.added.p50_ms))),
+        (
+            "Amplification",
+            worst.map_or_else(dash, |worst| format!("{worst:.2}")),
+            "attempts for a request, worst 10 s".to_owned(),
+        ),
     ];
     if !faults.is_empty() {
         figures.push(("Noticed", noticed.unwrap_or_else(dash), "the last node, the slowest fault".to_owned()));
@@ -150,7 +162,7 @@ pub(super) fn over_time(report: &Report, rooms: &[Room]) -> Markup {
         }
         section class="card" {
             h2 { "Added latency" }
-            p class="quiet" { "Time to the first byte beyond the best possible, by minute of the wish; each line of the grid is ten times the one below." (note) }
+            p class="quiet" { "Time to the first byte beyond the best possible, by minute of the wish, on a logarithmic scale." (note) }
             (both(plots::added))
         }
         section class="card" {

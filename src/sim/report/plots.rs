@@ -1,6 +1,8 @@
 //! The plots of a report over time: who served, what failed and what was slow, what nodes thought, what regions carried.
 
-use super::plot::{Area, Room, Scale, axis, bands, between, color, from_west_to_east, line, px, spread, time_axis};
+use super::plot::{
+    Area, Room, Scale, axis, bands, between, color, from_west_to_east, line, px, shades, spread, time_axis,
+};
 use super::words::{clock, count};
 use super::{OfRegion, Report};
 use maud::{Markup, html};
@@ -84,6 +86,7 @@ pub fn traffic(report: &Report, room: Room) -> Markup {
         &area,
         &label,
         &html! {
+            (shades(&area, report))
             @for (at, pair) in edges.windows(2).enumerate() {
                 path class={"area " (class(at))} d=(between(&points.edge(&area, scale, &pair[1]), &points.edge(&area, scale, &pair[0]))) {
                     title { (name(at)) }
@@ -124,7 +127,8 @@ pub fn errors(report: &Report, room: Room) -> Markup {
     let area = Area::new(room, report, 40.0, 120.0);
     let points = Points::of(report);
     let (failed, wishes) = (points.sums(&report.total.by_slot.failed), points.sums(&report.total.by_slot.wishes));
-    let share = failed.iter().zip(&wishes).map(|(failed, wishes)| if *wishes > 0.0 { failed / wishes * 100.0 } else { 0.0 });
+    let share =
+        failed.iter().zip(&wishes).map(|(failed, wishes)| if *wishes > 0.0 { failed / wishes * 100.0 } else { 0.0 });
     let share: Vec<f64> = share.collect();
     let most = share.iter().copied().fold(0.0, f64::max);
     let worst = share.iter().position(|one| *one == most).unwrap_or_default();
@@ -139,6 +143,7 @@ pub fn errors(report: &Report, room: Room) -> Markup {
         &area,
         &label,
         &html! {
+            (shades(&area, report))
             (axis(&area, scale, |tick| format!("{} %", whole(tick))))
             (bands(&area, report))
             @for (at, share) in share.iter().enumerate().filter(|(_, share)| **share > 0.0) {
@@ -166,9 +171,10 @@ pub fn added(report: &Report, room: Room) -> Markup {
     let slots = &report.total.by_slot;
     let (half, most) = (points.highest(&slots.added_p50_ms), points.highest(&slots.added_p99_ms));
     let all = || half.iter().chain(&most).flatten().copied().filter(|ms| *ms > 0.0);
-    let scale = Scale::powers(all().fold(f64::INFINITY, f64::min).clamp(1.0, 10.0), all().fold(10.0, f64::max));
+    let scale = Scale::powers(all().fold(f64::INFINITY, f64::min).clamp(1.0, 1_000.0), all().fold(10.0, f64::max));
     let last = |values: &[Option<f64>]| values.iter().rev().flatten().next().copied();
-    let ends: Vec<f64> = [&half, &most].iter().map(|line| area.y(scale.share(last(line).unwrap_or_default())) + 4.0).collect();
+    let ends: Vec<f64> =
+        [&half, &most].iter().map(|line| area.y(scale.share(last(line).unwrap_or_default())) + 4.0).collect();
     let places = spread(&ends, area.top, area.bottom);
     let whole = &report.total.added;
     let label = format!(
@@ -180,6 +186,7 @@ pub fn added(report: &Report, room: Room) -> Markup {
         &area,
         &label,
         &html! {
+            (shades(&area, report))
             (axis(&area, scale, brief_ms))
             (bands(&area, report))
             path class="line p99" d=(points.line(&area, scale, &most)) {}
@@ -223,14 +230,16 @@ fn load(report: &Report, region: &OfRegion, points: &Points, color: usize) -> Ma
         .collect();
     let place = |seconds: f64| (seconds / report.lasts_s.max(1.0)).clamp(0.0, 1.0) * room;
     let y = |value: f64| height - 1.0 - value / most * (height - 4.0);
-    let upper: Vec<(f64, f64)> = points.middles.iter().zip(&values).map(|(at, value)| (place(*at), y(*value))).collect();
+    let upper: Vec<(f64, f64)> =
+        points.middles.iter().zip(&values).map(|(at, value)| (place(*at), y(*value))).collect();
     let lower: Vec<(f64, f64)> = upper.iter().map(|(x, _)| (*x, height - 1.0)).collect();
     let said = match region.load_percent {
         Some(load) => format!("{load:.0} % of {}", count(u64::from(region.capacity.unwrap_or_default()))),
         None => format!("{} at once", count(u64::from(region.in_flight_most))),
     };
     let is_full = region.load_percent.is_some_and(|load| load > 100.0);
-    let label = format!("{}: at most {said}, at {}.", region.name, clock(&report.starts, region.in_flight_most_at_s as f64));
+    let label =
+        format!("{}: at most {said}, at {}.", region.name, clock(&report.starts, region.in_flight_most_at_s as f64));
     html! {
         p { b { (region.name) } " " span class=[is_full.then_some("worse")] { (said) } }
         svg class="load" viewBox={"0 0 " (room) " " (height)} role="img" aria-label=(label) {
