@@ -25,19 +25,24 @@ pub fn land() -> Markup {
     }
 }
 
-/// A map that can be moved through the run; without a script it shows the step with the most trouble.
+/// The step with the most trouble: the one that is shown first.
 #[must_use]
-pub fn moved_through(report: &Report) -> Markup {
-    let steps = &report.map.steps;
-    let failed =
-        |step: &Picture| step.flows.iter().filter(|flow| flow.1 == report.regions.len()).map(|flow| flow.2).sum();
+pub fn worst_step(report: &Report) -> usize {
+    let nobody = report.regions.len();
+    let failed = |step: &Picture| -> u32 { step.flows.iter().filter(|flow| flow.1 == nobody).map(|flow| flow.2).sum() };
     let first_fault = report.faults.first().map_or(0.0, |fault| fault.from_s + 60.0);
-    let shown = (0..steps.len()).max_by_key(|at| {
-        let failed: u32 = failed(&steps[*at]);
-        let is_first_fault = first_fault >= steps[*at].from_s as f64 && first_fault < steps[*at].until_s as f64;
-        (failed, is_first_fault, usize::MAX - at)
+    let steps = report.map.steps.iter().enumerate();
+    let worst = steps.max_by_key(|(at, step)| {
+        let is_first_fault = first_fault >= step.from_s as f64 && first_fault < step.until_s as f64;
+        (failed(step), is_first_fault, usize::MAX - at)
     });
-    let shown = shown.unwrap_or_default();
+    worst.map(|(at, _)| at).unwrap_or_default()
+}
+
+/// A map that can be moved through the run; without a script it shows one step.
+#[must_use]
+pub fn moved_through(report: &Report, shown: usize) -> Markup {
+    let steps = &report.map.steps;
     html! {
         div class="through" {
             @for (at, step) in steps.iter().enumerate() {

@@ -3,13 +3,17 @@
 use super::page::{framed, key_figures, over_time, table};
 use super::plot::Room;
 use super::tables::{NOTHING, Table};
-use super::words::{count, milliseconds, minute, percent, span};
+use super::words::{milliseconds, minute, percent, span};
 use super::{OfFault, Report, Service, atlas, text};
 use maud::{Markup, html};
 use serde::Serialize;
 
 /// From this share of the value before on a change is told from chance.
 const TOLD_FROM: f64 = 0.02;
+/// The same for a percentile, which is known to one part in ten.
+const PERCENTILE_TOLD_FROM: f64 = 0.12;
+/// Up to this load, in percent, a region has room, and more load is no burden.
+const HAS_ROOM: f64 = 80.0;
 
 /// Whether a change is for the better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -53,6 +57,8 @@ enum Unit {
     Share,
     /// Milliseconds: fewer are better.
     Ms,
+    /// The same, known less exactly.
+    Percentile,
     /// A number of bad things.
     Count,
     /// A ratio that should be small.
@@ -65,7 +71,7 @@ impl Unit {
         match self {
             Self::Good => percent(value),
             Self::Burden | Self::Share => format!("{value:.1} %"),
-            Self::Ms => milliseconds(value),
+            Self::Ms | Self::Percentile => milliseconds(value),
             Self::Count => format!("{value:.0}"),
             Self::Ratio => format!("{value:.3}"),
         }
@@ -77,6 +83,7 @@ impl Unit {
             // What matters of 99.9 and 99.99 percent is that one fails ten times as often.
             Self::Good => Some(100.0 - value),
             Self::Share => None,
+            Self::Burden => (value > HAS_ROOM).then_some(value),
             _ => Some(value),
         }
     }
@@ -126,7 +133,7 @@ impl Comparison {
             }
         }
         let (better, worse) = (self.number_of(Change::Better), self.number_of(Change::Worse));
-        words + &format!("{better} figures better, {worse} worse\n\n{}", text::drawn(&self.table()))
+        words + &format!("{} better, {} worse\n\n{}", number(better), number(worse), text::drawn(&self.table()))
     }
 
     /// As one HTML file.
@@ -134,6 +141,8 @@ impl Comparison {
     pub fn page(&self) -> String {
         let (before, after) = (&self.before, &self.after);
         let (better, worse) = (self.number_of(Change::Better), self.number_of(Change::Worse));
+        let shown = atlas::worst_step(before);
+        let plots = |report: &Report| over_time(report, &[Room::Half, Room::Narrow], &report.configuration);
         let class = if worse > better { "hero failed" } else { "hero good" };
         framed(
             &format!("{} and {}", before.configuration, after.configuration),
@@ -141,7 +150,7 @@ impl Comparison {
                 header class=(class) {
                     div class="inner" {
                         p class="kind" { "Simulation of " b { (before.scenario) } ", seed " (before.seed) ", " (span(before.lasts_s)) " from " (minute(&before.starts)) }
-                        h1 { (after.configuration) " against " (before.configuration) ": " (count(better as u64)) " figures better, " (count(worse as u64)) " worse" }
+                        h1 { (after.configuration) " against " (before.configuration) ": " (number(better)) " better, " (number(worse)) " worse" }
                     }
                 }
                 div class="inner" {
@@ -149,14 +158,14 @@ impl Comparison {
                     section class="card" { (table(&self.table())) }
                     div class="pair" {
                         @for report in [before, after] {
-                            div {
-                                section class="card" {
-                                    h2 { (report.configuration) ": who was served from where" }
-                                    (atlas::moved_through(report))
-                                }
-                                (over_time(report, &[Room::Half, Room::Narrow]))
+                            section class="card" {
+                                h2 { "Who was served from where " span class="whose" { (report.configuration) } }
+                                (atlas::moved_through(report, shown))
                             }
                         }
+                    }
+                    @for (one, other) in plots(before).into_iter().zip(plots(after)) {
+                        div class="pair" { (one) (other) }
                     }
                 }
             },
@@ -196,6 +205,10 @@ impl Comparison {
     }
 }
 
+fn number(figures: usize) -> String {
+    if figures == 1 { "1 figure".to_owned() } else { format!("{figures} figures") }
+}
+
 fn head(report: &Report) -> Markup {
     html! {
         section class="card" {
@@ -232,14 +245,16 @@ fn difference(of: &str, what: &str, (before, after): (Option<f64>, Option<f64>),
 }
 
 fn judged(before: f64, after: f64, unit: Unit) -> Change {
-    let (lost, loses) = (unit.loss(before).unwrap_or(before), unit.loss(after).unwrap_or(after));
-    if (loses - lost).abs() <= lost.abs().max(loses.abs()) * TOLD_FROM {
-        return Change::Same;
-    }
-    match unit.loss(0.0) {
-        None => Change::Other,
-        Some(_) if loses < lost => Change::Better,
-        Some(_) => Change::Worse,
+    let told_from = if unit == Unit::Percentile { PERCENTILE_TOLD_FROM } else { TOLD_FROM };
+    let is_same = |before: f64, after: f64| (after - before).abs() <= before.abs().max(after.abs()) * told_from;
+    match (unit.loss(before), unit.loss(after)) {
+        (None, None) if is_same(before, after) => Change::Same,
+        (None, None) => Change::Other,
+        (Some(_), None) => Change::Better,
+        (None, Some(_)) => Change::Worse,
+        (Some(before), Some(after)) if is_same(before, after) => Change::Same,
+        (Some(before), Some(after)) if after < before => Change::Better,
+        (Some(_), Some(_)) => Change::Worse,
     }
 }
 
@@ -248,7 +263,7 @@ fn services(differences: &mut Vec<Difference>, of: &str, before: &Service, after
     let available = figure(|of| of.availability_percent);
     differences.push(difference(of, "available", available, Unit::Good));
     differences.push(difference(of, "added, mean", figure(|of| of.added.mean_ms), Unit::Ms));
-    differences.push(difference(of, "added, 99 %", figure(|of| of.added.p99_ms), Unit::Ms));
+    differences.push(difference(of, "added, 99 %", figure(|of| of.added.p99_ms), Unit::Percentile));
 }
 
 fn met(differences: &mut Vec<Difference>, before: &OfFault, after: Option<&OfFault>) {
@@ -297,11 +312,14 @@ mod tests {
         assert_eq!(change(120.0, 200.0, Unit::Ms), Change::Worse);
         assert_eq!(change(10.0, 30.0, Unit::Share), Change::Other);
         assert_eq!(change(0.0, 3.0, Unit::Count), Change::Worse);
+        assert_eq!(change(10.0, 30.0, Unit::Burden), Change::Other, "there is room");
+        assert_eq!(change(70.0, 130.0, Unit::Burden), Change::Worse);
     }
 
     #[test]
     fn what_chance_alone_changes_is_the_same() {
         assert_eq!(change(1_000.0, 1_015.0, Unit::Ms), Change::Same);
+        assert_eq!(change(1_000.0, 1_100.0, Unit::Percentile), Change::Same);
         assert_eq!(change(0.0, 0.0, Unit::Count), Change::Same);
         assert_eq!(difference("", "", (None, None), Unit::Ms).change, Change::Same);
         assert_eq!(difference("", "", (None, Some(1.0)), Unit::Ms).change, Change::Other, "no longer, or not before");

@@ -24,10 +24,10 @@ pub fn page(report: &Report) -> String {
                 (faults(report))
                 section class="card" {
                     h2 { "Who was served from where" }
-                    (atlas::moved_through(report))
+                    (atlas::moved_through(report, atlas::worst_step(report)))
                     (atlas::moments(report))
                 }
-                (over_time(report, &[Room::Wide, Room::Narrow]))
+                @for section in over_time(report, &[Room::Wide, Room::Narrow], "") { (section) }
                 (all_tables(report))
             }
         },
@@ -145,41 +145,43 @@ fn faults(report: &Report) -> Markup {
     }
 }
 
-/// The plots over time, for these rooms.
-pub(super) fn over_time(report: &Report, rooms: &[Room]) -> Markup {
-    let both = |plot: fn(&Report, Room) -> Markup| html! { @for room in rooms { (plot(report, *room)) } };
-    let note = if report.faults.is_empty() { "" } else { " Shaded: faults, by their numbers." };
-    html! {
-        section class="card" {
-            h2 { "Traffic by region" }
-            p class="quiet" { "Wishes a minute by the region that served them, stacked from west to east." (note) }
-            (both(plots::traffic))
-        }
-        section class="card" {
-            h2 { "Not served" }
-            p class="quiet" { "Share of the wishes of a minute." (note) }
-            (both(plots::errors))
-        }
-        section class="card" {
-            h2 { "Added latency" }
-            p class="quiet" { "Time to the first byte beyond the best possible, by minute of the wish, on a logarithmic scale." (note) }
-            (both(plots::added))
-        }
-        section class="card" {
-            h2 { "What nodes thought" }
-            ul class="keys" {
-                li { svg viewBox="0 0 12 12" aria-hidden="true" { rect class="cell up" width="12" height="12" {} } "up" }
-                @for standing in ["strained", "unknown", "ejected", "down"] {
-                    li { svg viewBox="0 0 12 12" aria-hidden="true" { rect class={"cell " (standing)} width="12" height="12" {} } (standing) }
-                }
-                li class="quiet" { "The stronger, the more nodes thought so." }
+/// The plots over time, for these rooms, each with what it is about and, if it is one of two, whose it is.
+pub(super) fn over_time(report: &Report, rooms: &[Room], whose: &str) -> Vec<Markup> {
+    let all = |plot: fn(&Report, Room) -> Markup| html! { @for room in rooms { (plot(report, *room)) } };
+    let shaded = if report.faults.is_empty() { "" } else { " Shaded: faults, by their numbers." };
+    let section = |title: &str, note: &str, plots: Markup| {
+        html! {
+            section class="card" {
+                h2 { (title) @if !whose.is_empty() { " " span class="whose" { (whose) } } }
+                p class="quiet" { (note) }
+                (plots)
             }
-            (both(heat::standings))
         }
-        section class="card" {
-            h2 { "Load against capacity" }
-            p class="quiet" { "Attempts under way at most, by minute; dashed: what the region works on at once." }
-            (plots::loads(report))
+    };
+    let traffic = format!("Wishes a minute by the region that served them, stacked from west to east.{shaded}");
+    let errors = format!("Share of the wishes of a minute that were not served.{shaded}");
+    let added = format!("Time to the first byte beyond the best possible, by minute of the wish; logarithmic.{shaded}");
+    let loads = "Attempts under way at most, by minute; dashed: what the region works on at once.";
+    vec![
+        section("Traffic by region", &traffic, all(plots::traffic)),
+        section("Not served", &errors, all(plots::errors)),
+        section("Added latency", &added, all(plots::added)),
+        section(
+            "What nodes thought",
+            "The stronger, the more nodes thought so.",
+            html! { (keys()) (all(heat::standings)) },
+        ),
+        section("Load against capacity", loads, plots::loads(report)),
+    ]
+}
+
+/// The colours of standings.
+fn keys() -> Markup {
+    html! {
+        ul class="keys" {
+            @for standing in ["up", "strained", "unknown", "ejected", "down"] {
+                li { svg viewBox="0 0 12 12" aria-hidden="true" { rect class={"cell " (standing)} width="12" height="12" {} } (standing) }
+            }
         }
     }
 }
