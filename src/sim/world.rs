@@ -174,7 +174,11 @@ impl World {
         let cities = stage.cities.all().iter();
         let to_sites = |city: &City| sites.iter().map(|site| round_trip(&city.at, &site.place.at)).collect();
         let city_trips: Vec<Vec<Duration>> = cities.map(to_sites).collect();
-        let regions = topology.regions.iter().zip(&usual).map(|(region, usual)| Region::new(region.capacity, usual));
+        let regions = topology
+            .regions
+            .iter()
+            .zip(&usual)
+            .map(|(region, usual)| Region::new(region.capacity, usual, scenario.crowd.stands_for));
         let regions = regions.collect();
         let truth = Truth::fine(usual, sites.len(), scenario.ways.loss);
         let doors = (0..sites.len()).map(|_| Door::new(&mut dice, &topology)).collect();
@@ -312,6 +316,13 @@ impl World {
     fn wake(&mut self, at: usize) {
         self.on_node(at, Node::wake);
         self.heed(at);
+    }
+
+    /// A node's front door has counted something.
+    fn stirs(&mut self, node: NodeIndex) {
+        if let Some(Some(running)) = self.nodes.get_mut(usize::from(node)) {
+            running.stirred(self.now);
+        }
     }
 
     /// Tells a node something, and whoever waits there what came of it.

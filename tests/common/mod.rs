@@ -17,6 +17,7 @@ pub mod geography;
 pub mod virtual_time;
 pub mod worlds;
 pub mod answers;
+pub mod simulated;
 
 /// The repository's own file.
 pub fn real_fleet() -> String {

@@ -135,6 +135,7 @@ impl World {
             return self.after(back, Event::Fail(slot, serial, Fault::Refused, Progress::Unsent));
         }
         load.connected();
+        self.stirs(node);
         let handshake = if is_tls { self.round_trip(node, region) } else { Duration::ZERO };
         let live = &mut self.live[slot as usize];
         live.stage = Doing::Waiting;
