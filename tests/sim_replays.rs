@@ -36,6 +36,7 @@ mod replays {
     mod kill_switch;
     mod lying_probes;
     mod non_completion_herd;
+    mod nothing_is_wrong;
     mod restart_herd;
     mod retry_storm;
     mod site_attracts_all;

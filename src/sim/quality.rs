@@ -149,7 +149,8 @@ pub fn measure(stage: &Stage) -> Quality {
 
 fn hostname(ground: &Ground<'_>, index: RouteIndex, route: &Route) -> OfHostname {
     let members = route.members.iter().map(|member| member.region);
-    let regions: Vec<RegionIndex> = members.filter(|region| !route.shuts_out(&ground.stage.topology, *region)).collect();
+    let regions: Vec<RegionIndex> =
+        members.filter(|region| !route.shuts_out(&ground.stage.topology, *region)).collect();
     let [best_mean_us, detour_mean_us] = ground.limits(route);
     let cases = cases(route.steering);
     OfHostname {

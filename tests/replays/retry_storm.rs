@@ -5,6 +5,8 @@
 
 use super::story::{Story, assert_all_served, regions};
 use anyfront::sim::scenario::{Program, What};
+use http::Method;
+use std::time::Duration;
 
 #[test]
 fn a_region_that_browns_out_under_hammering_clients_gets_no_more_from_us_than_they_ask() {
@@ -19,4 +21,16 @@ fn a_region_that_browns_out_under_hammering_clients_gets_no_more_from_us_than_th
     assert!(out < 15.0, "traffic notices: {out}");
     assert!(played.served_share(120.0..210.0) > 0.98, "{}", played.served_share(120.0..210.0));
     assert_all_served(&played, 290.0..410.0);
+}
+
+#[test]
+fn where_everybody_fails_hardly_anything_is_asked_twice() {
+    let story = Story::of(4).who_use(Program::Curl).clients(200, 30.0).asking(&["eu"]).from(&[("London", 1)]);
+    let story = story.for_work(Method::GET, "/v1/models", Duration::from_millis(30));
+    let played = story.during(90.0..150.0, What::Errors(regions(&["lhr", "mad", "gvx", "dia"]), 1.0, 503)).play();
+    for start in (90..150).step_by(10) {
+        let amplification = played.amplification(f64::from(start)..f64::from(start + 10));
+        assert!(amplification <= 1.2, "from second {start}: {amplification}");
+    }
+    assert_all_served(&played, 151.0..230.0);
 }

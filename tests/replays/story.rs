@@ -65,6 +65,8 @@ pub struct Mind {
 pub struct Played {
     pub world: World,
     pub told: Vec<Told>,
+    /// When each wish was wished, whether it came to an end or not.
+    pub wishes: Vec<f64>,
     pub minds: Vec<Mind>,
     /// When each attempt was made: where.
     pub attempts: Vec<(f64, NodeIndex, String)>,
@@ -269,6 +271,7 @@ impl Played {
         let mut played = Self {
             world,
             told: Vec::new(),
+            wishes: Vec::new(),
             minds: Vec::new(),
             attempts: Vec::new(),
             arrivals: Vec::new(),
@@ -292,6 +295,7 @@ impl Played {
             Fact::Stands { node, region, before, standing } => {
                 self.minds.push(Mind { at, node, region: self.name(region), before, standing });
             }
+            Fact::Wishes(_) => self.wishes.push(at),
             Fact::Tries { node, region, .. } => self.attempts.push((at, node, self.name(region))),
             Fact::Arrives(_, node) => self.arrivals.push((at, node)),
             Fact::Probed { node, endpoint, result: Err(symptom) } => {
@@ -356,11 +360,16 @@ impl Played {
         self.wished(when).filter(|told| !told.outcome.is_served()).collect()
     }
 
+    /// How many of what was wished then has not come to an end: what hangs has failed as well.
+    pub fn hanging(&self, when: Range<f64>) -> usize {
+        self.wishes.iter().filter(|at| when.contains(at)).count() - self.wished(when.clone()).count()
+    }
+
     /// Share of what was wished then that was served; there must be something.
     pub fn served_share(&self, when: Range<f64>) -> f64 {
-        let all = self.wished(when.clone()).count();
+        let all = self.wishes.iter().filter(|at| when.contains(at)).count();
         assert!(all >= 10, "hardly anything was asked: {all}");
-        1.0 - self.unserved(when).len() as f64 / all as f64
+        self.wished(when).filter(|told| told.outcome.is_served()).count() as f64 / all as f64
     }
 
     /// By whom what was wished then was served, and how often.
@@ -412,8 +421,9 @@ impl Played {
 #[track_caller]
 pub fn assert_all_served(played: &Played, when: Range<f64>) {
     let failed = played.unserved(when.clone());
-    let all = played.wished(when).count();
+    let all = played.wished(when.clone()).count();
     assert!(all >= 10, "hardly anything was asked: {all}");
     let shown = &failed[..failed.len().min(3)];
     assert!(failed.is_empty(), "{} of {all} were not served: {shown:#?}", failed.len());
+    assert_eq!(played.hanging(when), 0, "some of what was wished hangs");
 }
