@@ -266,7 +266,10 @@ async fn the_simulated_world_and_the_real_one_come_to_the_same() {
     let stage = Stage::of(Arc::new(topology), locator());
     let all: Vec<Seen> = (0..SEEDS).map(|seed| simulated(&stage, &round_trips, seed)).collect();
     let orders = |region: &str| all.iter().map(|seen| seen.order(region)).collect::<BTreeSet<_>>();
-    for region in REFUSED.iter().chain(&SILENT).chain([&FLAPPING]) {
+    let is_busy = late > LATENESS_MAX;
+    // What comes and goes every three seconds is another story on a machine that is late by parts of one.
+    let flapping = (!is_busy).then_some(&FLAPPING);
+    for region in REFUSED.iter().chain(&SILENT).chain(flapping) {
         let (order, known) = (real.order(region), orders(region));
         println!("{region}: really {:?}; simulated {known:?}", real.minds.get(*region));
         assert!(known.contains(&order), "{region} really stood {order:?}; simulated: {known:?}");
@@ -280,7 +283,7 @@ async fn the_simulated_world_and_the_real_one_come_to_the_same() {
         let simulated: BTreeSet<&String> = all.iter().filter_map(|seen| seen.served.get(city)).flatten().collect();
         assert_eq!(real.served[city].iter().collect::<BTreeSet<_>>(), simulated, "{city}");
     }
-    if late > LATENESS_MAX {
+    if is_busy {
         println!("!! THIS MACHINE WAS TOO BUSY TO MEASURE BY: timers were {late:?} late; only the order was judged");
         return;
     }
