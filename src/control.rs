@@ -108,6 +108,8 @@ pub struct Control {
     locator: Arc<Locator>,
     here: Site,
     known: Vec<Known>,
+    /// Places of those of which facts or time may have changed what is believed, until they are looked at.
+    touched: Vec<usize>,
     sites: Sites,
     overrides: Arc<[Override]>,
     problem: Option<Arc<Problem>>,
@@ -141,6 +143,7 @@ impl Control {
             locator: Arc::clone(&locator),
             here,
             known: Vec::new(),
+            touched: Vec::new(),
             sites: Sites::default(),
             overrides,
             problem: None,
@@ -162,7 +165,7 @@ impl Control {
     pub fn apply(&mut self, now: Moment, event: Event) {
         match event {
             Event::Probed { endpoint, probe, result } => {
-                if let Some(known) = self.touch(endpoint) {
+                if let Some(known) = self.told(endpoint) {
                     match probe {
                         0 => known.health.probed(now, known.load.timed(result)),
                         _ => known.health.further_probed(now, probe, result.map(drop)),
@@ -170,19 +173,19 @@ impl Control {
                 }
             }
             Event::Flowed { endpoint, probe, flowed } => {
-                if let Some(known) = self.touch(endpoint) {
+                if let Some(known) = self.told(endpoint) {
                     known.health.flowed(probe, flowed);
                 }
             }
             Event::Failed { endpoint, fault, prefix } => {
-                if let Some(known) = self.touch(endpoint) {
+                if let Some(known) = self.told(endpoint) {
                     known.catch_up(now);
                     known.health.failed(now, fault, prefix);
                     self.is_simmering = true;
                 }
             }
             Event::Resolved { endpoint, addresses } => {
-                if let Some(known) = self.touch(endpoint) {
+                if let Some(known) = self.told(endpoint) {
                     known.addresses = addresses;
                 }
             }
@@ -214,8 +217,11 @@ impl Control {
     /// What is believed `now` (`wall`: by the wall clock, for drains that end): the next snapshot and what changed its
     /// standing, or `None` if everything is as it was. Looks only at what facts or time have touched.
     pub fn advance(&mut self, now: Moment, wall: Duration) -> Option<(Arc<Snapshot>, Vec<Change>)> {
-        for known in &mut self.known {
-            self.is_simmering |= known.catch_up(now);
+        for at in 0..self.known.len() {
+            self.is_simmering |= self.known[at].catch_up(now);
+            if self.known[at].wakes(now) {
+                self.touch(at);
+            }
         }
         self.eject_for_errors(now);
         self.end_drains(wall);
@@ -259,8 +265,9 @@ impl Control {
     #[must_use]
     pub fn wakes_at(&self, now: Moment, wall: Duration) -> Option<Moment> {
         // What is said of a moment depends on the ticks while the node has grounds to suspect itself, and while many fail.
-        let is_restless = self.is_dirty || self.are_sites_touched || self.is_simmering || self.grounds.is_some();
-        if is_restless || self.known.iter().any(|known| known.is_touched || known.is_behind()) {
+        let is_restless = self.is_simmering || self.grounds.is_some();
+        let is_touched = self.is_dirty || self.are_sites_touched || !self.touched.is_empty();
+        if is_restless || is_touched || self.known.iter().any(Known::is_behind) {
             return Some(now);
         }
         let endpoints = self.known.iter().filter_map(|known| known.wakes_at);
@@ -280,8 +287,8 @@ impl Control {
         });
         self.are_sites_touched = false;
         let slow_start = self.topology.forward.slow_start;
-        for (at, known) in self.known.iter_mut().enumerate().filter(|(_, known)| known.is_touched) {
-            differs |= known.differs(now, slow_start, last.map(|last| &last.endpoints[at]));
+        for at in self.touched.drain(..) {
+            differs |= self.known[at].differs(now, slow_start, last.map(|last| &last.endpoints[at]));
         }
         differs
     }
@@ -290,18 +297,26 @@ impl Control {
     #[cfg(test)]
     fn doubt_everything(&mut self) {
         (self.is_simmering, self.are_sites_touched) = (true, true);
-        for known in &mut self.known {
-            (known.is_touched, known.failing_since) = (true, Some(Moment::from_nanos(u64::MAX)));
+        for at in 0..self.known.len() {
+            self.touch(at);
+            self.known[at].failing_since = Some(Moment::from_nanos(u64::MAX));
         }
     }
 
-    /// The endpoint of that id, which is touched by that. Ids are given in order, so its place is easily guessed.
-    fn touch(&mut self, endpoint: EndpointId) -> Option<&mut Known> {
+    /// The one at that place is to be looked at.
+    fn touch(&mut self, at: usize) {
+        if !std::mem::replace(&mut self.known[at].is_touched, true) {
+            self.touched.push(at);
+        }
+    }
+
+    /// The endpoint of that id, about which there is a fact. Ids are given in order, so its place is easily guessed.
+    fn told(&mut self, endpoint: EndpointId) -> Option<&mut Known> {
         let first = self.known.first()?.id.0;
         let guess = endpoint.0.checked_sub(first).and_then(|at| usize::try_from(at).ok());
         let guess = guess.filter(|at| self.known.get(*at).is_some_and(|known| known.id == endpoint));
         let at = guess.or_else(|| self.known.iter().position(|known| known.id == endpoint))?;
-        self.known[at].is_touched = true;
+        self.touch(at);
         Some(&mut self.known[at])
     }
 
@@ -334,14 +349,19 @@ impl Control {
         }
         self.sites.reload(now, &self.topology, &self.here);
         self.rate_ejections.clear();
-        self.known.iter_mut().for_each(|known| known.is_touched = true);
-        (self.is_dirty, self.is_simmering) = (true, true);
+        self.touched.clear();
+        for at in 0..self.known.len() {
+            self.known[at].is_touched = false;
+            self.touch(at);
+        }
+        self.is_dirty = true;
     }
 
     /// Finds out whether the node suspects itself now, and what that excuses.
     fn suspect(&mut self, now: Moment) {
         let mut has_news = self.is_dirty;
-        for known in self.known.iter_mut().filter(|known| known.is_touched) {
+        for at in &self.touched {
+            let known = &mut self.known[*at];
             let before = std::mem::replace(&mut known.failing_since, known.health.failing_since());
             has_news |= known.failing_since != before;
         }
@@ -356,11 +376,12 @@ impl Control {
             (None, _) => {}
         }
         let since = self.suspected.map(|(since, _)| since);
-        let is_other = since != before;
-        self.are_sites_touched |= is_other;
-        for known in self.known.iter_mut().filter(|known| known.is_touched || is_other) {
-            known.health.suspect(since);
-            known.is_touched = true;
+        if since != before {
+            self.are_sites_touched = true;
+            (0..self.known.len()).for_each(|at| self.touch(at));
+        }
+        for at in &self.touched {
+            self.known[*at].health.suspect(since);
         }
     }
 

@@ -71,7 +71,8 @@ fn with_a_site_beside_every_region_the_door_is_as_good_as_none() {
     let mut sites = String::new();
     for region in topology.regions.iter().filter(|region| region.name.as_str() != "lhr") {
         let (name, at) = (&region.name, region.place.at);
-        let _ = writeln!(sites, "[[site]]\nname = \"{name}-1\"\ncity = \"x\"\ncountry = \"US\"");
+        let country = region.place.country.expect("regions of the file say it");
+        let _ = writeln!(sites, "[[site]]\nname = \"{name}-1\"\ncity = \"x\"\ncountry = \"{country}\"");
         let _ = writeln!(sites, "latitude = {}\nlongitude = {}", at.latitude(), at.longitude());
     }
     let quality = quality(&format!("{text}\n{sites}"));

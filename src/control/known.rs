@@ -20,7 +20,7 @@ pub(super) struct Known {
     pub since: Moment,
     /// Since when it fails, as suspicion was told last.
     pub failing_since: Option<Moment>,
-    /// Whether a fact or time may have changed what is believed of it since it was looked at.
+    /// Whether it is among those to be looked at.
     pub is_touched: bool,
     /// When time alone may change that; `None`: never.
     pub wakes_at: Option<Moment>,
@@ -41,17 +41,20 @@ impl Known {
             load: Arc::new(Load::default()),
             since: now,
             failing_since: None,
-            is_touched: true,
+            is_touched: false,
             wakes_at: None,
             connects_seen: 0,
             requests_seen: 0,
         }
     }
 
-    /// Takes in what comes without an event: time, and successes, which come as counters, never one by one. Returns
-    /// whether there were any.
+    /// Whether time alone may have changed what is believed of it.
+    pub fn wakes(&self, now: Moment) -> bool {
+        self.wakes_at.is_some_and(|wakes_at| wakes_at <= now)
+    }
+
+    /// Successes come as counters, never one by one. Returns whether there were any.
     pub fn catch_up(&mut self, now: Moment) -> bool {
-        self.is_touched |= self.wakes_at.is_some_and(|wakes_at| wakes_at <= now);
         let (connects, requests) = (self.load.connects(), self.load.requests());
         if connects != self.connects_seen {
             self.connects_seen = connects;
@@ -68,7 +71,7 @@ impl Known {
         (self.load.connects(), self.load.requests()) != (self.connects_seen, self.requests_seen)
     }
 
-    /// Looks at what was touched: whether anything that matters to anybody differs from `before`.
+    /// Looks at it: whether anything that matters to anybody differs from `before`.
     pub fn differs(&mut self, now: Moment, slow_start: Duration, before: Option<&EndpointState>) -> bool {
         self.is_touched = false;
         self.wakes_at = self.health.wakes_at(now, slow_start);

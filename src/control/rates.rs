@@ -14,7 +14,8 @@ impl Control {
     /// Ejects whatever has far too many failures, as far as the caps let it.
     pub(super) fn eject_for_errors(&mut self, now: Moment) {
         // Time alone only forgets: nothing comes to depend on rates without something that is counted.
-        self.is_simmering &= self.known.iter().any(|known| known.health.evidence.may_be_damning(now));
+        self.is_simmering =
+            self.is_simmering && self.known.iter().any(|known| known.health.evidence.may_be_damning(now));
         if !self.is_simmering {
             return;
         }
@@ -29,7 +30,7 @@ impl Control {
             let region = self.topology.endpoints[at].region;
             if self.known[at].health.evidence.is_damning(now, others) && self.may_eject(now, EndpointIndex::of(at)) {
                 self.known[at].health.eject_for_errors(now);
-                self.known[at].is_touched = true;
+                self.touch(at);
                 self.rate_ejections.push((now, region));
             }
         }

@@ -52,6 +52,7 @@ fn files() -> Vec<Arc<Topology>> {
 enum Fact {
     Probed(usize, usize, Result<Duration, Fault>),
     Flowed(usize, Duration),
+    /// To clients of so many prefixes, one each.
     Failed(usize, Fault, u64),
     Answered(usize, u64),
     Connected(usize),
@@ -85,18 +86,23 @@ impl Writer {
         if self.doubts {
             self.control.doubt_everything();
         }
-        let Some((snapshot, changes)) = self.control.advance(now, EPOCH + now.since(Moment::ZERO)) else { return };
-        let endpoints = snapshot.endpoints.iter().map(|state| {
-            let EndpointState { id, standing, reason, since, probes, share_percent, .. } = state;
-            let EndpointState { round_trip, addresses, drained, .. } = state;
-            format!("{id:?} {standing} {reason:?} {since:?} {probes:?} {share_percent} {round_trip:?} {addresses:?} {drained:?}")
-        });
-        let endpoints: Vec<String> = endpoints.collect();
+        let Some((snapshot, changes)) = self.control.advance(now, EPOCH + now.since(Moment::ZERO)) else {
+            return self.nothing_differs(now);
+        };
+        let endpoints: Vec<String> = snapshot.endpoints.iter().map(told).collect();
         let Snapshot { generation, regions, sites, is_suspect, overrides, .. } = &*snapshot;
         self.said.push(format!(
             "{now:?} {generation} {endpoints:#?} {regions:?} {sites:?} {is_suspect} {overrides:?} {changes:?}"
         ));
         self.snapshot = snapshot;
+    }
+
+    /// What was not published says the same as what was.
+    fn nothing_differs(&self, now: Moment) {
+        for (at, before) in self.snapshot.endpoints.iter().enumerate() {
+            let state = self.control.endpoint_state(now, EndpointIndex::of(at));
+            assert!(same(&state, before), "at {now:?}: {}\n{}", told(&state), told(before));
+        }
     }
 
     /// The ticks before `until`: all of them, or those that matter.
@@ -131,7 +137,11 @@ impl Writer {
                 let flowed = Flowed { first_event: Some(first), gap: None };
                 Event::Flowed { endpoint: state(at).id, probe: 0, flowed }
             }
-            Fact::Failed(at, fault, prefix) => Event::Failed { endpoint: state(at).id, fault, prefix },
+            Fact::Failed(at, fault, prefixes) => {
+                let endpoint = state(at).id;
+                (1..prefixes).for_each(|prefix| self.control.apply(now, Event::Failed { endpoint, fault, prefix }));
+                Event::Failed { endpoint, fault, prefix: 0 }
+            }
             Fact::Resolved(at, last) => {
                 let addresses = [SocketAddr::from(([192, 0, 2, last], 443))].into();
                 Event::Resolved { endpoint: state(at).id, addresses }
@@ -153,6 +163,24 @@ impl Writer {
         self.control.apply(now, event);
         self.advance(now);
     }
+}
+
+/// All that is told of an endpoint but what it carries.
+fn told(state: &EndpointState) -> String {
+    let EndpointState { id, standing, reason, since, probes, share_percent, .. } = state;
+    let EndpointState { round_trip, addresses, drained, .. } = state;
+    format!(
+        "{id:?} {standing} {reason:?} {since:?} {probes:?} {share_percent} {round_trip:?} {addresses:?} {drained:?}"
+    )
+}
+
+fn same(one: &EndpointState, other: &EndpointState) -> bool {
+    let concluded = |state: &EndpointState| (state.id, state.standing, state.reason, state.since, state.drained);
+    let measured = |state: &EndpointState| (state.share_percent, state.round_trip);
+    concluded(one) == concluded(other)
+        && measured(one) == measured(other)
+        && one.probes == other.probes
+        && one.addresses == other.addresses
 }
 
 /// What the world is like for a while.
@@ -217,8 +245,8 @@ impl World {
                 Fact::Probed(at, probe, if fails { Err(fault) } else { Ok(elapsed) })
             }
             60..92 => match mood.traffic {
-                Some(bad) if self.below(3) == 0 => Fact::Failed(bad, fault, self.below(5)),
-                Some(_) => Fact::Answered(at, 1 + self.below(9)),
+                Some(bad) if self.below(3) == 0 => Fact::Failed(bad, fault, 1 + self.below(6)),
+                Some(_) => Fact::Answered(at, 1 + self.below(40)),
                 None => Fact::Connected(at),
             },
             92 => Fact::Flowed(at, Duration::from_millis(self.below(3))),
@@ -247,7 +275,7 @@ fn a_writer_that_sleeps_until_it_must_look_publishes_what_one_does_that_looks_al
     let locator = Arc::new(Locator::open(Vec::new(), None).expect("the database in the box"));
     let files = files();
     let mut saved = 0;
-    for seed in 0..4 {
+    for seed in 0..2 {
         let mood = Mood { failing: [0; ENDPOINTS as usize], traffic: None, slow: None, is_busy: true };
         let mut world = World { dice: Dice::seeded(seed), mood, files: files.clone() };
         let mut awake = Writer::new(&files[0], &locator, true);
@@ -269,7 +297,7 @@ fn a_writer_that_sleeps_until_it_must_look_publishes_what_one_does_that_looks_al
         }
         saved += awake.ticks - asleep.ticks;
     }
-    assert!(saved > 4 * 36_000 / 4, "{saved} ticks saved: it never slept");
+    assert!(saved > 2 * 36_000 / 4, "{saved} ticks saved: it never slept");
 }
 
 #[test]

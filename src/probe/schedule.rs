@@ -61,6 +61,8 @@ struct Watched {
     probe: Arc<Probe>,
     pace: Pace,
     usual: Option<f64>,
+    /// How long a flight may take before it is late.
+    late_after: Duration,
     launched: Moment,
     next: Moment,
     flights: Vec<Flight>,
@@ -201,6 +203,7 @@ impl Watched {
             probe: Arc::clone(probe),
             pace,
             usual: None,
+            late_after: probe.fast_interval,
             launched: now,
             next: now,
             flights: Vec::new(),
@@ -211,7 +214,10 @@ impl Watched {
 
     fn follow(&mut self, now: Moment, endpoint: EndpointIndex, probe: &Arc<Probe>, pace: Pace) {
         self.endpoint = endpoint;
-        self.probe.clone_from(probe);
+        if !Arc::ptr_eq(&self.probe, probe) {
+            self.probe = Arc::clone(probe);
+            self.late_after = self.late_after();
+        }
         if self.pace != pace {
             self.pace = pace;
             // Counted from the last probe, not from its answer: the round trip is no part of the interval.
@@ -234,6 +240,7 @@ impl Watched {
             // The whole flight, from the first packet on: what is late is measured by that too.
             let sample = now.since(flight.started).as_secs_f64();
             self.usual = Some(self.usual.map_or(sample, |usual| usual + (sample - usual) * SMOOTHING));
+            self.late_after = self.late_after();
         }
         let late = self.silence.map(|fault| self.give_up_late(fault));
         self.settle();
@@ -273,10 +280,9 @@ impl Watched {
     /// The first late probe starts the next one now. One that is down is not in doubt: silence is what we expect of it.
     /// Returns whether one has become late.
     fn notice_lateness(&mut self, now: Moment) -> bool {
-        let late_after = self.late_after();
         let before = self.late();
         for flight in &mut self.flights {
-            flight.is_late |= now.since(flight.started) >= late_after;
+            flight.is_late |= now.since(flight.started) >= self.late_after;
         }
         let late = self.late();
         if before == 0 && late > 0 && self.pace != Pace::Down {
@@ -291,8 +297,8 @@ impl Watched {
 
     /// Finds out when it wakes, after whatever may have changed that.
     fn settle(&mut self) {
-        let late_after = self.late_after();
-        let lateness = self.flights.iter().filter(|flight| !flight.is_late).map(|flight| flight.started + late_after);
+        let flights = self.flights.iter().filter(|flight| !flight.is_late);
+        let lateness = flights.map(|flight| flight.started + self.late_after);
         let launch = (self.flights.len() < PROBES_IN_FLIGHT_MAX).then_some(self.next);
         self.wakes_at = lateness.chain(launch).min();
     }

@@ -16,6 +16,7 @@ pub mod play;
 pub mod programs;
 pub mod quality;
 pub mod queue;
+pub mod record;
 pub mod report;
 pub mod request;
 pub mod resolvers;

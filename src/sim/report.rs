@@ -4,9 +4,14 @@
 //! from scenario, configuration and seed, to the byte. Times `_s` are seconds since the begin of the simulation; numbers
 //! end in their unit; what is `null` could not be measured.
 
+pub mod atlas;
 pub mod demands;
+pub mod heat;
 pub mod make;
 pub mod met;
+pub mod page;
+pub mod plot;
+pub mod plots;
 pub mod rows;
 pub mod tables;
 pub mod text;

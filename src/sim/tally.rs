@@ -5,6 +5,7 @@
 //! said by [`Report`](super::report::Report), when the run is over.
 
 pub mod ground;
+pub mod listener;
 pub mod load;
 pub mod outages;
 pub mod pulse;
@@ -121,8 +122,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Of a run that begins. `spots` are the places clients are at, `clients` says of each client at which; nodes stand
-    /// at the sites of the configuration, then at those of the scenario.
+    /// Of a run that begins. `topology` is as nodes have it, with the sites and capacities of the
+    /// [fitted](super::stage::fitted) file; `spots` are the places clients are at, `clients` says of each client at which.
     #[must_use]
     pub fn new(scenario: &Scenario, topology: &Topology, spots: Vec<Spot>, clients: Vec<u16>) -> Self {
         let (routes, regions) = (topology.routes.len(), topology.regions.len());

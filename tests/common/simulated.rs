@@ -12,6 +12,7 @@ use anyfront::sim::request::{PROCESSED_MAX, Request};
 use anyfront::sim::scenario::{
     Crowd, Day, Demands, Fault, Habit, Program, RegionTruth, Scenario, Ways, What, Whom, Work,
 };
+use anyfront::sim::stage::fitted;
 use anyfront::sim::tally::Tally;
 use anyfront::sim::tally::ground::Spot;
 use anyfront::topology::{EndpointIndex, RegionIndex, RouteIndex, Topology};
@@ -139,7 +140,7 @@ pub struct Run {
 impl Run {
     /// Clients 0 to 4 are in London, 5 to 9 in Paris.
     pub fn new(scenario: Scenario) -> Self {
-        let topology = topology(FILE);
+        let topology = fitted(&topology(FILE), &scenario);
         let spot = |name: &str, country: &str, latitude, longitude| Spot {
             name: name.to_owned(),
             country: Country::parse(country),

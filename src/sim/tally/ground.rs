@@ -2,7 +2,7 @@
 
 use super::super::scenario::Scenario;
 use crate::geo::place::{Coordinates, Country};
-use crate::topology::{Region, Topology};
+use crate::topology::Topology;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -67,8 +67,7 @@ pub struct Ground {
     pub routes: usize,
     /// How many regions.
     pub regions: usize,
-    /// Requests that each region works on at once by the scenario or the configuration, scaled like the clients; `None`:
-    /// as many as come.
+    /// Requests that each region works on at once, by the scenario or the configuration; `None`: as many as come.
     pub capacity: Vec<Option<u32>>,
     /// The sites at which nodes stand.
     pub sites: Vec<String>,
@@ -95,10 +94,10 @@ impl Ground {
         let slot_minutes = minutes.div_ceil(SLOTS_MAX);
         let slots = minutes.div_ceil(slot_minutes);
         let step = slots.div_ceil(STEPS_MAX);
-        let sites = topology.sites.iter().map(|site| &site.name);
-        let sites = sites.chain(scenario.sites.iter().map(|site| &site.name)).map(ToString::to_string).collect();
+        let sites = topology.sites.iter().map(|site| site.name.to_string()).collect();
         let (groups, group_of_spot) = grouped(&spots, &clients);
         let slot = Duration::from_secs(60 * slot_minutes);
+        let capacity = topology.regions.iter().map(|region| scenario.truth_of(&region.name).slots.or(region.capacity));
         let slots = index(slots);
         Self {
             lasts: scenario.lasts,
@@ -106,7 +105,7 @@ impl Ground {
             slots,
             routes: topology.routes.len(),
             regions: topology.regions.len(),
-            capacity: topology.regions.iter().map(|region| capacity(scenario, region)).collect(),
+            capacity: capacity.collect(),
             sites,
             spots,
             clients,
@@ -138,13 +137,6 @@ impl Ground {
         let spot = usize::from(*self.clients.get(usize::try_from(client).ok()?)?);
         (spot < self.spots.len()).then_some(spot)
     }
-}
-
-fn capacity(scenario: &Scenario, region: &Region) -> Option<u32> {
-    let truth =
-        scenario.regions.iter().find(|(name, _)| *name == region.name).map_or(&scenario.usual, |(_, truth)| truth);
-    let slots = truth.slots.or(region.capacity)?;
-    Some((slots / scenario.crowd.stands_for.max(1)).max(1))
 }
 
 fn index(number: u64) -> usize {

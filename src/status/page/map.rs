@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use std::f64::consts::PI;
 
 /// The land, as segments of rows of dots. From Natural Earth, which is in the public domain: see `land/README.md`.
-const LAND: &str = include_str!("land/dots.txt");
-/// Size of the map; north and south of it nobody lives.
-const WIDTH: f64 = 1_000.0;
-const HEIGHT: f64 = 421.0;
+pub const LAND: &str = include_str!("land/dots.txt");
+/// Width of the map; north and south of it nobody lives.
+pub const WIDTH: f64 = 1_000.0;
+/// Its height.
+pub const HEIGHT: f64 = 421.0;
 const NORTH_DEGREES: f64 = 79.0;
 const SCALE: f64 = WIDTH / (2.0 * PI * 0.8707);
 /// Arcs at most, those with the highest rates: more would be a tangle.
@@ -34,8 +35,9 @@ fn rise(phi: f64) -> f64 {
     phi * (1.007_226 + p2 * (0.015_085 + p4 * (-0.044_475 + 0.028_874 * p2 - 0.005_916 * p4)))
 }
 
-/// Where a place is on the map.
-fn project(latitude: f64, longitude: f64) -> (f64, f64) {
+/// Where a place, in degrees north and east, is on the map.
+#[must_use]
+pub fn project(latitude: f64, longitude: f64) -> (f64, f64) {
     let sane = |degrees: f64, most: f64| if degrees.is_finite() { degrees.clamp(-most, most) } else { 0.0 };
     let (phi, lambda) = (sane(latitude, 90.0).to_radians(), sane(longitude, 180.0).to_radians());
     let top = rise(NORTH_DEGREES.to_radians()) * SCALE;
@@ -45,16 +47,20 @@ fn project(latitude: f64, longitude: f64) -> (f64, f64) {
 
 /// A label beside its region: where it begins, and where its text is anchored.
 #[derive(Clone, Copy, Debug)]
-struct Label {
-    x: f64,
-    y: f64,
-    anchor: &'static str,
+pub struct Label {
+    /// From the left.
+    pub x: f64,
+    /// From above, to the line it stands on.
+    pub y: f64,
+    /// As SVG calls it.
+    pub anchor: &'static str,
 }
 
 type Box4 = (f64, f64, f64, f64);
 
 /// Finds a place for each label beside its region where it covers no other and no region; if there is none, to its right.
-fn labels(places: &[(f64, f64)], names: &[String]) -> Vec<Label> {
+#[must_use]
+pub fn labels(places: &[(f64, f64)], names: &[String]) -> Vec<Label> {
     let mut taken: Vec<Box4> = places.iter().map(|(x, y)| (x - 7.0, y - 7.0, x + 7.0, y + 7.0)).collect();
     let meets = |a: &Box4, b: &Box4| a.0 < b.2 && b.0 < a.2 && a.1 < b.3 && b.1 < a.3;
     places
