@@ -269,6 +269,11 @@ impl World {
         self.round_trips[usize::from(node)][region.at()]
     }
 
+    /// The way between a node and a region takes so long there and back, because somebody has measured it.
+    pub fn measured(&mut self, node: NodeIndex, region: RegionIndex, round_trip: Duration) {
+        self.round_trips[usize::from(node)][region.at()] = round_trip;
+    }
+
     /// One round trip between a client and a place.
     #[must_use]
     pub fn trip_of(&self, client: &Client, place: &Place) -> Duration {

@@ -34,6 +34,10 @@ impl World {
         if there.is_gone || self.nodes[at].is_none() {
             return self.lose(slot);
         }
+        if there.is_isolated && self.reached_at(slot, node) != node {
+            // By anycast its packets reach another node by now, which knows nothing of the connection.
+            return self.lose(slot);
+        }
         if there.is_frozen || there.is_isolated {
             // Nobody reads it before it goes on.
             return self.waits_for_node(slot);
