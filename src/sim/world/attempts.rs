@@ -206,7 +206,9 @@ impl World {
         let ends = live.request.asked_at + live.request.program.timeout();
         self.facts.push(Fact::Processes(slot, region));
         self.after(takes, Event::Leave(slot, serial));
-        self.after(takes + flows, Event::Free(region, life));
+        if self.regions[region.at()].slots.is_some() {
+            self.after(takes + flows, Event::Free(region, life));
+        }
         if self.now + takes > ends {
             self.queue.push(ends.max(self.now), Event::Abandon(slot, serial));
         }
