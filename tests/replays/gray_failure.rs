@@ -44,7 +44,8 @@ fn whoever_asks_again_is_not_sent_again_to_who_failed_it() {
 
 #[test]
 fn what_fails_everywhere_is_nobodys_fault_and_nobody_is_left_for_it() {
-    let played = europe().who_use(Program::Curl).during(120.0..180.0, What::ProbesLie(Whom::All)).play();
+    let story = Story::of(6).clients(200, 30.0).who_use(Program::Curl);
+    let played = story.during(120.0..180.0, What::ProbesLie(Whom::All)).play();
     assert_eq!(ejected(&played), [""; 0]);
     assert_all_served(&played, 180.1..350.0);
 }
