@@ -5,16 +5,18 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-use anyfront::control::{Control, Event};
+use anyfront::control::{Control, Event, TICK};
 use anyfront::geo::database::Locator;
 use anyfront::geo::map::GeoMap;
 use anyfront::moment::{Dice, Moment, mix};
-use anyfront::snapshot::Published;
+use anyfront::probe::schedule::{Launch, Learnt, Schedule};
+use anyfront::snapshot::{Published, Snapshot};
 use anyfront::steering::{Client, Query, steer};
 use common::worlds::{Plan, RegionPlan, World};
 use criterion::{Criterion, criterion_group, criterion_main};
 use ipnet::IpNet;
 use mmdb_writer::{Value as Entry, Writer};
+use std::collections::VecDeque;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -172,5 +174,83 @@ fn control(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, steering, geography, world_map, publishing, control);
+/// A node in virtual time whose probes all pass after the same time: nothing ever changes.
+struct Steady {
+    control: Control,
+    schedule: Schedule,
+    snapshot: Arc<Snapshot>,
+    flights: VecDeque<(Moment, Launch)>,
+    now: Moment,
+    next_tick: Moment,
+}
+
+impl Steady {
+    const ROUND_TRIP: Duration = Duration::from_millis(20);
+
+    fn new(world: &World) -> Self {
+        let here = world.snapshot.here.clone();
+        let topology = Arc::clone(&world.snapshot.topology);
+        let mut control = Control::new(Moment::ZERO, topology, common::locator(), here, Arc::from([]));
+        let (snapshot, _) = control.advance(Moment::ZERO, Duration::ZERO).expect("the first is always new");
+        let (schedule, now) = (Schedule::new(Dice::seeded(5)), Moment::ZERO);
+        let mut node = Self { control, schedule, snapshot, flights: VecDeque::new(), now, next_tick: now };
+        (0..10).for_each(|_| node.run_for_a_second());
+        node
+    }
+
+    /// What the shells do, with every tick.
+    fn run_for_a_second(&mut self) {
+        let until = self.now + Duration::from_secs(1);
+        while self.now < until {
+            while let Some((_, launch)) = self.flights.pop_front_if(|(due, _)| *due <= self.now) {
+                let result = Ok(Self::ROUND_TRIP);
+                for Learnt { endpoint, probe, result } in
+                    self.schedule.finished(self.now, launch.id, launch.serial, result)
+                {
+                    self.control.apply(self.now, Event::Probed { endpoint, probe, result });
+                }
+            }
+            if let Some((snapshot, _)) = self.control.advance(self.now, self.now.since(Moment::ZERO)) {
+                self.snapshot = snapshot;
+            }
+            self.schedule.follow(self.now, &self.snapshot);
+            for Learnt { endpoint, probe, result } in self.schedule.overdue(self.now) {
+                self.control.apply(self.now, Event::Probed { endpoint, probe, result });
+            }
+            for launch in self.schedule.due(self.now) {
+                self.flights.push_back((self.now + Self::ROUND_TRIP, launch));
+            }
+            if self.now >= self.next_tick {
+                self.next_tick = self.now + TICK;
+            }
+            let landing = self.flights.front().map_or(until, |(due, _)| *due);
+            self.now = self.schedule.wake_at(self.now).min(self.next_tick).min(landing).min(until);
+        }
+    }
+}
+
+fn steady(criterion: &mut Criterion) {
+    let mut node = Steady::new(&world(14));
+    criterion.bench_function("a steady second of probes and ticks, 14 endpoints", |bench| {
+        bench.iter(|| node.run_for_a_second());
+    });
+    let (mut control, ids) = settled(&world(14));
+    let mut now = Moment::ZERO;
+    criterion.bench_function("a tick of control with nothing new, 14 endpoints", |bench| {
+        bench.iter(|| {
+            now = now + TICK;
+            control.advance(now, Duration::ZERO)
+        });
+    });
+    let mut at = 0;
+    criterion.bench_function("a probe that passes, applied, 14 endpoints", |bench| {
+        bench.iter(|| {
+            now = now + Duration::from_millis(1);
+            at = (at + 1) % ids.len();
+            control.apply(now, Event::Probed { endpoint: ids[at], probe: 0, result: Ok(Duration::from_millis(20)) });
+        });
+    });
+}
+
+criterion_group!(benches, steering, geography, world_map, publishing, control, steady);
 criterion_main!(benches);

@@ -4,25 +4,27 @@
 //! that changes what the node believes. It is a machine; [`run`] is its shell.
 
 pub mod change;
+mod known;
 mod rates;
+mod states;
+#[cfg(test)]
+mod tests;
 
 use crate::geo::database::Locator;
-use crate::health::endpoint::EndpointHealth;
-use crate::health::opinion::{Flowed, Opinion};
+use crate::health::Fault;
+use crate::health::opinion::Flowed;
 use crate::health::sites::Sites;
 use crate::health::suspicion::{self, SUSPICION_LINGERS, Witness};
-use crate::health::verdict::Needed;
-use crate::health::{Fault, Reason};
 use crate::limits::EVENT_BATCH_MAX;
-use crate::load::Load;
 use crate::moment::{Clock, Moment};
 use crate::names::Label;
 use crate::shutdown::requested;
 use crate::snapshot::{
-    CertificateReport, Drained, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot,
+    CertificateReport, EndpointId, EndpointState, Override, Problem, Published, RegionState, Snapshot,
 };
-use crate::topology::{EndpointIndex, Region, RegionIndex, Site, Topology};
+use crate::topology::{EndpointIndex, RegionIndex, Site, Topology};
 use change::Change;
+use known::Known;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,17 +101,6 @@ pub enum Event {
     },
 }
 
-#[derive(Debug)]
-struct Known {
-    id: EndpointId,
-    health: EndpointHealth,
-    addresses: Arc<[SocketAddr]>,
-    load: Arc<Load>,
-    connects_seen: u64,
-    requests_seen: u64,
-    since: Moment,
-}
-
 /// All that the node believes.
 #[derive(Debug)]
 pub struct Control {
@@ -117,16 +108,24 @@ pub struct Control {
     locator: Arc<Locator>,
     here: Site,
     known: Vec<Known>,
+    /// Places of those of which facts or time may have changed what is believed, until they are looked at.
+    touched: Vec<usize>,
     sites: Sites,
     overrides: Arc<[Override]>,
     problem: Option<Arc<Problem>>,
     certificates: Arc<CertificateReport>,
     rate_ejections: Vec<(Moment, RegionIndex)>,
+    /// Whether live traffic may have become reason enough to eject.
+    is_simmering: bool,
+    /// Since when the failures look like our own, if they do now.
+    grounds: Option<Moment>,
     /// Since when failures look like our own, and when they last did.
     suspected: Option<(Moment, Moment)>,
     next_id: u64,
     last: Option<Arc<Snapshot>>,
+    /// Whether the next snapshot differs from the last, whatever endpoints do.
     is_dirty: bool,
+    are_sites_touched: bool,
 }
 
 impl Control {
@@ -144,15 +143,19 @@ impl Control {
             locator: Arc::clone(&locator),
             here,
             known: Vec::new(),
+            touched: Vec::new(),
             sites: Sites::default(),
             overrides,
             problem: None,
             certificates: Arc::default(),
             rate_ejections: Vec::new(),
+            is_simmering: false,
+            grounds: None,
             suspected: None,
             next_id: 1,
             last: None,
             is_dirty: true,
+            are_sites_touched: false,
         };
         control.reload(now, topology, locator);
         control
@@ -162,7 +165,7 @@ impl Control {
     pub fn apply(&mut self, now: Moment, event: Event) {
         match event {
             Event::Probed { endpoint, probe, result } => {
-                if let Some(known) = self.known(endpoint) {
+                if let Some(known) = self.told(endpoint) {
                     match probe {
                         0 => known.health.probed(now, known.load.timed(result)),
                         _ => known.health.further_probed(now, probe, result.map(drop)),
@@ -170,22 +173,26 @@ impl Control {
                 }
             }
             Event::Flowed { endpoint, probe, flowed } => {
-                if let Some(known) = self.known(endpoint) {
+                if let Some(known) = self.told(endpoint) {
                     known.health.flowed(probe, flowed);
                 }
             }
             Event::Failed { endpoint, fault, prefix } => {
-                if let Some(known) = self.known(endpoint) {
+                if let Some(known) = self.told(endpoint) {
                     known.catch_up(now);
                     known.health.failed(now, fault, prefix);
+                    self.is_simmering = true;
                 }
             }
             Event::Resolved { endpoint, addresses } => {
-                if let Some(known) = self.known(endpoint) {
+                if let Some(known) = self.told(endpoint) {
                     known.addresses = addresses;
                 }
             }
-            Event::SiteAsked { site, result } => self.sites.asked(now, &site, result),
+            Event::SiteAsked { site, result } => {
+                self.sites.asked(now, &site, result);
+                self.are_sites_touched = true;
+            }
             Event::Reloaded { topology, locator } => {
                 self.problem = None;
                 self.reload(now, topology, locator);
@@ -208,31 +215,28 @@ impl Control {
     }
 
     /// What is believed `now` (`wall`: by the wall clock, for drains that end): the next snapshot and what changed its
-    /// standing, or `None` if everything is as it was.
+    /// standing, or `None` if everything is as it was. Looks only at what facts or time have touched.
     pub fn advance(&mut self, now: Moment, wall: Duration) -> Option<(Arc<Snapshot>, Vec<Change>)> {
-        self.known.iter_mut().for_each(|known| known.catch_up(now));
+        for at in 0..self.known.len() {
+            self.is_simmering |= self.known[at].catch_up(now);
+            if self.known[at].wakes(now) {
+                self.touch(at);
+            }
+        }
         self.eject_for_errors(now);
         self.end_drains(wall);
-        let is_suspect = self.suspect(now);
+        self.suspect(now);
+        if !self.differs(now) {
+            return None;
+        }
         let endpoints: Vec<EndpointState> =
             (0..self.known.len()).map(|at| self.endpoint_state(now, EndpointIndex::of(at))).collect();
         let regions: Vec<RegionState> = (0..self.topology.regions.len())
             .map(|at| self.region_state(now, RegionIndex::of(at), &endpoints))
             .collect();
-        let sites = self.sites.states(self.suspected.map(|(since, _)| since));
         let changes = self.changes(&endpoints, &regions);
-        let is_same = !self.is_dirty
-            && self.last.as_ref().is_some_and(|last| {
-                last.is_suspect == is_suspect
-                    && last.sites == sites
-                    && last.endpoints.iter().zip(&endpoints).all(|(a, b)| a.is_as_good_as(b))
-                    && last.regions.iter().zip(&regions).all(|(a, b)| a.drained == b.drained)
-            });
-        if is_same {
-            return None;
-        }
-        self.is_dirty = false;
-        if self.last.as_ref().is_none_or(|last| last.is_suspect != is_suspect) && is_suspect {
+        let is_suspect = self.suspected.is_some();
+        if is_suspect && self.last.as_ref().is_none_or(|last| !last.is_suspect) {
             tracing::warn!("nearly every endpoint of every provider fails at once: suspecting this node's own network");
         }
         for (known, state) in self.known.iter_mut().zip(&endpoints) {
@@ -245,7 +249,7 @@ impl Control {
             here: self.here.clone(),
             endpoints,
             regions,
-            sites,
+            sites: self.sites.states(self.suspected.map(|(since, _)| since)),
             is_suspect,
             overrides: Arc::clone(&self.overrides),
             problem: self.problem.clone(),
@@ -255,8 +259,65 @@ impl Control {
         Some((snapshot, changes))
     }
 
-    fn known(&mut self, endpoint: EndpointId) -> Option<&mut Known> {
-        self.known.iter_mut().find(|known| known.id == endpoint)
+    /// The earliest moment from which on [`advance`](Self::advance) may find something though no fact is applied and no
+    /// success is counted until then (`wall`: by the wall clock now, taken to run as evenly as `now`); `None`: never.
+    /// What is not after `now` asks for the next tick. Every tick before that changes nothing.
+    #[must_use]
+    pub fn wakes_at(&self, now: Moment, wall: Duration) -> Option<Moment> {
+        // What is said of a moment depends on the ticks while the node has grounds to suspect itself, and while many fail.
+        let is_restless = self.is_simmering || self.grounds.is_some();
+        let is_touched = self.is_dirty || self.are_sites_touched || !self.touched.is_empty();
+        if is_restless || is_touched || self.known.iter().any(Known::is_behind) {
+            return Some(now);
+        }
+        let endpoints = self.known.iter().filter_map(|known| known.wakes_at);
+        let suspicion = self.suspected.map(|(_, last)| last + SUSPICION_LINGERS);
+        let drains = self.overrides.iter().filter_map(|drain| Some(now + drain.until?.saturating_sub(wall)));
+        endpoints.chain(suspicion).chain(drains).min()
+    }
+
+    /// Whether anything that matters to anybody is other than in the last snapshot.
+    fn differs(&mut self, now: Moment) -> bool {
+        let is_dirty = std::mem::take(&mut self.is_dirty);
+        let last = self.last.as_ref().filter(|_| !is_dirty);
+        let suspected = self.suspected.map(|(since, _)| since);
+        let mut differs = last.is_none_or(|last| {
+            last.is_suspect != suspected.is_some()
+                || self.are_sites_touched && last.sites != self.sites.states(suspected)
+        });
+        self.are_sites_touched = false;
+        let slow_start = self.topology.forward.slow_start;
+        for at in self.touched.drain(..) {
+            differs |= self.known[at].differs(now, slow_start, last.map(|last| &last.endpoints[at]));
+        }
+        differs
+    }
+
+    /// Forgets what need not be looked at.
+    #[cfg(test)]
+    fn doubt_everything(&mut self) {
+        (self.is_simmering, self.are_sites_touched) = (true, true);
+        for at in 0..self.known.len() {
+            self.touch(at);
+            self.known[at].failing_since = Some(Moment::from_nanos(u64::MAX));
+        }
+    }
+
+    /// The one at that place is to be looked at.
+    fn touch(&mut self, at: usize) {
+        if !std::mem::replace(&mut self.known[at].is_touched, true) {
+            self.touched.push(at);
+        }
+    }
+
+    /// The endpoint of that id, about which there is a fact. Ids are given in order, so its place is easily guessed.
+    fn told(&mut self, endpoint: EndpointId) -> Option<&mut Known> {
+        let first = self.known.first()?.id.0;
+        let guess = endpoint.0.checked_sub(first).and_then(|at| usize::try_from(at).ok());
+        let guess = guess.filter(|at| self.known.get(*at).is_some_and(|known| known.id == endpoint));
+        let at = guess.or_else(|| self.known.iter().position(|known| known.id == endpoint))?;
+        self.touch(at);
+        Some(&mut self.known[at])
     }
 
     /// Health follows by endpoint name where the way there and the probe are unchanged.
@@ -288,20 +349,40 @@ impl Control {
         }
         self.sites.reload(now, &self.topology, &self.here);
         self.rate_ejections.clear();
+        self.touched.clear();
+        for at in 0..self.known.len() {
+            self.known[at].is_touched = false;
+            self.touch(at);
+        }
         self.is_dirty = true;
     }
 
-    /// Whether the node suspects itself now.
-    fn suspect(&mut self, now: Moment) -> bool {
-        match (suspicion::since(&self.witnesses()), self.suspected) {
+    /// Finds out whether the node suspects itself now, and what that excuses.
+    fn suspect(&mut self, now: Moment) {
+        let mut has_news = self.is_dirty;
+        for at in &self.touched {
+            let known = &mut self.known[*at];
+            let before = std::mem::replace(&mut known.failing_since, known.health.failing_since());
+            has_news |= known.failing_since != before;
+        }
+        if has_news {
+            self.grounds = suspicion::since(&self.witnesses());
+        }
+        let before = self.suspected.map(|(since, _)| since);
+        match (self.grounds, self.suspected) {
             // What was excused stays excused while the same suspicion lasts.
             (Some(since), before) => self.suspected = Some((before.map_or(since, |(first, _)| first.min(since)), now)),
             (None, Some((_, last))) if now.since(last) >= SUSPICION_LINGERS => self.suspected = None,
             (None, _) => {}
         }
         let since = self.suspected.map(|(since, _)| since);
-        self.known.iter_mut().for_each(|known| known.health.suspect(since));
-        since.is_some()
+        if since != before {
+            self.are_sites_touched = true;
+            (0..self.known.len()).for_each(|at| self.touch(at));
+        }
+        for at in &self.touched {
+            self.known[*at].health.suspect(since);
+        }
     }
 
     fn witnesses(&self) -> Vec<Witness> {
@@ -310,100 +391,9 @@ impl Control {
             .zip(&self.topology.endpoints)
             .map(|(known, endpoint)| Witness {
                 provider: self.topology.region(endpoint.region).provider.0,
-                failing_since: known.health.failing_since(),
+                failing_since: known.failing_since,
             })
             .collect()
-    }
-
-    fn endpoint_state(&self, now: Moment, index: EndpointIndex) -> EndpointState {
-        let known = &self.known[index.at()];
-        let slow_start = self.topology.forward.slow_start;
-        let (standing, reason) = known.health.standing(now, slow_start);
-        let drained = self
-            .overrides
-            .iter()
-            .filter(|drain| drain.target.covers(&self.topology, index))
-            .map(|drain| if drain.is_hard { Drained::Hard } else { Drained::Soft })
-            .max();
-        let before = self.last.as_ref().and_then(|last| endpoint_before(last, index, known.id));
-        EndpointState {
-            id: known.id,
-            standing,
-            reason,
-            since: before.filter(|state| state.standing == standing).map_or(now, |_| known.since),
-            probes: known.health.opinions(now),
-            share_percent: known.health.share_percent(now, slow_start),
-            round_trip: known.health.latency().round_trip(),
-            addresses: Arc::clone(&known.addresses),
-            load: Arc::clone(&known.load),
-            drained,
-        }
-    }
-
-    fn region_state(&self, now: Moment, index: RegionIndex, endpoints: &[EndpointState]) -> RegionState {
-        let region = self.topology.region(index);
-        let all = || region.endpoints.iter().map(|endpoint| &endpoints[endpoint.at()]);
-        let drained = all().map(|state| state.drained).min().flatten();
-        // A drained endpoint does not speak for its region, unless all are drained: then health is still worth knowing.
-        let speaks = |state: &&EndpointState| state.drained <= drained;
-        let best = all()
-            .filter(speaks)
-            .min_by_key(|state| (state.standing, state.reason == Reason::RampingUp))
-            .expect("a region has an endpoint");
-        let equals = || all().filter(speaks).filter(|state| state.standing == best.standing);
-        let name = &region.name;
-        let before = self.last.as_ref().and_then(|last| self.region_before(last, index));
-        let before = before.filter(|state| state.standing == best.standing);
-        RegionState {
-            standing: best.standing,
-            reason: best.reason,
-            since: before.map_or(now, |state| state.since),
-            share_percent: equals().map(|state| state.share_percent).max().unwrap_or(100),
-            round_trip: equals().filter_map(|state| state.round_trip).min(),
-            drained,
-            name_hash: RegionState::hash_of(name),
-        }
-    }
-
-    /// The region as it was in `last`, by its name.
-    fn region_before<'a>(&self, last: &'a Snapshot, index: RegionIndex) -> Option<&'a RegionState> {
-        if Arc::ptr_eq(&last.topology, &self.topology) {
-            return Some(last.region(index));
-        }
-        let at = last.topology.region_named(self.topology.region(index).name.as_str())?;
-        Some(last.region(at))
-    }
-
-    fn changes(&self, endpoints: &[EndpointState], regions: &[RegionState]) -> Vec<Change> {
-        let Some(last) = &self.last else { return Vec::new() };
-        let mut changes = Vec::new();
-        for (at, (region, state)) in self.topology.regions.iter().zip(regions).enumerate() {
-            let many = region.endpoints.len() > 1;
-            for index in region.endpoints.iter().filter(|_| many) {
-                let now = &endpoints[index.at()];
-                let before = endpoint_before(last, *index, now.id);
-                if let Some(before) = before.filter(|before| before.standing != now.standing) {
-                    changes.push(Change {
-                        region: region.name.clone(),
-                        endpoint: Some(self.topology.endpoint(*index).name.clone()),
-                        from: before.standing,
-                        to: now.standing,
-                        reason: now.reason,
-                    });
-                }
-            }
-            let before = self.region_before(last, RegionIndex::of(at));
-            if let Some(before) = before.filter(|before| before.standing != state.standing) {
-                changes.push(Change {
-                    region: region.name.clone(),
-                    endpoint: None,
-                    from: before.standing,
-                    to: state.standing,
-                    reason: state.reason,
-                });
-            }
-        }
-        changes
     }
 
     fn end_drains(&mut self, wall: Duration) {
@@ -416,56 +406,6 @@ impl Control {
             self.overrides = left.into();
             self.is_dirty = true;
         }
-    }
-}
-
-/// The endpoint as it was in `last`: in the same place, unless the file changed in between.
-fn endpoint_before(last: &Snapshot, index: EndpointIndex, id: EndpointId) -> Option<&EndpointState> {
-    let same = last.endpoints.get(index.at()).filter(|state| state.id == id);
-    same.or_else(|| last.endpoints.iter().find(|state| state.id == id))
-}
-
-impl Known {
-    fn new(now: Moment, id: EndpointId, region: &Region, addresses: Arc<[SocketAddr]>) -> Self {
-        let opinions = region.probes().map(|probe| {
-            let needed = Needed { rise: probe.rise, fall: probe.fall, reset_ok: probe.reset_ok };
-            Opinion::new(probe.kind.as_str(), needed)
-        });
-        Self {
-            id,
-            health: EndpointHealth::new(opinions.collect()),
-            addresses,
-            load: Arc::new(Load::default()),
-            connects_seen: 0,
-            requests_seen: 0,
-            since: now,
-        }
-    }
-
-    /// Successes come as counters, never one by one.
-    fn catch_up(&mut self, now: Moment) {
-        let connects = self.load.connects();
-        if connects != self.connects_seen {
-            self.connects_seen = connects;
-            self.health.connected();
-        }
-        let requests = self.load.requests();
-        self.health.evidence.answered(now, requests - self.requests_seen);
-        self.requests_seen = requests;
-    }
-}
-
-impl EndpointState {
-    /// Whether nothing that matters to anybody differs.
-    fn is_as_good_as(&self, other: &Self) -> bool {
-        self.id == other.id
-            && self.standing == other.standing
-            && self.reason == other.reason
-            && self.probes == other.probes
-            && self.share_percent == other.share_percent
-            && self.round_trip == other.round_trip
-            && self.addresses == other.addresses
-            && self.drained == other.drained
     }
 }
 

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod rehearse;
 pub mod residency;
 pub mod serve;
+pub mod simulate;
 pub mod status;
 pub mod subscribers;
 
@@ -42,6 +43,7 @@ enum Command {
     NatIps(nat_ips::Args),
     Plan(rehearse::Args),
     Residency(residency::Args),
+    Simulate(Box<simulate::Args>),
     Lab(lab::Args),
 }
 
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::NatIps(args) => nat_ips::run(args),
         Command::Plan(args) => rehearse::run(&args),
         Command::Residency(args) => residency::run(args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Lab(args) => lab::run(args),
     };
     done.unwrap_or_else(|error| {

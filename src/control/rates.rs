@@ -13,6 +13,12 @@ pub const RATE_EJECTION_WINDOW: Duration = Duration::from_secs(30);
 impl Control {
     /// Ejects whatever has far too many failures, as far as the caps let it.
     pub(super) fn eject_for_errors(&mut self, now: Moment) {
+        // Time alone only forgets: nothing comes to depend on rates without something that is counted.
+        self.is_simmering =
+            self.is_simmering && self.known.iter().any(|known| known.health.evidence.may_be_damning(now));
+        if !self.is_simmering {
+            return;
+        }
         self.rate_ejections.retain(|(when, _)| now.since(*when) < RATE_EJECTION_WINDOW);
         let tallies: Vec<Tally> = self.known.iter().map(|known| known.health.evidence.tally(now)).collect();
         let all = tallies.iter().fold(Tally::default(), |sum, tally| Tally {
@@ -24,6 +30,7 @@ impl Control {
             let region = self.topology.endpoints[at].region;
             if self.known[at].health.evidence.is_damning(now, others) && self.may_eject(now, EndpointIndex::of(at)) {
                 self.known[at].health.eject_for_errors(now);
+                self.touch(at);
                 self.rate_ejections.push((now, region));
             }
         }
@@ -50,8 +57,9 @@ impl Control {
             let members: Vec<RegionIndex> =
                 route.members.iter().filter(|member| member.level == level).map(|member| member.region).collect();
             let out = members.iter().filter(|member| region_is_out(**member)).count();
-            let lately =
-                members.iter().filter(|member| self.rate_ejections.iter().any(|(_, ejected)| ejected == *member));
+            // The same region once more is not one more.
+            let others = members.iter().filter(|member| **member != region);
+            let lately = others.filter(|member| self.rate_ejections.iter().any(|(_, ejected)| ejected == *member));
             let lately = lately.count();
             // A level of one is never emptied by this: the ejected still come before the down.
             members.len() == 1 || ((out + 1) * 2 <= members.len() && (lately == 0 || (lately + 1) * 4 <= members.len()))

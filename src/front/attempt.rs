@@ -1,6 +1,6 @@
 //! One attempt: a connection, the request on it, the head of the answer.
 
-use super::course::{Course, Leave, Limit, WATCH_AFTER, is_in_vain};
+use super::course::{Course, Leave, Limit, WATCH_AFTER};
 use super::events::is_event_stream;
 use super::headers::{ATTEMPT, DEADLINE_MS, Introduction, toward_region};
 use super::replay::Source;
@@ -13,10 +13,8 @@ use crate::health::Fault;
 use crate::limits::HELD_EVENT_BYTES_MAX;
 use crate::load::InFlight;
 use crate::moment::Moment;
-use crate::names::Hostname;
-use crate::snapshot::{EndpointId, Published};
+use crate::snapshot::Published;
 use crate::sse::Events;
-use crate::steering::Client;
 use crate::upstream::answer::Answer;
 use crate::upstream::body::Outgoing;
 use crate::upstream::pool::Lease;
@@ -63,8 +61,8 @@ impl Sending<'_> {
     pub async fn run(&self) -> Result<Response<Answer>, AttemptError> {
         let unsent = |fault| AttemptError { fault, progress: Progress::Unsent, was_reused: false };
         let Course { snapshot, hostname, terms, .. } = self.course;
-        let (target, state) = (self.course.target(), self.course.endpoint());
-        let in_flight = InFlight::at(&state.load);
+        let target = self.course.target();
+        let in_flight = InFlight::at(&self.course.endpoint().load);
         let needs = match terms.protocol {
             Protocol::Http => Needs::Any,
             Protocol::WebSocket => Needs::WebSocket,
@@ -84,7 +82,7 @@ impl Sending<'_> {
         let answering = async {
             match tokio::time::timeout(WATCH_AFTER, &mut answer).await {
                 Ok(result) => result,
-                Err(_) => Box::pin(self.vigil(state.id).keep(answer)).await.unwrap_or_else(|| silent(Fault::Silent)),
+                Err(_) => Box::pin(self.vigil().keep(answer)).await.unwrap_or_else(|| silent(Fault::Silent)),
             }
         };
         let result = self.in_time(answering).await.unwrap_or_else(|| silent(Fault::Late));
@@ -144,15 +142,9 @@ impl Sending<'_> {
         self.course.terms.protocol == Protocol::WebSocket
     }
 
-    fn vigil(&self, endpoint: EndpointId) -> Vigil<'_> {
-        Vigil {
-            published: &self.front.published,
-            endpoint,
-            hostname: &self.course.hostname,
-            client: &self.course.client,
-            is_safe: self.course.terms.is_safe_with(|| self.body.whole()),
-            first_byte_timeout: self.course.snapshot.topology.forward.first_byte_timeout,
-        }
+    fn vigil(&self) -> Vigil<'_> {
+        let is_safe = self.course.terms.is_safe_with(|| self.body.whole());
+        Vigil { published: &self.front.published, course: self.course, is_safe }
     }
 
     /// From here on 101 says that a WebSocket is open, however the region says it: 101 itself, with a good answer to the
@@ -283,26 +275,21 @@ async fn first_event(mut answer: Response<Answer>, hold: Duration) -> Result<Res
 pub struct Vigil<'a> {
     /// What the node believes.
     pub published: &'a Published,
-    /// Who is asked.
-    pub endpoint: EndpointId,
-    /// For which hostname.
-    pub hostname: &'a Hostname,
-    /// By whom.
-    pub client: &'a Client,
-    /// Whether the request may be repeated although it may have been processed.
+    /// The request, which has set out.
+    pub course: &'a Course,
+    /// Whether it may be repeated although it may have been processed.
     pub is_safe: bool,
-    /// How long to wait for the head, since it was sent.
-    pub first_byte_timeout: Duration,
 }
 
 impl Vigil<'_> {
     /// Waits for the answer: until the time for one is up or, if the request may go elsewhere, until waiting is known to be
     /// in vain. Then `None`.
     pub async fn keep<T>(&self, mut answer: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-        let mut longest = pin!(tokio::time::sleep(self.first_byte_timeout.saturating_sub(WATCH_AFTER)));
+        let first_byte_timeout = self.course.snapshot.topology.forward.first_byte_timeout;
+        let mut longest = pin!(tokio::time::sleep(first_byte_timeout.saturating_sub(WATCH_AFTER)));
         let mut bell = self.published.subscribe();
         loop {
-            if self.is_safe && is_in_vain(&self.published.load(), self.endpoint, self.hostname, self.client) {
+            if self.is_safe && self.course.is_in_vain(&self.published.load()) {
                 return None;
             }
             tokio::select! {

@@ -11,6 +11,9 @@
 //! snapshot, and what is said of it is meant in that one. What belongs to an endpoint is counted here, in its
 //! [`Load`](crate::load::Load); budgets are given by whoever keeps them.
 
+#[cfg(test)]
+mod tests;
+
 use super::budget::{Budget, Occasion};
 use super::failover::{Failover, Situation, Step, allowance, is_evidence, is_failure, reason_to_go_on};
 use super::journey::{Journey, Made, Target};
@@ -227,6 +230,13 @@ impl Course {
         Some(Limit { patience, set_out_at: self.set_out_at, moves_by })
     }
 
+    /// Whether the attempt under way should not wait any longer, by what is believed now, if the request is safe
+    /// ([`is_in_vain`]).
+    #[must_use]
+    pub fn is_in_vain(&self, newest: &Snapshot) -> bool {
+        is_in_vain(newest, self.endpoint().id, &self.hostname, &self.client)
+    }
+
     /// The attempt under way has ended with an answer of that `status`, which says that it is `unserved` or does not.
     #[must_use]
     pub fn answered(&self, status: u16, unserved: Option<&Unserved>) -> Answered {
@@ -331,10 +341,9 @@ impl Course {
         now: Now<'_>,
         budget: impl FnOnce(&Hostname, &Label) -> Arc<Budget>,
     ) -> bool {
-        let is_in_vain = || is_in_vain(now.newest, self.endpoint().id, &self.hostname, &self.client);
         let is_free = error.progress == Progress::Unsent
             || error.fault == Fault::Late
-            || (error.fault.is_silence() && is_in_vain());
+            || (error.fault.is_silence() && self.is_in_vain(now.newest));
         let occasion = if error.fault == Fault::Reset { Occasion::Loss } else { Occasion::Failure };
         let allowance = allowance(&self.snapshot.topology.forward);
         is_free || budget(&self.hostname, self.region()).spend(now.now, allowance, occasion)

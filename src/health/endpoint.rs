@@ -166,8 +166,12 @@ impl EndpointHealth {
     /// How much of its share it gets, percent.
     #[must_use]
     pub fn share_percent(&self, now: Moment, slow_start: Duration) -> u8 {
-        // The share grows from when traffic may return, not from while it was still held back.
-        self.recovered.map_or(100, |since| ramp::share_percent(now, since.max(self.ejection.last_end()), slow_start))
+        self.ramps_since().map_or(100, |since| ramp::share_percent(now, since, slow_start))
+    }
+
+    /// When its share began to grow: when traffic could return, not while it was still held back.
+    fn ramps_since(&self) -> Option<Moment> {
+        self.recovered.map(|since| since.max(self.ejection.last_end()))
     }
 
     /// How quickly its first probe should ask.
@@ -182,12 +186,19 @@ impl EndpointHealth {
     }
 
     /// What each probe says, in their order, and how quickly each should ask.
-    #[must_use]
-    pub fn opinions(&self, now: Moment) -> Vec<Shown> {
+    pub fn opinions(&self, now: Moment) -> impl Iterator<Item = Shown> {
         let is_alarmed = self.is_alarmed(now);
-        let mut shown: Vec<Shown> = self.opinions.iter().map(|opinion| opinion.shown(is_alarmed)).collect();
-        shown[0].pace = self.pace(now);
-        shown
+        let first = Shown { pace: self.pace(now), ..self.opinions[0].shown(is_alarmed) };
+        let further = self.opinions[1..].iter().map(move |opinion| opinion.shown(is_alarmed));
+        std::iter::once(first).chain(further)
+    }
+
+    /// When time alone next changes its standing, its share or how quickly it should be asked; `None`: never.
+    #[must_use]
+    pub fn wakes_at(&self, now: Moment, slow_start: Duration) -> Option<Moment> {
+        let alarm = Some(self.alarmed_until).filter(|until| *until > now);
+        let ramp = self.ramps_since().and_then(|since| ramp::grows_at(now, since, slow_start));
+        alarm.into_iter().chain(self.ejection.ends(now)).chain(ramp).min()
     }
 
     fn is_alarmed(&self, now: Moment) -> bool {

@@ -34,6 +34,7 @@ struct Slot {
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     slots: VecDeque<Slot>,
+    last_failure: Option<Moment>,
 }
 
 /// Requests and failures in a window.
@@ -64,6 +65,7 @@ impl Evidence {
 
     /// One of them was a failure, to a client of this prefix (hashed).
     pub fn failed(&mut self, now: Moment, prefix: u64) {
+        self.last_failure = Some(now);
         let slot = self.slot(now);
         slot.failures += 1;
         if slot.prefixes.len() < SLOT_PREFIXES_MAX && !slot.prefixes.contains(&prefix) {
@@ -84,15 +86,23 @@ impl Evidence {
     #[must_use]
     pub fn is_damning(&self, now: Moment, others: Tally) -> bool {
         let tally = self.tally(now);
-        tally.requests >= RATE_REQUESTS_MIN
+        self.may_be_damning(now)
             && tally.rate() >= RATE_FAILURES_MIN
             && tally.rate() > others.rate() * RATE_TIMES_OTHERS
+    }
+
+    /// Whether it depends on rates alone, which move as others forget. Where it does not, time changes nothing: only what
+    /// is counted here can.
+    #[must_use]
+    pub fn may_be_damning(&self, now: Moment) -> bool {
+        self.last_failure.is_some_and(|last| now.since(last) <= RATE_WINDOW)
+            && self.tally(now).requests >= RATE_REQUESTS_MIN
             && self.prefixes(now) >= RATE_PREFIXES_MIN
     }
 
     /// Forgets everything: an ejection starts a new account.
     pub fn clear(&mut self) {
-        self.slots.clear();
+        *self = Self::default();
     }
 
     fn prefixes(&self, now: Moment) -> usize {

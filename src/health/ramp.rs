@@ -21,6 +21,23 @@ pub fn share_percent(now: Moment, since: Moment, slow_start: Duration) -> u8 {
     (percent / RAMP_GRAIN_PERCENT * RAMP_GRAIN_PERCENT).max(RAMP_START_PERCENT)
 }
 
+/// The moment after `now` at which that share grows next, to the nanosecond; `None` if it is whole.
+#[must_use]
+pub fn grows_at(now: Moment, since: Moment, slow_start: Duration) -> Option<Moment> {
+    let share = share_percent(now, since, slow_start);
+    if share >= 100 {
+        return None;
+    }
+    let next = (share / RAMP_GRAIN_PERCENT + 1) * RAMP_GRAIN_PERCENT;
+    let nanosecond = Duration::from_nanos(1);
+    // The division above rounds: the nanosecond it says is not far.
+    let mut at = (since + slow_start.mul_f64(f64::from(next) / 100.0) - nanosecond * 2).max(now);
+    while share_percent(at, since, slow_start) == share {
+        at = at + nanosecond;
+    }
+    Some(at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@
 //!
 //! A row is found by time and series in one number, so that a file of years is one tree that grows at its end.
 
-use super::recorder::{Batch, Counts, Minute, Past};
+use super::recorder::{Batch, Change, Counts, Kind, Minute, Past};
 use super::sketch::Sketch;
 use super::store::Module;
 use super::story::{DAYS_SHOWN, LEVELS, Level, Subject};
@@ -170,6 +170,48 @@ pub fn recall(
         told.push((subject.clone(), past.unwrap_or_default()));
     }
     Ok(told)
+}
+
+/// What changed from `from` up to `to`, as all vantage points saw it, in its order.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn changes(tx: &Transaction<'_>, from: Duration, to: Duration) -> rusqlite::Result<Vec<Change>> {
+    let mut all = tx.prepare(
+        "SELECT at_ms, kind, name, was, is_now, reason FROM change WHERE at_ms >= ?1 AND at_ms < ?2 ORDER BY at_ms, id",
+    )?;
+    let rows = all.query_map((millis(from), millis(to)), |row| {
+        let kind: String = row.get(1)?;
+        let kind =
+            [Kind::Region, Kind::Endpoint, Kind::Hostname, Kind::Drain].into_iter().find(|is| is.as_str() == kind);
+        let at = Duration::from_millis(sane(row.get(0)?));
+        let (name, was, is, reason) = (row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
+        Ok(kind.map(|kind| Change { at, kind, name, was, is, reason }))
+    })?;
+    rows.filter_map(Result::transpose).collect()
+}
+
+/// Requests for each hostname from `from` up to `to`, from the finest rows there still are of it: minutes, or else hours.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn requests(tx: &Transaction<'_>, from: Duration, to: Duration) -> rusqlite::Result<BTreeMap<String, u64>> {
+    let mut requests = BTreeMap::new();
+    for (grain, seconds) in [(Grain::Minute, 60), (Grain::Hour, 3_600)] {
+        let sum = format!(
+            "SELECT substr(s.subject, 10), sum(t.requests) FROM {} t JOIN series s ON s.id = (t.id & 65535)
+             WHERE t.id >= ?1 AND t.id < ?2 AND s.subject LIKE 'hostname:%' GROUP BY s.subject",
+            grain.table()
+        );
+        let mut sum = tx.prepare(&sum)?;
+        let range = (key(from.as_secs() / seconds, 0), key(to.as_secs().div_ceil(seconds), 0));
+        let rows = sum.query_map(range, |row| Ok((row.get::<_, String>(0)?, sane(row.get(1)?))))?;
+        requests = rows.collect::<rusqlite::Result<_>>()?;
+        if !requests.is_empty() {
+            break;
+        }
+    }
+    Ok(requests)
 }
 
 fn past_of(tx: &Transaction<'_>, series: i64, wall: Duration) -> rusqlite::Result<Past> {

@@ -1,6 +1,6 @@
 //! What packets meet on their way, and so what a probe comes to.
 
-use super::chance::happens;
+use super::chance::{happens, times};
 use super::scenario::Ways;
 use super::truth::{NodeNow, RegionNow, WayNow};
 use crate::health::Fault;
@@ -27,7 +27,7 @@ pub fn leg(
     if is_cut || loss >= 1.0 {
         return None;
     }
-    let mut took = if jitter > 0.0 { half.mul_f64(1.0 + jitter * dice.fraction()) } else { half };
+    let mut took = if jitter > 0.0 { times(half, 1.0 + jitter * dice.fraction()) } else { half };
     while happens(dice, loss) {
         took += again;
         again *= 2;
@@ -66,29 +66,33 @@ pub fn probe(
     let mut trip = |again| round_trip(dice, way, again, probe.timeout);
     let Some(mut took) = trip(SYN_AGAIN) else { return silent };
     if region.refuses {
-        let took = took.mul_f64(node.probe_slowness);
+        let took = times(took, node.probe_slowness);
         return (took.min(probe.timeout), if took < probe.timeout { Err(Fault::Refused) } else { Err(Fault::Silent) });
     }
     let is_bare = probe.kind == ProbeKind::Tcp;
-    let trips = u32::from(way.is_tls) + u32::from(!is_bare);
-    for _ in 0..trips {
+    let mut asking = Duration::ZERO;
+    for _ in 0..u32::from(way.is_tls) + u32::from(!is_bare) {
         let Some(more) = trip(DATA_AGAIN_MIN.max(way.round_trip)) else { return silent };
         took += more;
+        asking = more;
     }
     if is_bare {
-        took = took.mul_f64(node.probe_slowness);
+        took = times(took, node.probe_slowness);
         return if took < probe.timeout { (took, Ok(took)) } else { silent };
     }
-    took = (took + PROBE_WORK.mul_f64(region.slowness)).mul_f64(node.probe_slowness);
+    let mut work = times(PROBE_WORK, region.slowness);
     if region.slowness > 1.0 {
         // What is slow is slow in all it does: handshakes too.
-        took += (way.round_trip / 2).mul_f64(region.slowness - 1.0);
+        work += times(way.round_trip / 2, region.slowness - 1.0);
     }
+    took = times(took + work, node.probe_slowness);
+    // What a probe says is how long its answer took, without the connection that it had to open first.
+    let asking = times(asking + work, node.probe_slowness);
     if region.is_paused || took >= probe.timeout {
         return silent;
     }
     let fails = if region.probes_lie { false } else { region.probes_fail || happens(dice, region.error_share) };
-    (took, if fails { Err(Fault::Status(region.status)) } else { Ok(took) })
+    (took, if fails { Err(Fault::Status(region.status)) } else { Ok(asking) })
 }
 
 fn round_trip(dice: &mut Dice, way: Way<'_>, again: Duration, patience: Duration) -> Option<Duration> {

@@ -6,6 +6,7 @@
 
 pub mod addresses;
 
+use super::chance::below;
 use crate::geo::place::{Coordinates, Country};
 use crate::moment::Dice;
 
@@ -77,8 +78,7 @@ impl Cities {
     /// A city by lot: each as often as it has people.
     #[must_use]
     pub fn drawn(&self, dice: &mut Dice) -> usize {
-        // The upper half of the product is below the number of people, and fair to one in 2^64 / people.
-        let person = ((u128::from(dice.roll()) * u128::from(self.people())) >> 64) as u64;
+        let person = below(dice, self.people());
         self.people_up_to.partition_point(|up_to| *up_to <= person)
     }
 }

@@ -70,7 +70,8 @@ pub struct Node {
     dice: Dice,
     flights: Vec<Flight>,
     site_flights: Vec<SiteFlight>,
-    next_tick: Moment,
+    /// When the writer looks at the time, if time alone may change something.
+    next_tick: Option<Moment>,
     wakes_at: Moment,
 }
 
@@ -103,7 +104,7 @@ impl Node {
             dice,
             flights: Vec::new(),
             site_flights: Vec::new(),
-            next_tick: now + TICK,
+            next_tick: Some(now),
             wakes_at: now,
         };
         node.follow(Moment::ZERO);
@@ -136,15 +137,14 @@ impl Node {
     /// Its clock runs fast by so many millionths from `now` on.
     pub fn drift(&mut self, now: Moment, ppm: i32) {
         self.watch.drift(now, ppm);
-        self.next_tick = now;
-        self.wakes_at = now;
+        (self.next_tick, self.wakes_at) = (Some(now), now);
     }
 
     /// Does what is due.
     pub fn wake(&mut self, now: Moment, around: &Around<'_>, facts: &mut Vec<Fact>) {
         self.land(now, around, facts);
-        if now >= self.next_tick {
-            self.next_tick = now + TICK;
+        if self.next_tick.is_some_and(|tick| tick <= now) {
+            self.next_tick = None;
             self.settle(now, around, facts);
         }
         let own = self.own(now);
@@ -158,14 +158,23 @@ impl Node {
         if self.asks_sites {
             self.ask_sites(now, around);
         }
-        self.plan(now);
+        self.plan(now, around);
+    }
+
+    /// Its front door has counted something at an endpoint: the writer sees it at its next tick.
+    pub fn stirred(&mut self, now: Moment) {
+        let tick = self.watch.world(tick_after(self.own(now)));
+        if self.next_tick.is_none_or(|planned| planned > tick) {
+            self.next_tick = Some(tick);
+            self.wakes_at = self.wakes_at.min(tick);
+        }
     }
 
     /// Takes in a fact that its own front door, or an operator, tells.
     pub fn tell(&mut self, now: Moment, event: Event, around: &Around<'_>, facts: &mut Vec<Fact>) {
         self.control.apply(self.own(now), event);
         self.settle(now, around, facts);
-        self.plan(now);
+        self.plan(now, around);
     }
 
     /// Everything that is under way to those regions meets them as they are now.
@@ -179,7 +188,7 @@ impl Node {
             }
         }
         self.flights = flights;
-        self.plan(now);
+        self.plan(now, around);
     }
 
     /// What has come back.
@@ -210,12 +219,7 @@ impl Node {
 
     /// What is believed now is published, if it is new.
     fn settle(&mut self, now: Moment, around: &Around<'_>, facts: &mut Vec<Fact>) {
-        let step = around.truth.nodes[usize::from(self.index)].step_s;
-        let wall = if step >= 0 {
-            around.wall + Duration::from_secs(step.unsigned_abs())
-        } else {
-            around.wall.saturating_sub(Duration::from_secs(step.unsigned_abs()))
-        };
+        let wall = self.wall(around);
         let Some((snapshot, changes)) = self.control.advance(self.own(now), wall) else { return };
         self.snapshot = snapshot;
         facts.push(Fact::Publishes(self.index));
@@ -282,13 +286,34 @@ impl Node {
         }
     }
 
-    fn plan(&mut self, now: Moment) {
+    /// What its own wall clock shows.
+    fn wall(&self, around: &Around<'_>) -> Duration {
+        let step = around.truth.nodes[usize::from(self.index)].step_s;
+        let off = Duration::from_secs(step.unsigned_abs());
+        if step >= 0 { around.wall + off } else { around.wall.saturating_sub(off) }
+    }
+
+    fn plan(&mut self, now: Moment, around: &Around<'_>) {
         let own = self.own(now);
+        let wakes_at = self.control.wakes_at(own, self.wall(around));
+        // The real writer looks at the time in ticks: what may change between two of them changes at the next.
+        self.next_tick = wakes_at.map(|at| self.watch.world(if at > own { tick_from(at) } else { tick_after(own) }));
         let machines = [Some(self.schedule.wake_at(own)), self.asks_sites.then(|| self.rounds.wake_at(own))];
         let machines = machines.into_iter().flatten().map(|own| self.watch.world(own));
         let flights = self.flights.iter().map(|flight| flight.due);
         let sites = self.site_flights.iter().map(|flight| flight.due);
-        let next = flights.chain(sites).chain(machines).fold(self.next_tick, Moment::min);
+        let next = flights.chain(sites).chain(machines).chain(self.next_tick).min().unwrap_or(now + TICK);
         self.wakes_at = next.max(now);
     }
+}
+
+/// The first tick at or after a moment of a node's own clock.
+fn tick_from(own: Moment) -> Moment {
+    let tick = u64::try_from(TICK.as_nanos()).unwrap_or(1);
+    Moment::from_nanos(own.as_nanos().div_ceil(tick).saturating_mul(tick))
+}
+
+/// The first tick after it.
+fn tick_after(own: Moment) -> Moment {
+    tick_from(own + Duration::from_nanos(1))
 }

@@ -5,6 +5,7 @@
 //! `SCENARIO.toml` ([`file`], [`check`](check::check)), and any of them is written as one ([`Scenario::to_toml`]).
 
 pub mod file;
+pub mod fit;
 pub mod check;
 pub mod kind;
 pub mod write;

@@ -174,7 +174,11 @@ impl World {
         let cities = stage.cities.all().iter();
         let to_sites = |city: &City| sites.iter().map(|site| round_trip(&city.at, &site.place.at)).collect();
         let city_trips: Vec<Vec<Duration>> = cities.map(to_sites).collect();
-        let regions = topology.regions.iter().zip(&usual).map(|(region, usual)| Region::new(region.capacity, usual));
+        let regions = topology
+            .regions
+            .iter()
+            .zip(&usual)
+            .map(|(region, usual)| Region::new(region.capacity, usual, scenario.crowd.stands_for));
         let regions = regions.collect();
         let truth = Truth::fine(usual, sites.len(), scenario.ways.loss);
         let doors = (0..sites.len()).map(|_| Door::new(&mut dice, &topology)).collect();
@@ -265,6 +269,11 @@ impl World {
         self.round_trips[usize::from(node)][region.at()]
     }
 
+    /// The way between a node and a region takes so long there and back, because somebody has measured it.
+    pub fn measured(&mut self, node: NodeIndex, region: RegionIndex, round_trip: Duration) {
+        self.round_trips[usize::from(node)][region.at()] = round_trip;
+    }
+
     /// One round trip between a client and a place.
     #[must_use]
     pub fn trip_of(&self, client: &Client, place: &Place) -> Duration {
@@ -307,6 +316,13 @@ impl World {
     fn wake(&mut self, at: usize) {
         self.on_node(at, Node::wake);
         self.heed(at);
+    }
+
+    /// A node's front door has counted something.
+    fn stirs(&mut self, node: NodeIndex) {
+        if let Some(Some(running)) = self.nodes.get_mut(usize::from(node)) {
+            running.stirred(self.now);
+        }
     }
 
     /// Tells a node something, and whoever waits there what came of it.
@@ -383,10 +399,13 @@ impl World {
     }
 }
 
-/// For each site those that share an address with it, itself among them.
+/// For each site those that share an address with it, itself among them. Where the configuration says nothing of DNS, names
+/// lead to addresses that all sites announce.
 fn anycast(topology: &Topology) -> Vec<Vec<NodeIndex>> {
-    let shares =
-        |one: &Site, other: &Site| one.name == other.name || one.addresses.iter().any(|a| other.addresses.contains(a));
+    let are_one = topology.dns.is_none();
+    let shares = |one: &Site, other: &Site| {
+        are_one || one.name == other.name || one.addresses.iter().any(|a| other.addresses.contains(a))
+    };
     let group = |site: &Site| {
         let all = topology.sites.iter().enumerate().filter(|(_, other)| shares(site, other));
         all.filter_map(|(at, _)| NodeIndex::try_from(at).ok()).collect()

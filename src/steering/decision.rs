@@ -53,6 +53,12 @@ impl Candidate {
         (self.standing, self.wish, self.level, self.preference, self.tie)
     }
 
+    /// The same in fewer words, which compare faster.
+    pub(super) fn packed_rank(&self) -> (u64, u64, u64) {
+        let first = (self.standing as u64) << 24 | u64::from(self.wish) << 16 | u64::from(self.level);
+        (first, self.preference, self.tie)
+    }
+
     /// Why it stands as it does, for people.
     #[must_use]
     pub fn reason_text(&self) -> String {

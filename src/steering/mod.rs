@@ -184,16 +184,19 @@ impl<'a> Query<'a> {
 #[must_use]
 pub fn steer(snapshot: &Snapshot, query: &Query<'_>) -> Decision {
     let route = snapshot.topology.route(query.route);
-    let nearest = policy::Nearest::of(snapshot, route, query.client);
+    let from = query.client.place.at;
+    let distances = route.members.iter().map(|member| distance_km(snapshot, from, member.region));
+    let distances: Vec<f64> = distances.collect();
+    let nearest = policy::Nearest::of(route, &distances);
     let mut candidates = Vec::with_capacity(route.members.len());
     let mut excluded = Vec::new();
-    for member in &route.members {
+    for (member, distance_km) in route.members.iter().zip(distances) {
         match exclusion(snapshot, route, query, member.region) {
             Some(reason) => excluded.push((member.region, reason)),
-            None => candidates.push(candidate(snapshot, route, query, &nearest, *member)),
+            None => candidates.push(candidate(snapshot, route, query, &nearest, *member, distance_km)),
         }
     }
-    candidates.sort_unstable_by_key(Candidate::rank);
+    candidates.sort_unstable_by_key(Candidate::packed_rank);
     Decision { generation: snapshot.generation, route: query.route, wish: query.wish, candidates, excluded }
 }
 
@@ -226,6 +229,7 @@ fn candidate(
     query: &Query<'_>,
     nearest: &policy::Nearest,
     member: Member,
+    distance_km: f64,
 ) -> Candidate {
     let state = snapshot.region(member.region);
     let (standing, reason) = if state.standing != Standing::Up {
@@ -237,7 +241,6 @@ fn candidate(
     } else {
         (Standing::Up, Some(state.reason))
     };
-    let distance_km = distance_km(snapshot, query.client.place.at, member.region);
     Candidate {
         region: member.region,
         standing,

@@ -23,17 +23,16 @@ pub struct Nearest {
 }
 
 impl Nearest {
-    /// Measures a route for a client.
-    pub(super) fn of(snapshot: &Snapshot, route: &Route, client: &Client) -> Self {
+    /// Of a route whose members are so far from a client, kilometres.
+    pub(super) fn of(route: &Route, distances: &[f64]) -> Self {
         let mut near_km_by_level: Vec<f64> = Vec::new();
         if route.steering == Steering::Nearest {
-            for member in &route.members {
+            for (member, distance) in route.members.iter().zip(distances) {
                 let level = usize::from(member.level);
                 if near_km_by_level.len() <= level {
                     near_km_by_level.resize(level + 1, f64::INFINITY);
                 }
-                let distance = super::distance_km(snapshot, client.place.at, member.region);
-                near_km_by_level[level] = near_km_by_level[level].min(distance);
+                near_km_by_level[level] = near_km_by_level[level].min(*distance);
             }
             for near in &mut near_km_by_level {
                 *near = (*near * (1.0 + NEAR_SHARE)).max(*near + NEAR_KM);

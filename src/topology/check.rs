@@ -17,9 +17,10 @@ mod status;
 mod warnings;
 mod zone;
 
+use super::document;
 use super::file::File;
 use super::mistake::{Gravity, Mistake, Mistakes};
-use super::read::{At, Degrees, May, Must, Whole, document, quoted};
+use super::read::{At, Degrees, May, Must, Whole, quoted};
 use super::{Forward, Geo, Region, RegionIndex, Site, Topology};
 use crate::geo::place::{Coordinates, Country, Place};
 use crate::limits::{GEO_PLACES_MAX, MISTAKES_MAX, SITES_MAX, TOPOLOGY_BYTES_MAX};
@@ -54,7 +55,7 @@ pub fn check(source: &str, path: &Path) -> Result<Checked, Mistakes> {
 pub fn check_at(source: &str, path: &Path, wall: Option<Duration>) -> Result<Checked, Mistakes> {
     let name = path.display().to_string();
     let mut mistakes = Vec::new();
-    let topology = document::<File>(source, TOPOLOGY_BYTES_MAX, &mut mistakes).map(|file| {
+    let topology = document::read::<File>(source, TOPOLOGY_BYTES_MAX, &mut mistakes).map(|file| {
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut proof = Proof {
             file: &file,

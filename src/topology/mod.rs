@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod class;
+pub mod document;
 pub mod file;
 pub mod link;
 pub mod mistake;

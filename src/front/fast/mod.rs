@@ -325,14 +325,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Fast<'_, S> {
             retry_after_ms: &|| retry_after_ms(front.roll()),
             closes: asked.closes,
         };
-        let vigil = Vigil {
-            published: &front.published,
-            endpoint: state.id,
-            hostname: &course.hostname,
-            client: &course.client,
-            is_safe: course.terms.is_safe,
-            first_byte_timeout: course.snapshot.topology.forward.first_byte_timeout,
-        };
+        let vigil = Vigil { published: &front.published, course, is_safe: course.terms.is_safe };
         let mut asking = Asking {
             front,
             client: &mut self.client,

@@ -12,23 +12,23 @@ use std::net::{IpAddr, Ipv4Addr};
 const NETWORKS_MIN: u32 = 64;
 /// Where clients of a country are put of which the geography has no network: an address of which nobody knows the place
 /// (RFC 2544, never routed), 512 networks.
-const UNKNOWN: Run = Run { first: 0x00C6_1200, networks: 512 };
-
-/// Networks next to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
-    /// The upper 24 bits of the first one.
-    first: u32,
-    /// How many; at least one.
-    networks: u32,
-}
+const UNKNOWN: (u32, u32) = (0x00C6_1200, 512);
 
 /// The networks of every city.
 #[derive(Debug)]
 pub struct Addresses {
-    /// The networks of each place that a city is at, most at a stretch first.
-    places: Vec<Vec<Run>>,
+    /// The networks of each place that a city is at.
+    places: Vec<Networks>,
     of_cities: Vec<Part>,
+}
+
+/// The networks of a place, most at a stretch first.
+#[derive(Debug, Default)]
+struct Networks {
+    /// The upper 24 bits of the first network of each stretch.
+    starts: Vec<u32>,
+    /// How many networks there are up to its end.
+    up_to: Vec<u64>,
 }
 
 /// A city's part of the networks of a place: every `cities`th, from the `at`th on.
@@ -48,17 +48,14 @@ impl Addresses {
         let mut met: Vec<PlaceId> = places.clone();
         met.sort_unstable();
         met.dedup();
-        let mut runs = vec![Vec::new(); met.len()];
+        let mut stretches = vec![Vec::new(); met.len()];
         for (start, networks, place) in map.ranges_v4().filter(|(.., place)| *place != NOWHERE) {
             if let Ok(at) = met.binary_search(&place) {
-                runs[at].push(Run { first: start.to_bits() >> 8, networks });
+                stretches[at].push((start.to_bits() >> 8, networks));
             }
         }
-        for (place, runs) in met.iter().zip(&mut runs) {
-            runs.sort_unstable_by_key(|run| (std::cmp::Reverse(run.networks), run.first));
-            if *place == NOWHERE {
-                *runs = vec![UNKNOWN];
-            }
+        if met.first() == Some(&NOWHERE) {
+            stretches[0].push(UNKNOWN);
         }
         let mut cities_at = vec![0; met.len()];
         let mut of_cities = Vec::with_capacity(places.len());
@@ -68,7 +65,7 @@ impl Addresses {
             cities_at[place] += 1;
         }
         of_cities.iter_mut().for_each(|part| part.cities = cities_at[part.place]);
-        Self { places: runs, of_cities }
+        Self { places: stretches.into_iter().map(Networks::of).collect(), of_cities }
     }
 
     /// The address of client `number` of the city at `city`: a /24 of its own, as long as the country has enough.
@@ -78,16 +75,33 @@ impl Addresses {
     #[must_use]
     pub fn client(&self, city: usize, number: u64) -> IpAddr {
         let part = self.of_cities[city];
-        let runs = &self.places[part.place];
-        let networks: u64 = runs.iter().map(|run| u64::from(run.networks)).sum();
-        let mut at = number.wrapping_mul(part.cities).wrapping_add(part.at) % networks;
-        for run in runs {
-            match at.checked_sub(u64::from(run.networks)) {
-                Some(beyond) => at = beyond,
-                None => return Ipv4Addr::from_bits((run.first + at as u32) << 8).into(),
-            }
+        let networks = &self.places[part.place];
+        networks.nth(number.wrapping_mul(part.cities).wrapping_add(part.at))
+    }
+}
+
+impl Networks {
+    /// Of stretches: the first network of each, and how many it has.
+    fn of(mut stretches: Vec<(u32, u32)>) -> Self {
+        stretches.sort_unstable_by_key(|(start, networks)| (std::cmp::Reverse(*networks), *start));
+        let mut all = Self::default();
+        let mut up_to = 0;
+        for (start, networks) in stretches {
+            up_to += u64::from(networks);
+            all.starts.push(start);
+            all.up_to.push(up_to);
         }
-        unreachable!("it is one of all networks")
+        all
+    }
+
+    /// The first address of the network at `at`; after the last one they begin again.
+    fn nth(&self, at: u64) -> IpAddr {
+        let all = self.up_to.last().expect("a place has a network");
+        let at = at % all;
+        let stretch = self.up_to.partition_point(|up_to| *up_to <= at);
+        let before = stretch.checked_sub(1).map_or(0, |before| self.up_to[before]);
+        // There are 2^24 networks, so this fits.
+        Ipv4Addr::from_bits((self.starts[stretch] + (at - before) as u32) << 8).into()
     }
 }
 

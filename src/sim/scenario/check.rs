@@ -13,8 +13,9 @@ use crate::geo::place::{Coordinates, Place};
 use crate::names::Label;
 use crate::sim::cities::Cities;
 use crate::topology::Topology;
+use crate::topology::document;
 use crate::topology::mistake::{Gravity, Mistake, Mistakes};
-use crate::topology::read::{At, May, document, quoted};
+use crate::topology::read::{At, May, quoted};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,7 +65,7 @@ pub struct Checked {
 pub fn check(source: &str, path: &Path, around: &Around<'_>) -> Result<Checked, Mistakes> {
     let name = path.display().to_string();
     let mut mistakes = Vec::new();
-    let scenario = document::<File>(source, SCENARIO_BYTES_MAX, &mut mistakes).map(|file| {
+    let scenario = document::read::<File>(source, SCENARIO_BYTES_MAX, &mut mistakes).map(|file| {
         let mut proof = Proof { file: &file, around, mistakes: std::mem::take(&mut mistakes) };
         let scenario = proof.prove(path);
         mistakes = proof.mistakes;

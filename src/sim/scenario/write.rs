@@ -87,7 +87,7 @@ impl Text {
     }
 
     /// A key only where it is not as always.
-    fn unless<T: PartialEq>(&mut self, value: T, usual: T, write: impl FnOnce(&mut Self, T)) {
+    fn unless<T: PartialEq + Copy>(&mut self, value: T, usual: T, write: impl FnOnce(&mut Self, T)) {
         if value != usual {
             write(self, value);
         }

@@ -45,8 +45,9 @@ impl World {
                 other => self.go_on(slot, other, Some(error)),
             };
         }
-        if let Some(event) = ended.tells {
-            self.tell(node, event);
+        match ended.tells {
+            Some(event) => self.tell(node, event),
+            None => self.stirs(node),
         }
         self.pass_on(slot, node, status, is_unserved);
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub struct Region {
     /// Requests that it works on at once; `None`: as many as come.
     pub slots: Option<u32>,
-    /// Requests that it works on.
+    /// Requests that it works on, where there is a limit.
     pub busy: u32,
     /// Requests that wait at most.
     queue_max: u32,
@@ -35,10 +35,10 @@ pub(super) enum Taken {
 }
 
 impl Region {
-    /// One that works on nothing; `capacity` is what the configuration says.
+    /// One that works on nothing; `capacity` is what the configuration says, fitted to clients that stand for many.
     #[must_use]
-    pub fn new(capacity: Option<u32>, usual: &RegionTruth) -> Self {
-        let slots = usual.slots.or(capacity);
+    pub fn new(capacity: Option<u32>, usual: &RegionTruth, stands_for: u32) -> Self {
+        let slots = usual.slots.map(|slots| slots.div_ceil(stands_for.max(1))).or(capacity);
         let queue_max = slots.map_or(0, |slots| part(slots, usual.queue));
         Self {
             slots,

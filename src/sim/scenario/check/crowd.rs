@@ -107,7 +107,7 @@ impl Proof<'_> {
             let found = Hostname::parse(&name.value).ok().filter(|name| topology.route_by_hostname.contains_key(name));
             match found {
                 Some(hostname) if hostnames.iter().all(|(known, _)| *known != hostname) => {
-                    hostnames.push((hostname, weight))
+                    hostnames.push((hostname, weight));
                 }
                 Some(_) => {
                     let title = format!("{} is there twice", quoted(&name.value));
