@@ -88,5 +88,11 @@ fn draw() {
     std::fs::write("/tmp/w_report.html", page(&report)).expect("w");
     std::fs::write("/tmp/w_report.json", report.to_json().expect("w")).expect("w");
     std::fs::write("/tmp/w_report.txt", text(&report)).expect("w");
-    println!("{}", text(&report));
+    let mut other = monday(&stage);
+    other.usual.slots = Some(20);
+    let mut other = played(&stage, other, 7);
+    other.configuration = "other.toml".to_owned();
+    let comparison = anyfront::sim::report::compare::Comparison::of(report, other);
+    std::fs::write("/tmp/w_compare.html", comparison.page()).expect("w");
+    println!("{}", comparison.text());
 }

@@ -166,7 +166,8 @@ impl Schedule {
         if !self.is_stirred && !wakes(self.wakes_at, now) {
             return learnt;
         }
-        for watched in &mut self.watched {
+        let is_stirred = self.is_stirred;
+        for watched in self.watched.iter_mut().filter(|watched| is_stirred || wakes(watched.wakes_at, now)) {
             watched.notice_lateness(now);
             // One that is down is given its time: it may come back slow.
             if watched.pace != Pace::Down {

@@ -1,6 +1,6 @@
 //! What packets meet on their way, and so what a probe comes to.
 
-use super::chance::happens;
+use super::chance::{happens, times};
 use super::scenario::Ways;
 use super::truth::{NodeNow, RegionNow, WayNow};
 use crate::health::Fault;
@@ -27,7 +27,7 @@ pub fn leg(
     if is_cut || loss >= 1.0 {
         return None;
     }
-    let mut took = if jitter > 0.0 { half.mul_f64(1.0 + jitter * dice.fraction()) } else { half };
+    let mut took = if jitter > 0.0 { times(half, 1.0 + jitter * dice.fraction()) } else { half };
     while happens(dice, loss) {
         took += again;
         again *= 2;
@@ -66,7 +66,7 @@ pub fn probe(
     let mut trip = |again| round_trip(dice, way, again, probe.timeout);
     let Some(mut took) = trip(SYN_AGAIN) else { return silent };
     if region.refuses {
-        let took = took.mul_f64(node.probe_slowness);
+        let took = times(took, node.probe_slowness);
         return (took.min(probe.timeout), if took < probe.timeout { Err(Fault::Refused) } else { Err(Fault::Silent) });
     }
     let is_bare = probe.kind == ProbeKind::Tcp;
@@ -77,17 +77,17 @@ pub fn probe(
         asking = more;
     }
     if is_bare {
-        took = took.mul_f64(node.probe_slowness);
+        took = times(took, node.probe_slowness);
         return if took < probe.timeout { (took, Ok(took)) } else { silent };
     }
-    let mut work = PROBE_WORK.mul_f64(region.slowness);
+    let mut work = times(PROBE_WORK, region.slowness);
     if region.slowness > 1.0 {
         // What is slow is slow in all it does: handshakes too.
-        work += (way.round_trip / 2).mul_f64(region.slowness - 1.0);
+        work += times(way.round_trip / 2, region.slowness - 1.0);
     }
-    took = (took + work).mul_f64(node.probe_slowness);
+    took = times(took + work, node.probe_slowness);
     // What a probe says is how long its answer took, without the connection that it had to open first.
-    let asking = (asking + work).mul_f64(node.probe_slowness);
+    let asking = times(asking + work, node.probe_slowness);
     if region.is_paused || took >= probe.timeout {
         return silent;
     }

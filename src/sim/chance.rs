@@ -37,9 +37,17 @@ pub fn exponential(dice: &mut Dice) -> f64 {
     }
 }
 
+/// A time, so many times as long: plain arithmetic on nanoseconds, which is enough below months.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "see there")]
+pub fn times(time: Duration, factor: f64) -> Duration {
+    let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos((nanos as f64 * factor) as u64)
+}
+
 /// A time of that mean: never less than a quarter of it, with a tail like the real ones'.
 pub fn time_of(dice: &mut Dice, mean: Duration) -> Duration {
-    if mean.is_zero() { mean } else { mean.mul_f64(0.25 + 0.75 * exponential(dice)) }
+    if mean.is_zero() { mean } else { times(mean, 0.25 + 0.75 * exponential(dice)) }
 }
 
 /// One of several by weight; `total` is the sum of the weights and not zero.

@@ -399,10 +399,13 @@ impl World {
     }
 }
 
-/// For each site those that share an address with it, itself among them.
+/// For each site those that share an address with it, itself among them. Where the configuration says nothing of DNS, names
+/// lead to addresses that all sites announce.
 fn anycast(topology: &Topology) -> Vec<Vec<NodeIndex>> {
-    let shares =
-        |one: &Site, other: &Site| one.name == other.name || one.addresses.iter().any(|a| other.addresses.contains(a));
+    let are_one = topology.dns.is_none();
+    let shares = |one: &Site, other: &Site| {
+        are_one || one.name == other.name || one.addresses.iter().any(|a| other.addresses.contains(a))
+    };
     let group = |site: &Site| {
         let all = topology.sites.iter().enumerate().filter(|(_, other)| shares(site, other));
         all.filter_map(|(at, _)| NodeIndex::try_from(at).ok()).collect()

@@ -12,6 +12,8 @@ use std::fmt::Write;
 
 /// Sizes of dots, the number of wishes from which on they are drawn so large.
 const SIZES: [u32; 4] = [1, 4, 16, 64];
+/// One part in so many of a city's wishes has a line of its own.
+const LINE_PART: u32 = 4;
 
 /// The land, once for all maps of a page.
 #[must_use]
@@ -113,7 +115,7 @@ fn drawn(report: &Report, picture: &Picture, is_large: bool) -> Markup {
             @for (region, strokes) in &strokes {
                 @let class = if *region < report.regions.len() { format!("r{}", color(&order, *region)) } else { "bad".to_owned() };
                 g class=(class) {
-                    @if !strokes.lines.is_empty() { path class="flow" d=(strokes.lines) {} }
+                    @if is_large && !strokes.lines.is_empty() { path class="flow" d=(strokes.lines) {} }
                     @for (size, dots) in strokes.dots.iter().enumerate().filter(|(_, dots)| !dots.is_empty()) {
                         path class={"dot s" (size)} d=(dots) {}
                     }
@@ -147,13 +149,13 @@ fn strokes(report: &Report, picture: &Picture, places: &[(f64, f64)]) -> BTreeMa
         let (x, y) = project(*latitude, *longitude);
         let wishes: u32 = ends.iter().map(|(_, wishes)| wishes).sum();
         let size = SIZES.iter().rposition(|from| wishes >= *from).unwrap_or_default();
-        for (region, _) in &ends {
-            if let Some((to_x, to_y)) = places.get(*region) {
+        for (region, wishes_there) in &ends {
+            // A line for what is more than chance; over the date line it would be shorter than across the map.
+            if let Some((to_x, to_y)) = places.get(*region).filter(|_| wishes_there * LINE_PART >= wishes)
+                && (to_x - x).abs() < WIDTH / 2.0
+            {
                 let lines = &mut strokes.entry(*region).or_default().lines;
-                // Over the date line it is shorter than across the map.
-                if (to_x - x).abs() < WIDTH / 2.0 {
-                    let _ = write!(lines, "M{x:.0} {y:.0}L{to_x:.0} {to_y:.0}");
-                }
+                let _ = write!(lines, "M{x:.0} {y:.0}L{to_x:.0} {to_y:.0}");
             }
         }
         let most = ends

@@ -2,7 +2,7 @@
 
 use super::plot::{COLORS, Room};
 use super::tables::{self, Table};
-use super::words::{count, maybe_ms, milliseconds, minute, percent, span, verdict};
+use super::words::{count, headline, maybe_ms, milliseconds, minute, percent, served, span};
 use super::{Report, atlas, heat, plots};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -70,7 +70,8 @@ fn hero(report: &Report) -> Markup {
         header class=(class) {
             div class="inner" {
                 p class="kind" { "Simulation of " b { (report.scenario) } " with " b { (report.configuration) } }
-                h1 { (verdict(report)) }
+                h1 { (headline(report)) }
+                p class="served" { (served(report)) }
                 @if !failures.is_empty() {
                     ul class="failures" { @for failure in &failures { li { (failure) } } }
                 }
@@ -107,11 +108,11 @@ pub(super) fn key_figures(report: &Report) -> Vec<(&'static str, String, String)
             total.availability_percent.map_or_else(dash, percent),
             format!("{} of {} not served", count(total.failures()), count(total.wishes)),
         ),
-        ("Added latency, 99 %", maybe_ms(total.added.p99_ms), format!("half: {}", maybe_ms(total.added.p50_ms))),
+        ("Added, 99 %", maybe_ms(total.added.p99_ms), format!("half: {}", maybe_ms(total.added.p50_ms))),
         (
-            "Attempts for a request",
+            "Amplification",
             worst.map_or_else(dash, |worst| format!("{worst:.2}")),
-            "in the worst 10 s".to_owned(),
+            "attempts for a request, worst 10 s".to_owned(),
         ),
     ];
     if !faults.is_empty() {
@@ -161,7 +162,7 @@ pub(super) fn over_time(report: &Report, rooms: &[Room]) -> Markup {
         }
         section class="card" {
             h2 { "Added latency" }
-            p class="quiet" { "Time to the first byte beyond the best possible, by minute of the wish; each line of the grid is ten times the one below." (note) }
+            p class="quiet" { "Time to the first byte beyond the best possible, by minute of the wish, on a logarithmic scale." (note) }
             (both(plots::added))
         }
         section class="card" {

@@ -9,7 +9,7 @@ use crate::front::journey::full_regions;
 use crate::health::Fault;
 use crate::load::InFlight;
 use crate::sim::asking::{DATA_AGAIN_MIN, SYN_AGAIN, leg};
-use crate::sim::chance::happens;
+use crate::sim::chance::{happens, times};
 use crate::sim::fact::{Fact, NodeIndex, Outcome, Slot};
 use crate::sim::scenario::Direction;
 use crate::steering::{Query, steer};
@@ -197,7 +197,7 @@ impl World {
         let live = &mut self.live[slot as usize];
         live.request.is_processed_by(region);
         live.life = life;
-        let (mut takes, mut flows) = (live.request.takes.mul_f64(there.slowness), live.request.flows);
+        let (mut takes, mut flows) = (times(live.request.takes, there.slowness), live.request.flows);
         if fails {
             live.status = if there.probes_lie { 500 } else { there.status };
             (takes, flows) = (REFUSAL_WORK, Duration::ZERO);
@@ -206,7 +206,9 @@ impl World {
         let ends = live.request.asked_at + live.request.program.timeout();
         self.facts.push(Fact::Processes(slot, region));
         self.after(takes, Event::Leave(slot, serial));
-        self.after(takes + flows, Event::Free(region, life));
+        if self.regions[region.at()].slots.is_some() {
+            self.after(takes + flows, Event::Free(region, life));
+        }
         if self.now + takes > ends {
             self.queue.push(ends.max(self.now), Event::Abandon(slot, serial));
         }

@@ -2,7 +2,7 @@
 
 use super::{Event, World};
 use crate::control::Event as Told;
-use crate::sim::chance::below;
+use crate::sim::chance::{below, times};
 use crate::sim::fact::{Fact, NodeIndex, Slot};
 use crate::sim::scenario::What;
 use crate::sim::truth::{Active, Truth};
@@ -253,7 +253,7 @@ impl World {
                 self.doors[at].held.push(number);
                 continue;
             }
-            let late = there.hears_late.mul_f64(self.dice.fraction());
+            let late = times(there.hears_late, self.dice.fraction());
             let wait = self.scenario.ways.channel + late;
             self.after(wait, Event::Word(number, node));
             if there.hears_twice {
