@@ -32,5 +32,7 @@ fn where_everybody_fails_hardly_anything_is_asked_twice() {
         let amplification = played.amplification(f64::from(start)..f64::from(start + 10));
         assert!(amplification <= 1.2, "from second {start}: {amplification}");
     }
+    let most = played.told.iter().map(|told| told.attempts).max();
+    assert_eq!(most, Some(3), "and no request more often than the file says");
     assert_all_served(&played, 151.0..230.0);
 }

@@ -5,6 +5,7 @@
 //! when the network is back there is nothing to bring back.
 
 use super::story::{Story, assert_all_served, sites};
+use anyfront::health::sites::Standing;
 use anyfront::sim::scenario::{Habit, What};
 
 const FIVE: [(&str, &str); 4] =
@@ -29,4 +30,14 @@ fn a_fleet_that_nobody_could_reach_is_whole_as_soon_as_it_can_be_reached() {
     let nodes = played.world.nodes.iter().flatten();
     let left_out = nodes.flat_map(|node| node.snapshot.sites.iter()).filter(|site| site.is_left_out).count();
     assert_eq!(left_out, 0);
+}
+
+#[test]
+fn whoever_loses_sight_of_all_others_at_once_takes_it_for_its_own_fault() {
+    let others = sites(&["iad-1", "sin-1", "syd-1", "gru-1"]);
+    let played = Story::of(3).by_dns().at(&FIVE).since(90.0, What::Isolate(others)).play();
+    let london = played.world.nodes[0].as_ref().expect("it runs");
+    let down = london.snapshot.sites.iter().filter(|site| matches!(site.standing, Standing::Down(_))).count();
+    let left_out = london.snapshot.sites.iter().filter(|site| site.is_left_out).count();
+    assert_eq!((down, left_out), (4, 0), "it sees nobody, and goes on naming all");
 }

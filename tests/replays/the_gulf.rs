@@ -47,3 +47,11 @@ fn no_outage_lifts_a_fence() {
     assert_all_served(&played, 240.1..290.0);
     assert!(played.served_by(60.0..290.0).keys().all(|region| ["mad", "gvx"].contains(region)));
 }
+
+#[test]
+fn a_region_that_dies_takes_no_safe_request_with_it() {
+    let story = Story::of(3).asking(&["eu"]).from(&[("London", 1)]).clients(100, 30.0).who_use(Program::Curl);
+    let story = story.for_work(Method::GET, "/v1/models", Duration::from_millis(800));
+    let played = story.during(90.0..140.0, What::Refuse(regions(&["lhr"]))).play();
+    assert_all_served(&played, 60.0..170.0);
+}

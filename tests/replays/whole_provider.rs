@@ -3,7 +3,8 @@
 //! Everything that another provider may serve is served. For `au.` there is nobody: its clients are told so, at once and
 //! honestly, and the regions are still tried, so that it works in the second in which they do.
 
-use super::story::{Story, assert_all_served, provider};
+use super::story::{Mind, Story, assert_all_served, provider};
+use anyfront::health::Standing;
 use anyfront::sim::fact::Outcome;
 use anyfront::sim::scenario::{Program, What};
 use http::Method;
@@ -31,4 +32,16 @@ fn with_room_for_it_the_rest_of_the_fleet_carries_what_a_provider_carried() {
     let during = played.served_share(91.0..149.0);
     assert!(during > 0.995, "{during}");
     assert_all_served(&played, 151.0..290.0);
+}
+
+#[test]
+fn two_providers_of_three_at_once_are_an_outage_and_no_fault_of_ours() {
+    let story = Story::of(4).who_use(Program::Curl).asking(&["", "us", "eu"]);
+    let story = story.during(90.0..180.0, What::Refuse(provider("aws")));
+    let played = story.during(90.0..180.0, What::Refuse(provider("gcp"))).play();
+    assert_all_served(&played, 91.0..230.0);
+    for node in 0..3 {
+        let down = |mind: &&Mind| mind.node == node && mind.standing == Standing::Down;
+        assert!(played.minds_about("lhr").into_iter().any(|mind| down(&mind)), "node {node}");
+    }
 }
