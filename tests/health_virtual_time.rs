@@ -311,6 +311,22 @@ fn a_region_with_a_fifth_of_failures_from_many_clients_is_ejected_within_two_sec
 }
 
 #[test]
+fn a_region_that_goes_on_failing_is_ejected_again_as_soon_as_it_is_back() {
+    let mut node = Node::warm(9, &real_fleet(), 10);
+    let mut in_rotation = 0;
+    for _ in 0..600 {
+        if !is_out(&node, "lhr") {
+            in_rotation += 1;
+            (0..4).for_each(|n| node.request_failed("lhr/", Fault::Status(500), n));
+        }
+        ["mad/", "gvx/"].iter().for_each(|endpoint| node.answered(endpoint, 10));
+        node.run_for(ms(100));
+    }
+    // 5, 10, 15, 20 seconds away, and half a second each time until twenty requests have failed again.
+    assert!(in_rotation <= 40, "of a minute it had {in_rotation} tenths of seconds of traffic");
+}
+
+#[test]
 fn a_reload_keeps_what_is_known_and_starts_anew_only_what_changed() {
     let fleet = real_fleet();
     let mut node = Node::warm(9, &fleet, 10);

@@ -10,6 +10,7 @@ mod reader;
 use anyfront::geo::place::Place;
 use anyfront::names::Label;
 use anyfront::sim::report::Report;
+use anyfront::sim::report::compare::Comparison;
 use anyfront::sim::report::make::Told;
 use anyfront::sim::report::page::page;
 use anyfront::sim::report::text::text;
@@ -81,12 +82,118 @@ fn played(stage: &Stage, scenario: Scenario, seed: u64) -> Report {
     Report::of(&tally, &scenario, &world.topology, told)
 }
 
+/// The same in a quarter of an hour and with fewer clients: a test has not all day.
+fn morning(stage: &Stage) -> Scenario {
+    let mut scenario = monday(stage);
+    scenario.lasts = minutes(15);
+    scenario.crowd.clients = 150;
+    scenario.faults.truncate(1);
+    (scenario.faults[0].at, scenario.faults[0].lasts) = (minutes(5), Some(minutes(4)));
+    scenario
+}
+
+/// What is drawn and written of one report and of two.
+fn pages() -> [String; 2] {
+    let stage = stage();
+    let report = played(&stage, morning(&stage), 7);
+    let mut small = morning(&stage);
+    small.usual.slots = Some(2);
+    let mut other = played(&stage, small, 7);
+    other.configuration = "other.toml".to_owned();
+    let alone = page(&other);
+    [alone, Comparison::of(report, other).page()]
+}
+
+/// Every tag that is opened is closed, in order: a reader for the subset of HTML that the page is made of.
+fn assert_well_formed(page: &str) {
+    const VOID: [&str; 3] = ["meta", "input", "wbr"];
+    let (start, rest) = page.split_once("<style>").expect("a style");
+    let (_, rest) = rest.split_once("</style>").expect("its end");
+    let (body, _) = rest.split_once("<script>").expect("a script");
+    let mut open: Vec<&str> = Vec::new();
+    for tag in start.split('<').chain(body.split('<').skip(1)).filter(|tag| !tag.is_empty() && !tag.starts_with('!')) {
+        let (inside, _) = tag.split_once('>').unwrap_or_else(|| panic!("no end: {tag}"));
+        let name = inside.split([' ', '/']).find(|name| !name.is_empty()).expect("a name");
+        assert_eq!(inside.matches('"').count() % 2, 0, "quotes: {inside}");
+        if inside.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "closes {name}");
+        } else if !VOID.contains(&name) {
+            open.push(name);
+        }
+    }
+    assert_eq!(open, ["html", "body"], "but what the script stands in");
+}
+
 #[test]
-fn draw() {
+fn the_page_is_one_file_that_needs_nothing_and_is_well_formed() {
+    for page in pages() {
+        assert_well_formed(&page);
+        for outside in ["http://", "https://", "src=", "@import", "url("] {
+            assert!(!page.contains(outside), "{outside} in the page");
+        }
+        for name in ["bom: black-holed", "sfo", "Traffic by region", "gateway.truefoundry.ai"] {
+            assert!(page.contains(name), "{name} is missing");
+        }
+        assert!(!page.contains("NaN") && !page.contains("inf "), "a number is none");
+    }
+}
+
+#[test]
+fn the_terminal_says_the_verdict_first_and_fits() {
+    let stage = stage();
+    let mut scenario = morning(&stage);
+    scenario.demands.move_time = Some(Duration::from_micros(1));
+    let report = played(&stage, scenario, 7);
+    let text = text(&report);
+    assert!(text.lines().skip(1).all(|line| line.chars().count() <= 100), "{text}");
+    assert!(text.lines().nth(1).is_some_and(|line| line.starts_with("FAILS: ")), "{text}");
+    assert!(text.contains("move_time: "), "{text}");
+}
+
+#[test]
+fn a_real_run_adds_up() {
+    let stage = stage();
+    let report = played(&stage, morning(&stage), 7);
+    let total = &report.total;
+    assert_eq!(total.served + total.failures() + total.open, total.wishes);
+    assert_eq!(report.regions.iter().map(|region| region.served).sum::<u64>(), total.served);
+    assert_eq!(report.places.iter().map(|place| place.wishes).sum::<u64>(), total.wishes - total.open);
+    assert_eq!(report.regions.iter().map(|region| region.attempts).sum::<u64>(), report.amplification.attempts);
+    let bom = report.regions.iter().find(|region| region.name == "bom").expect("it is there");
+    let during: u64 = bom.served_by_slot[6..9].iter().sum();
+    assert_eq!(during, 0, "a black hole serves nobody: {:?}", bom.served_by_slot);
+    let [fault] = report.faults.as_slice() else { panic!("{:?}", report.faults) };
+    let detected = fault.detected.as_ref().expect("nodes probe it");
+    assert_eq!((detected.could, detected.did), (5, 5));
+    assert!(detected.last_ms.is_some_and(|ms| ms < 10_000.0), "{detected:?}");
+    assert!(fault.moved.as_ref().is_some_and(|moved| moved.has_left), "{fault:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn axe_finds_nothing_and_nothing_scrolls_sideways() {
+    let Some(mut reader) = reader::Reader::start(0) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in ["report.html", "comparison.html"].iter().zip(pages()) {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("it is written");
+        let problems = reader.does(&format!("audit file://{}", path.display())).await;
+        assert_eq!(problems, "[]", "{name}");
+    }
+}
+
+/// A long run to look at: `target/simulated.html` and `target/compared.html`.
+#[test]
+#[ignore = "for eyes"]
+fn three_hours_are_drawn() {
     let stage = stage();
     let report = played(&stage, monday(&stage), 7);
-    std::fs::write("/tmp/w_report.html", page(&report)).expect("w");
-    std::fs::write("/tmp/w_report.json", report.to_json().expect("w")).expect("w");
-    std::fs::write("/tmp/w_report.txt", text(&report)).expect("w");
     println!("{}", text(&report));
+    std::fs::write("target/simulated.html", page(&report)).expect("it is written");
+    let mut small = monday(&stage);
+    small.usual.slots = Some(20);
+    let mut other = played(&stage, small, 7);
+    other.configuration = "other.toml".to_owned();
+    let comparison = Comparison::of(report, other);
+    println!("{}", comparison.text());
+    std::fs::write("target/compared.html", comparison.page()).expect("it is written");
 }

@@ -410,7 +410,7 @@ fn the_exit_status_is_a_gate() {
 
     let (status, out, err) = run(&["holds.toml", "--config", "regions.toml", "--report", "out", "--trace", "first"]);
     assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
-    assert!(out.contains("availability_percent"), "{out}");
+    assert!(out.contains("HOLDS"), "{out}");
     let report = std::fs::read_to_string(folder.path().join("out/report.json")).expect("a report");
     let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
     assert!(report["total"]["wishes"].as_u64().expect("a number") > 50, "{report:#}");
@@ -459,13 +459,11 @@ fn two_configurations_are_shown_side_by_side() {
     let arguments = ["story.toml", "--config", "regions.toml", "--compare", "other.toml", "--json"];
     let (status, out, err) = run(folder.path(), &arguments);
     assert_eq!(status, Some(0), "{out}{err}");
-    let reports: serde_json::Value = serde_json::from_str(&out).expect("JSON");
-    assert_eq!(
-        (&reports[0]["configuration"], &reports[1]["configuration"]),
-        (&"regions.toml".into(), &"other.toml".into())
-    );
-    let faults = |at: usize| reports[at]["faults"].as_array().map(Vec::len);
-    assert_eq!((faults(0), faults(1)), (Some(1), Some(0)));
+    let both: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let name = |which: &str| both[which]["configuration"].as_str().map(str::to_owned);
+    assert_eq!((name("before").as_deref(), name("after").as_deref()), (Some("regions.toml"), Some("other.toml")));
+    let faults = |which: &str| both[which]["faults"].as_array().map(Vec::len);
+    assert_eq!((faults("before"), faults("after")), (Some(1), Some(0)));
 }
 
 #[test]
@@ -504,4 +502,53 @@ fn an_access_log_becomes_a_scenario_that_can_be_played() {
     );
     assert_eq!(status, Some(2));
     assert!(err.contains("none cannot be read"), "{err}");
+}
+
+#[test]
+fn a_history_becomes_a_scenario_with_its_outages_and_drains() {
+    let folder = folder(&[]);
+    let history = rusqlite::Connection::open(folder.path().join("history.db")).expect("a file");
+    history.execute_batch(include_str!("../src/history/records/tables.sql")).expect("its tables");
+    history
+        .execute_batch("INSERT INTO vantage VALUES (1, 'lon-1'); INSERT INTO series VALUES (1, 1, 'hostname:us.gateway.truefoundry.ai')")
+        .expect("written");
+    let from: i64 = 1_796_029_200; // 2026-11-30T09:00:00Z
+    let mut change = history
+        .prepare(
+            "INSERT INTO change (at_ms, vantage, kind, name, was, is_now, reason) VALUES (?1, 1, ?2, ?3, '', ?4, ?5)",
+        )
+        .expect("a statement");
+    for (second, kind, name, is, reason) in [
+        (-60, "region", "lhr", "down", "probes fail: no answer in time"),
+        (30, "region", "lhr", "up", "probes pass"),
+        (60, "region", "bom", "down", "probes fail: connection refused"),
+        (90, "drain", "provider:gcp", "drained", "a move"),
+        (100, "region", "xyz", "down", "probes fail: connection refused"),
+        (600, "region", "sin", "down", "probes fail: connection refused"),
+    ] {
+        change.execute(((from + second) * 1_000, kind, name, is, reason)).expect("written");
+    }
+    let mut minute = history
+        .prepare("INSERT INTO minute (id, operational, maintenance, unknown, degraded, partial, major, requests, failures, times) VALUES (?1, 0, 0, 0, 0, 0, 0, 500, 0, x'')")
+        .expect("a statement");
+    for at in 0..20 {
+        minute.execute([((from / 60 + at) << 16) | 1]).expect("written");
+    }
+    let path = folder.path().display().to_string();
+    let window = ["--from", "2026-11-30T09:00:00Z", "--to", "2026-11-30T09:10:00Z"];
+    let arguments = [&["--record", path.as_str(), "--config", "regions.toml"][..], &window].concat();
+    let (status, out, err) = run(folder.path(), &arguments);
+    assert_eq!((status, err.as_str()), (Some(0), ""));
+    let scenario = World::new().read(&out);
+    let told: Vec<(u64, Option<u64>, Kind)> = scenario
+        .faults
+        .iter()
+        .map(|fault| (fault.at.as_secs(), fault.lasts.map(|lasts| lasts.as_secs()), fault.what.kind()))
+        .collect();
+    assert_eq!(told, [(0, Some(30), Kind::BlackHole), (60, None, Kind::Refuse), (90, None, Kind::Drain)], "{out}");
+    assert!(out.contains("# 1 faults hit what is not in regions.toml"), "{out}");
+    let crowd = &scenario.crowd;
+    let rate = f64::from(crowd.clients) * crowd.per_minute * f64::from(crowd.stands_for);
+    assert!((rate - 500.0).abs() < 1.0, "{rate} a minute: those after the window do not count");
+    assert_eq!(crowd.hostnames[0].0.as_str(), "us.gateway.truefoundry.ai");
 }

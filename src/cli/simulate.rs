@@ -3,7 +3,6 @@
 mod bar;
 mod record;
 pub mod search;
-mod versus;
 
 use super::admin::printable;
 use super::plan;
@@ -12,6 +11,7 @@ use crate::moment::{Clock, rfc3339};
 use crate::sim::cities::Cities;
 use crate::sim::oracle::Mode;
 use crate::sim::play::{Played, play};
+use crate::sim::report::compare::Comparison;
 use crate::sim::report::make::Told;
 use crate::sim::report::{Run, page, rows, text};
 use crate::sim::scenario::check::{Around, Rolled, SCENARIO_BYTES_MAX, check};
@@ -232,21 +232,23 @@ fn simulate(args: &Args, path: &Path, config: &Path) -> Result<ExitCode, Problem
         None => None,
         Some(other) => Some(played(args, other, &checked.scenario.fitted(&other.topology), seed, None)?),
     };
+    let comparison = compared.as_ref().map(|other| Comparison::of(report.report.clone(), other.report.clone()));
     if let Some(folder) = &args.report {
         write_reports(folder, &report, compared.as_ref())?;
+        if let Some(comparison) = &comparison {
+            write(folder, "comparison.html", &comparison.page())?;
+        }
     }
     if args.json {
-        let told = match &compared {
+        let told = match &comparison {
             None => serde_json::to_value(&report.report),
-            Some(other) => serde_json::to_value([&report.report, &other.report]),
+            Some(comparison) => serde_json::to_value(comparison),
         };
         plan::print(&format!("{:#}\n", told.map_err(anyhow::Error::from)?))?;
     } else {
-        let mut shown = text::text(&report.report);
-        if let Some(other) = &compared {
-            shown = format!("{shown}\n{}\n{}", text::text(&other.report), versus::table(&report.report, &other.report));
-        }
-        plan::print(&printable(&shown))?;
+        plan::print(&printable(
+            &comparison.map_or_else(|| text::text(&report.report), |comparison| comparison.text()),
+        ))?;
     }
     let failures = report.report.failures();
     for failure in &failures {
@@ -362,15 +364,15 @@ fn rfc3339_nanos(world: &crate::sim::world::World) -> String {
 fn write_reports(folder: &Path, played: &Played, compared: Option<&Played>) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     for (played, suffix) in std::iter::once((played, "")).chain(compared.map(|other| (other, "-other"))) {
-        let json = played.report.to_json()? + "\n";
         let slots = rows::csv(&played.tally, &played.topology, played.starts);
-        for (name, text) in
-            [("report", "json", json), ("report", "html", page::page(&played.report)), ("slots", "csv", slots)]
-                .map(|(name, kind, text)| (format!("{name}{suffix}.{kind}"), text))
-        {
-            let path = folder.join(name);
-            std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
-        }
+        write(folder, &format!("report{suffix}.json"), &(played.report.to_json()? + "\n"))?;
+        write(folder, &format!("report{suffix}.html"), &page::page(&played.report))?;
+        write(folder, &format!("slots{suffix}.csv"), &slots)?;
     }
     Ok(())
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+    let path = folder.join(name);
+    std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))
 }

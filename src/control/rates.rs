@@ -57,8 +57,9 @@ impl Control {
             let members: Vec<RegionIndex> =
                 route.members.iter().filter(|member| member.level == level).map(|member| member.region).collect();
             let out = members.iter().filter(|member| region_is_out(**member)).count();
-            let lately =
-                members.iter().filter(|member| self.rate_ejections.iter().any(|(_, ejected)| ejected == *member));
+            // The same region once more is not one more.
+            let others = members.iter().filter(|member| **member != region);
+            let lately = others.filter(|member| self.rate_ejections.iter().any(|(_, ejected)| ejected == *member));
             let lately = lately.count();
             // A level of one is never emptied by this: the ejected still come before the down.
             members.len() == 1 || ((out + 1) * 2 <= members.len() && (lately == 0 || (lately + 1) * 4 <= members.len()))

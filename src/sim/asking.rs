@@ -70,25 +70,29 @@ pub fn probe(
         return (took.min(probe.timeout), if took < probe.timeout { Err(Fault::Refused) } else { Err(Fault::Silent) });
     }
     let is_bare = probe.kind == ProbeKind::Tcp;
-    let trips = u32::from(way.is_tls) + u32::from(!is_bare);
-    for _ in 0..trips {
+    let mut asking = Duration::ZERO;
+    for _ in 0..u32::from(way.is_tls) + u32::from(!is_bare) {
         let Some(more) = trip(DATA_AGAIN_MIN.max(way.round_trip)) else { return silent };
         took += more;
+        asking = more;
     }
     if is_bare {
         took = times(took, node.probe_slowness);
         return if took < probe.timeout { (took, Ok(took)) } else { silent };
     }
-    took = times(took + times(PROBE_WORK, region.slowness), node.probe_slowness);
+    let mut work = times(PROBE_WORK, region.slowness);
     if region.slowness > 1.0 {
         // What is slow is slow in all it does: handshakes too.
-        took += times(way.round_trip / 2, region.slowness - 1.0);
+        work += times(way.round_trip / 2, region.slowness - 1.0);
     }
+    took = times(took + work, node.probe_slowness);
+    // What a probe says is how long its answer took, without the connection that it had to open first.
+    let asking = times(asking + work, node.probe_slowness);
     if region.is_paused || took >= probe.timeout {
         return silent;
     }
     let fails = if region.probes_lie { false } else { region.probes_fail || happens(dice, region.error_share) };
-    (took, if fails { Err(Fault::Status(region.status)) } else { Ok(took) })
+    (took, if fails { Err(Fault::Status(region.status)) } else { Ok(asking) })
 }
 
 fn round_trip(dice: &mut Dice, way: Way<'_>, again: Duration, patience: Duration) -> Option<Duration> {

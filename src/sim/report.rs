@@ -5,6 +5,7 @@
 //! end in their unit; what is `null` could not be measured.
 
 pub mod atlas;
+pub mod compare;
 pub mod demands;
 pub mod heat;
 pub mod make;
@@ -265,9 +266,9 @@ pub struct OfFault {
     pub from_s: f64,
     /// When it was over; none: not before the end.
     pub until_s: Option<f64>,
-    /// Wishes of its time that ended.
+    /// Wishes of the slots in which it was on.
     pub wishes: u64,
-    /// Those that were not served.
+    /// Wishes under way while it was on that were not served.
     pub failed: u64,
     /// Who noticed it, and when; none if nobody had to.
     pub detected: Option<Detected>,

@@ -175,6 +175,9 @@ impl Tally {
             Fact::Finished(_, outcome) => {
                 if let Some(request) = request {
                     self.wishes.finished(&self.ground, request, outcome, best);
+                    if !outcome.is_served() {
+                        self.outages.failed(now, request.wished_at);
+                    }
                 }
             }
             Fact::Resolved { route, told, ttl, .. } => self.resolved(route, told, ttl),

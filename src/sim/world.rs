@@ -281,6 +281,11 @@ impl World {
         self.round_trips[usize::from(node)][region.at()]
     }
 
+    /// The way between a node and a region takes so long there and back, because somebody has measured it.
+    pub fn measured(&mut self, node: NodeIndex, region: RegionIndex, round_trip: Duration) {
+        self.round_trips[usize::from(node)][region.at()] = round_trip;
+    }
+
     /// One round trip between a client and a place.
     #[must_use]
     pub fn trip_of(&self, client: &Client, place: &Place) -> Duration {
@@ -425,10 +430,13 @@ impl World {
     }
 }
 
-/// For each site those that share an address with it, itself among them.
+/// For each site those that share an address with it, itself among them. Where the configuration says nothing of DNS, names
+/// lead to addresses that all sites announce.
 fn anycast(topology: &Topology) -> Vec<Vec<NodeIndex>> {
-    let shares =
-        |one: &Site, other: &Site| one.name == other.name || one.addresses.iter().any(|a| other.addresses.contains(a));
+    let are_one = topology.dns.is_none();
+    let shares = |one: &Site, other: &Site| {
+        are_one || one.name == other.name || one.addresses.iter().any(|a| other.addresses.contains(a))
+    };
     let group = |site: &Site| {
         let all = topology.sites.iter().enumerate().filter(|(_, other)| shares(site, other));
         all.filter_map(|(at, _)| NodeIndex::try_from(at).ok()).collect()

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 pub mod invariants;
+pub mod geography;
 pub mod virtual_time;
 pub mod worlds;
 pub mod answers;

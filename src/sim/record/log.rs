@@ -33,7 +33,6 @@ struct Line<'a> {
     client: Option<&'a str>,
     #[serde(default)]
     hostname: Option<&'a str>,
-    #[serde(default)]
     method: &'a str,
     #[serde(default, borrow)]
     path: Option<std::borrow::Cow<'a, str>>,
@@ -47,9 +46,14 @@ struct Line<'a> {
     elapsed_ms: f64,
     #[serde(default)]
     head_ms: Option<f64>,
-    /// Of a line about lines that are missing.
-    #[serde(default)]
+}
+
+/// A line that tells of lines that are missing.
+#[derive(Debug, Deserialize)]
+struct Missing<'a> {
+    time: &'a str,
     dropped: u64,
+    failed: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -117,6 +121,11 @@ impl Log {
         if line.trim().is_empty() {
             return;
         }
+        if let Ok(missing) = serde_json::from_str::<Missing<'_>>(line) {
+            let is_of_this_time = since_epoch(missing.time).is_some_and(|wall| self.window.has(wall));
+            self.dropped += if is_of_this_time { missing.dropped.saturating_add(missing.failed) } else { 0 };
+            return;
+        }
         let read = serde_json::from_str::<Line<'_>>(line).ok();
         let Some((line, wall)) = read.and_then(|line| since_epoch(line.time).map(|wall| (line, wall))) else {
             self.unread += 1;
@@ -124,10 +133,6 @@ impl Log {
         };
         if !self.window.has(wall) {
             self.elsewhen += 1;
-            return;
-        }
-        self.dropped += line.dropped;
-        if line.method.is_empty() {
             return;
         }
         self.requests += 1;
@@ -221,7 +226,7 @@ impl Log {
         let told = [
             (self.elsewhen, "lines are of other times."),
             (self.unread, "lines could not be read."),
-            (self.dropped, "requests of this time have no line: there was no room for them."),
+            (self.dropped, "requests of this time have no line: it could not be kept."),
             (self.nowhere, "requests came from nobody knows where."),
         ];
         head.extend(told.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));

@@ -12,6 +12,8 @@ use std::fmt::Write;
 
 /// Sizes of dots, the number of wishes from which on they are drawn so large.
 const SIZES: [u32; 4] = [1, 4, 16, 64];
+/// One part in so many of a city's wishes has a line of its own.
+const LINE_PART: u32 = 4;
 
 /// The land, once for all maps of a page.
 #[must_use]
@@ -23,19 +25,24 @@ pub fn land() -> Markup {
     }
 }
 
-/// A map that can be moved through the run; without a script it shows the step with the most trouble.
+/// The step with the most trouble: the one that is shown first.
 #[must_use]
-pub fn moved_through(report: &Report) -> Markup {
-    let steps = &report.map.steps;
-    let failed =
-        |step: &Picture| step.flows.iter().filter(|flow| flow.1 == report.regions.len()).map(|flow| flow.2).sum();
+pub fn worst_step(report: &Report) -> usize {
+    let nobody = report.regions.len();
+    let failed = |step: &Picture| -> u32 { step.flows.iter().filter(|flow| flow.1 == nobody).map(|flow| flow.2).sum() };
     let first_fault = report.faults.first().map_or(0.0, |fault| fault.from_s + 60.0);
-    let shown = (0..steps.len()).max_by_key(|at| {
-        let failed: u32 = failed(&steps[*at]);
-        let is_first_fault = first_fault >= steps[*at].from_s as f64 && first_fault < steps[*at].until_s as f64;
-        (failed, is_first_fault, usize::MAX - at)
+    let steps = report.map.steps.iter().enumerate();
+    let worst = steps.max_by_key(|(at, step)| {
+        let is_first_fault = first_fault >= step.from_s as f64 && first_fault < step.until_s as f64;
+        (failed(step), is_first_fault, usize::MAX - at)
     });
-    let shown = shown.unwrap_or_default();
+    worst.map(|(at, _)| at).unwrap_or_default()
+}
+
+/// A map that can be moved through the run; without a script it shows one step.
+#[must_use]
+pub fn moved_through(report: &Report, shown: usize) -> Markup {
+    let steps = &report.map.steps;
     html! {
         div class="through" {
             @for (at, step) in steps.iter().enumerate() {
@@ -113,7 +120,7 @@ fn drawn(report: &Report, picture: &Picture, is_large: bool) -> Markup {
             @for (region, strokes) in &strokes {
                 @let class = if *region < report.regions.len() { format!("r{}", color(&order, *region)) } else { "bad".to_owned() };
                 g class=(class) {
-                    @if !strokes.lines.is_empty() { path class="flow" d=(strokes.lines) {} }
+                    @if is_large && !strokes.lines.is_empty() { path class="flow" d=(strokes.lines) {} }
                     @for (size, dots) in strokes.dots.iter().enumerate().filter(|(_, dots)| !dots.is_empty()) {
                         path class={"dot s" (size)} d=(dots) {}
                     }
@@ -147,13 +154,13 @@ fn strokes(report: &Report, picture: &Picture, places: &[(f64, f64)]) -> BTreeMa
         let (x, y) = project(*latitude, *longitude);
         let wishes: u32 = ends.iter().map(|(_, wishes)| wishes).sum();
         let size = SIZES.iter().rposition(|from| wishes >= *from).unwrap_or_default();
-        for (region, _) in &ends {
-            if let Some((to_x, to_y)) = places.get(*region) {
+        for (region, wishes_there) in &ends {
+            // A line for what is more than chance; over the date line it would be shorter than across the map.
+            if let Some((to_x, to_y)) = places.get(*region).filter(|_| wishes_there * LINE_PART >= wishes)
+                && (to_x - x).abs() < WIDTH / 2.0
+            {
                 let lines = &mut strokes.entry(*region).or_default().lines;
-                // Over the date line it is shorter than across the map.
-                if (to_x - x).abs() < WIDTH / 2.0 {
-                    let _ = write!(lines, "M{x:.0} {y:.0}L{to_x:.0} {to_y:.0}");
-                }
+                let _ = write!(lines, "M{x:.0} {y:.0}L{to_x:.0} {to_y:.0}");
             }
         }
         let most = ends

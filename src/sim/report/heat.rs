@@ -105,7 +105,7 @@ mod tests {
     use super::super::{OfRegion, Since};
     use super::*;
 
-    fn report(bars: Vec<Vec<(f64, &str)>>) -> Report {
+    fn report(bars: &[Vec<(f64, &str)>]) -> Report {
         let since = |(from_s, standing): &(f64, &str)| Since { from_s: *from_s, standing: (*standing).to_owned() };
         let node =
             |bar: &Vec<(f64, &str)>| OfNode { standings: vec![bar.iter().map(since).collect()], ..OfNode::default() };
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_cell_is_as_dark_as_many_nodes_thought_so() {
         let one = vec![(0.0, "up"), (50.0, "down"), (60.0, "up")];
-        let report = report(vec![one.clone(), one, vec![(0.0, "up")], vec![(0.0, "up")]]);
+        let report = report(&[one.clone(), one, vec![(0.0, "up")], vec![(0.0, "up")]]);
         let runs = runs(&cells(&report, 0, 10));
         assert_eq!(runs, [(5, 6, (4, 2))]);
         assert!(label(&report).contains("orf out of service for 5 s"), "half of the nodes for ten seconds");
@@ -124,6 +124,6 @@ mod tests {
 
     #[test]
     fn where_all_is_well_nothing_is_drawn() {
-        assert_eq!(runs(&cells(&report(vec![vec![(0.0, "unknown"), (0.5, "up")]]), 0, 2)), []);
+        assert_eq!(runs(&cells(&report(&[vec![(0.0, "unknown"), (0.5, "up")]]), 0, 2)), []);
     }
 }

@@ -27,7 +27,6 @@ pub(super) fn faults(tally: &Tally, scenario: &Scenario, topology: &Topology) ->
 fn told(tally: &Tally, topology: &Topology, number: usize, fault: &Fault, outage: &Outage, begun: Moment) -> OfFault {
     let end = Moment::at(tally.ground.lasts);
     let until = outage.ended.unwrap_or(end);
-    let (wishes, failed) = in_its_time(tally, begun, until);
     let is_on_regions = !outage.regions.is_empty();
     OfFault {
         number: number as u64 + 1,
@@ -35,8 +34,8 @@ fn told(tally: &Tally, topology: &Topology, number: usize, fault: &Fault, outage
         regions: outage.regions.iter().map(|region| topology.region(*region).name.to_string()).collect(),
         from_s: seconds(begun),
         until_s: outage.ended.map(seconds),
-        wishes,
-        failed,
+        wishes: in_its_time(tally, begun, until),
+        failed: outage.failed,
         detected: (is_on_regions && outage.can_be_noticed).then(|| detected(outage, begun)),
         moved: is_on_regions.then(|| moved(outage, begun, until)),
         returned: outage.ended.filter(|_| is_on_regions).map(|ended| returned(tally, outage, begun, ended)),
@@ -47,16 +46,13 @@ fn since(moment: Moment, begun: Moment) -> f64 {
     rounded(moment.since(begun).as_secs_f64() * 1_000.0)
 }
 
-/// Wishes of the slots in which it was on, and those not served.
-fn in_its_time(tally: &Tally, begun: Moment, until: Moment) -> (u64, u64) {
+/// Wishes of the slots in which it was on.
+fn in_its_time(tally: &Tally, begun: Moment, until: Moment) -> u64 {
     let ground = &tally.ground;
-    let slots =
-        ground.slot_at(begun.as_nanos())..=ground.slot_at(until.as_nanos().saturating_sub(1).max(begun.as_nanos()));
+    let last = ground.slot_at(until.as_nanos().saturating_sub(1).max(begun.as_nanos()));
+    let slots = ground.slot_at(begun.as_nanos())..=last;
     let counts = slots.flat_map(|slot| &tally.wishes.ended[slot * ground.routes..][..ground.routes]);
-    counts.fold((0, 0), |(wishes, failed), counts| {
-        let ended: u64 = counts.iter().copied().map(u64::from).sum();
-        (wishes + ended, failed + ended - u64::from(counts[0]))
-    })
+    counts.flatten().copied().map(u64::from).sum()
 }
 
 fn detected(outage: &Outage, begun: Moment) -> Detected {

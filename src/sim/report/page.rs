@@ -2,7 +2,7 @@
 
 use super::plot::{COLORS, Room};
 use super::tables::{self, Table};
-use super::words::{count, maybe_ms, milliseconds, minute, percent, span, verdict};
+use super::words::{count, headline, maybe_ms, milliseconds, minute, percent, served, span};
 use super::{Report, atlas, heat, plots};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -24,10 +24,10 @@ pub fn page(report: &Report) -> String {
                 (faults(report))
                 section class="card" {
                     h2 { "Who was served from where" }
-                    (atlas::moved_through(report))
+                    (atlas::moved_through(report, atlas::worst_step(report)))
                     (atlas::moments(report))
                 }
-                (over_time(report, &[Room::Wide, Room::Narrow]))
+                @for section in over_time(report, &[Room::Wide, Room::Narrow], "") { (section) }
                 (all_tables(report))
             }
         },
@@ -70,7 +70,8 @@ fn hero(report: &Report) -> Markup {
         header class=(class) {
             div class="inner" {
                 p class="kind" { "Simulation of " b { (report.scenario) } " with " b { (report.configuration) } }
-                h1 { (verdict(report)) }
+                h1 { (headline(report)) }
+                p class="served" { (served(report)) }
                 @if !failures.is_empty() {
                     ul class="failures" { @for failure in &failures { li { (failure) } } }
                 }
@@ -107,11 +108,11 @@ pub(super) fn key_figures(report: &Report) -> Vec<(&'static str, String, String)
             total.availability_percent.map_or_else(dash, percent),
             format!("{} of {} not served", count(total.failures()), count(total.wishes)),
         ),
-        ("Added latency, 99 %", maybe_ms(total.added.p99_ms), format!("half: {}", maybe_ms(total.added.p50_ms))),
+        ("Added, 99 %", maybe_ms(total.added.p99_ms), format!("half: {}", maybe_ms(total.added.p50_ms))),
         (
-            "Attempts for a request",
+            "Amplification",
             worst.map_or_else(dash, |worst| format!("{worst:.2}")),
-            "in the worst 10 s".to_owned(),
+            "attempts for a request, worst 10 s".to_owned(),
         ),
     ];
     if !faults.is_empty() {
@@ -144,41 +145,43 @@ fn faults(report: &Report) -> Markup {
     }
 }
 
-/// The plots over time, for these rooms.
-pub(super) fn over_time(report: &Report, rooms: &[Room]) -> Markup {
-    let both = |plot: fn(&Report, Room) -> Markup| html! { @for room in rooms { (plot(report, *room)) } };
-    let note = if report.faults.is_empty() { "" } else { " Shaded: faults, by their numbers." };
-    html! {
-        section class="card" {
-            h2 { "Traffic by region" }
-            p class="quiet" { "Wishes a minute by the region that served them, stacked from west to east." (note) }
-            (both(plots::traffic))
-        }
-        section class="card" {
-            h2 { "Not served" }
-            p class="quiet" { "Share of the wishes of a minute." (note) }
-            (both(plots::errors))
-        }
-        section class="card" {
-            h2 { "Added latency" }
-            p class="quiet" { "Time to the first byte beyond the best possible, by minute of the wish; each line of the grid is ten times the one below." (note) }
-            (both(plots::added))
-        }
-        section class="card" {
-            h2 { "What nodes thought" }
-            ul class="keys" {
-                li { svg viewBox="0 0 12 12" aria-hidden="true" { rect class="cell up" width="12" height="12" {} } "up" }
-                @for standing in ["strained", "unknown", "ejected", "down"] {
-                    li { svg viewBox="0 0 12 12" aria-hidden="true" { rect class={"cell " (standing)} width="12" height="12" {} } (standing) }
-                }
-                li class="quiet" { "The stronger, the more nodes thought so." }
+/// The plots over time, for these rooms, each with what it is about and, if it is one of two, whose it is.
+pub(super) fn over_time(report: &Report, rooms: &[Room], whose: &str) -> Vec<Markup> {
+    let all = |plot: fn(&Report, Room) -> Markup| html! { @for room in rooms { (plot(report, *room)) } };
+    let shaded = if report.faults.is_empty() { "" } else { " Shaded: faults, by their numbers." };
+    let section = |title: &str, note: &str, plots: Markup| {
+        html! {
+            section class="card" {
+                h2 { (title) @if !whose.is_empty() { " " span class="whose" { (whose) } } }
+                p class="quiet" { (note) }
+                (plots)
             }
-            (both(heat::standings))
         }
-        section class="card" {
-            h2 { "Load against capacity" }
-            p class="quiet" { "Attempts under way at most, by minute; dashed: what the region works on at once." }
-            (plots::loads(report))
+    };
+    let traffic = format!("Wishes a minute by the region that served them, stacked from west to east.{shaded}");
+    let errors = format!("Share of the wishes of a minute that were not served.{shaded}");
+    let added = format!("Time to the first byte beyond the best possible, by minute of the wish; logarithmic.{shaded}");
+    let loads = "Attempts under way at most, by minute; dashed: what the region works on at once.";
+    vec![
+        section("Traffic by region", &traffic, all(plots::traffic)),
+        section("Not served", &errors, all(plots::errors)),
+        section("Added latency", &added, all(plots::added)),
+        section(
+            "What nodes thought",
+            "The stronger, the more nodes thought so.",
+            html! { (keys()) (all(heat::standings)) },
+        ),
+        section("Load against capacity", loads, plots::loads(report)),
+    ]
+}
+
+/// The colours of standings.
+fn keys() -> Markup {
+    html! {
+        ul class="keys" {
+            @for standing in ["up", "strained", "unknown", "ejected", "down"] {
+                li { svg viewBox="0 0 12 12" aria-hidden="true" { rect class={"cell " (standing)} width="12" height="12" {} } (standing) }
+            }
         }
     }
 }

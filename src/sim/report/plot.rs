@@ -125,30 +125,41 @@ impl Scale {
     pub fn ticks(&self) -> Vec<f64> {
         match *self {
             Self::Linear(most) => {
-                let parts = if [3.0, 6.0].contains(&leading(most)) { 3 } else { 4 };
+                let step = STEPS.iter().find(|(step, _)| (leading(most) - step).abs() < 1e-6);
+                let parts = step.map_or(4, |(_, parts)| *parts);
                 (0..=parts).map(|part| most * f64::from(part) / f64::from(parts)).collect()
             }
             Self::Powers(floor, most) => {
-                let powers = (0..12).map(|power| floor * 10f64.powi(power));
+                // Few powers need lines between them.
+                let between: &[f64] = if most / floor > 150.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+                let powers = (0..12).flat_map(|power| between.iter().map(move |part| floor * part * 10f64.powi(power)));
                 powers.take_while(|tick| *tick <= most * 1.000_1).collect()
             }
         }
     }
 }
 
+/// Ends of a scale, as parts of a power of ten, and into how many round pieces each is cut.
+const STEPS: [(f64, u32); 11] =
+    [(1.0, 4), (1.2, 4), (1.5, 3), (2.0, 4), (2.5, 5), (3.0, 3), (4.0, 4), (5.0, 5), (6.0, 3), (8.0, 4), (10.0, 4)];
+
 fn leading(number: f64) -> f64 {
-    (number / 10f64.powf(number.log10().floor())).round()
+    number / power_below(number)
 }
 
-/// The next of 1, 2, 3, 4, 5, 6, 8 times a power of ten.
+fn power_below(number: f64) -> f64 {
+    // A hair more, so that 1 000 is not taken for 999.999….
+    10f64.powf((number.log10() + 1e-9).floor())
+}
+
+/// The next round number.
 #[must_use]
 pub fn rounded_up(number: f64) -> f64 {
     if !number.is_finite() || number <= 0.0 {
         return 1.0;
     }
-    let power = 10f64.powf(number.log10().floor());
-    let steps = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
-    steps.iter().map(|step| step * power).find(|step| *step >= number * 0.999_999).unwrap_or(number)
+    let power = power_below(number);
+    STEPS.iter().map(|(step, _)| step * power).find(|step| *step >= number * 0.999_999).unwrap_or(number)
 }
 
 /// Where the grid stands, with what is written there.
@@ -201,26 +212,40 @@ fn time_ticks(starts: &str, lasts_s: f64, most: f64) -> Vec<(f64, String)> {
     ticks
 }
 
-/// The times of faults, with their numbers above.
+/// The times of faults, to be drawn behind everything.
+#[must_use]
+pub fn shades(area: &Area, report: &Report) -> Markup {
+    html! {
+        g class="faults" aria-hidden="true" {
+            @for (from, until) in ends(area, report) {
+                rect x=(px(from)) y=(px(area.top)) width=(px((until - from).max(1.5))) height=(px(area.bottom - area.top)) {}
+            }
+        }
+    }
+}
+
+/// Where faults begin and end, and their numbers, to be drawn before everything.
 #[must_use]
 pub fn bands(area: &Area, report: &Report) -> Markup {
-    let ends: Vec<(f64, f64)> = report
-        .faults
-        .iter()
-        .map(|fault| (area.x(fault.from_s), area.x(fault.until_s.unwrap_or(area.lasts_s))))
-        .collect();
+    let ends = ends(area, report);
     let marks = marks(&ends, area.top);
     html! {
         g class="faults" aria-hidden="true" {
             @for ((fault, (from, until)), (x, y)) in report.faults.iter().zip(&ends).zip(marks) {
-                rect x=(px(*from)) y=(px(area.top)) width=(px((until - from).max(1.5))) height=(px(area.bottom - area.top)) {
-                    title { "Fault " (fault.number) ": " (fault.title) ", for " (span(width_s(fault, area))) }
+                path d={"M" (px(*from)) " " (px(area.top)) "V" (px(area.bottom)) "M" (px(*until)) " " (px(area.top)) "V" (px(area.bottom))} {}
+                g {
+                    title { "Fault " (fault.number) ": " (fault.title) ", for " (span(fault.until_s.unwrap_or(area.lasts_s) - fault.from_s)) }
+                    circle cx=(px(x)) cy=(px(y)) r="7.5" {}
+                    text x=(px(x)) y=(px(y + 3.5)) text-anchor="middle" { (fault.number) }
                 }
-                circle cx=(px(x)) cy=(px(y)) r="7.5" {}
-                text x=(px(x)) y=(px(y + 3.5)) text-anchor="middle" { (fault.number) }
             }
         }
     }
+}
+
+fn ends(area: &Area, report: &Report) -> Vec<(f64, f64)> {
+    let end = |fault: &super::OfFault| (area.x(fault.from_s), area.x(fault.until_s.unwrap_or(area.lasts_s)));
+    report.faults.iter().map(end).collect()
 }
 
 /// Where the numbers of faults are: above their middle, in a second row where the first is taken.
@@ -233,10 +258,6 @@ fn marks(ends: &[(f64, f64)], top: f64) -> Vec<(f64, f64)> {
         (x, top - 10.0 - 17.0 * row as f64)
     };
     ends.iter().map(mark).collect()
-}
-
-fn width_s(fault: &super::OfFault, area: &Area) -> f64 {
-    fault.until_s.unwrap_or(area.lasts_s) - fault.from_s
 }
 
 /// A number of pixels, as short as it is exact enough.
@@ -312,10 +333,15 @@ mod tests {
 
     #[test]
     fn ticks_are_round() {
-        assert_eq!([0.7, 12.0, 95.0, 3_001.0].map(rounded_up), [0.8, 20.0, 100.0, 4_000.0]);
+        assert_eq!([0.7, 12.0, 95.0, 3_001.0, 1_050.0].map(rounded_up), [0.8, 12.0, 100.0, 4_000.0, 1_200.0]);
         assert_eq!(Scale::linear(95.0).ticks(), [0.0, 25.0, 50.0, 75.0, 100.0]);
         assert_eq!(Scale::linear(28.0).ticks(), [0.0, 10.0, 20.0, 30.0]);
         assert_eq!(Scale::powers(3.0, 4_100.0).ticks(), [1.0, 10.0, 100.0, 1_000.0]);
+        assert_eq!(
+            Scale::powers(110.0, 900.0).ticks(),
+            [100.0, 200.0, 500.0, 1_000.0],
+            "few powers have lines between"
+        );
         assert!((Scale::powers(1.0, 100.0).share(10.0) - 0.5).abs() < 1e-9);
     }
 

@@ -1,6 +1,8 @@
 //! The plots of a report over time: who served, what failed and what was slow, what nodes thought, what regions carried.
 
-use super::plot::{Area, Room, Scale, axis, bands, between, color, from_west_to_east, line, px, spread, time_axis};
+use super::plot::{
+    Area, Room, Scale, axis, bands, between, color, from_west_to_east, line, px, shades, spread, time_axis,
+};
 use super::words::{clock, count};
 use super::{OfRegion, Report};
 use maud::{Markup, html};
@@ -84,6 +86,7 @@ pub fn traffic(report: &Report, room: Room) -> Markup {
         &area,
         &label,
         &html! {
+            (shades(&area, report))
             @for (at, pair) in edges.windows(2).enumerate() {
                 path class={"area " (class(at))} d=(between(&points.edge(&area, scale, &pair[1]), &points.edge(&area, scale, &pair[0]))) {
                     title { (name(at)) }
@@ -140,6 +143,7 @@ pub fn errors(report: &Report, room: Room) -> Markup {
         &area,
         &label,
         &html! {
+            (shades(&area, report))
             (axis(&area, scale, |tick| format!("{} %", whole(tick))))
             (bands(&area, report))
             @for (at, share) in share.iter().enumerate().filter(|(_, share)| **share > 0.0) {
@@ -167,7 +171,7 @@ pub fn added(report: &Report, room: Room) -> Markup {
     let slots = &report.total.by_slot;
     let (half, most) = (points.highest(&slots.added_p50_ms), points.highest(&slots.added_p99_ms));
     let all = || half.iter().chain(&most).flatten().copied().filter(|ms| *ms > 0.0);
-    let scale = Scale::powers(all().fold(f64::INFINITY, f64::min).clamp(1.0, 10.0), all().fold(10.0, f64::max));
+    let scale = Scale::powers(all().fold(f64::INFINITY, f64::min).clamp(1.0, 1_000.0), all().fold(10.0, f64::max));
     let last = |values: &[Option<f64>]| values.iter().rev().flatten().next().copied();
     let ends: Vec<f64> =
         [&half, &most].iter().map(|line| area.y(scale.share(last(line).unwrap_or_default())) + 4.0).collect();
@@ -182,6 +186,7 @@ pub fn added(report: &Report, room: Room) -> Markup {
         &area,
         &label,
         &html! {
+            (shades(&area, report))
             (axis(&area, scale, brief_ms))
             (bands(&area, report))
             path class="line p99" d=(points.line(&area, scale, &most)) {}

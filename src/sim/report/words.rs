@@ -179,18 +179,37 @@ pub fn clock(starts: &str, seconds: f64) -> String {
     if days == 0 { text[11..16].to_owned() } else { format!("day {}, {}", days + 1, &text[11..16]) }
 }
 
-/// Whether everything is as demanded, in a line.
+/// Whether everything is as demanded, in a line for a terminal.
 #[must_use]
 pub fn verdict(report: &Report) -> String {
+    let mark = match (report.demands.is_empty(), report.failures().is_empty()) {
+        (true, _) => "",
+        (false, true) => "HOLDS: ",
+        (false, false) => "FAILS: ",
+    };
+    format!("{mark}{}. {}", headline(report), served(report))
+}
+
+/// Whether everything is as demanded.
+#[must_use]
+pub fn headline(report: &Report) -> String {
     let (all, broken) = (report.demands.len(), report.demands.iter().filter(|demand| !demand.holds).count());
-    let served = report.total.availability_percent.map_or_else(String::new, |served| {
-        format!("{} of {} wishes served", percent(served), count(report.total.wishes))
-    });
     match (all, broken) {
-        (0, _) => format!("Nothing was demanded. {served}."),
-        (1, 0) => format!("HOLDS: the demand is met. {served}."),
-        (all, 0) => format!("HOLDS: all {all} demands are met. {served}."),
-        (all, broken) => format!("FAILS: {broken} of {all} demands not met. {served}."),
+        (0, _) => "Nothing was demanded".to_owned(),
+        (1, 0) => "The demand is met".to_owned(),
+        (1, _) => "The demand is not met".to_owned(),
+        (all, 0) => format!("All {all} demands are met"),
+        (all, broken) => format!("{broken} of {all} demands {} not met", if broken == 1 { "is" } else { "are" }),
+    }
+}
+
+/// How many wishes were served.
+#[must_use]
+pub fn served(report: &Report) -> String {
+    let wishes = count(report.total.wishes);
+    match report.total.availability_percent {
+        Some(served) => format!("{} of {wishes} wishes served.", percent(served)),
+        None => "Nothing was asked for.".to_owned(),
     }
 }
 

@@ -1,3 +1,5 @@
+//! How small a script gets, and what stays in it.
+
 use super::*;
 use crate::names::Label;
 use crate::sim::scenario::{Program, Whom};

@@ -41,6 +41,8 @@ pub struct Outage {
     pub last_try: Option<Moment>,
     /// When an attempt there ended last.
     pub last_ended: Option<Moment>,
+    /// Wishes under way while it was on that were not served.
+    pub failed: u64,
     /// The first attempt after its end.
     pub first_back: Option<Moment>,
     is_strain: bool,
@@ -127,6 +129,15 @@ impl Outages {
         if is_settled {
             let all = &self.all;
             self.open.retain(|number| all[usize::from(*number)].first_back.is_none());
+        }
+    }
+
+    /// A wish that was not served has ended: it belongs to every fault that was on while it was under way.
+    pub(super) fn failed(&mut self, now: Moment, wished_at: Moment) {
+        for outage in &mut self.all {
+            let has_begun = outage.begun.is_some_and(|begun| begun <= now);
+            let was_over = outage.ended.is_some_and(|ended| ended < wished_at);
+            outage.failed += u64::from(has_begun && !was_over);
         }
     }
 

@@ -35,6 +35,10 @@ impl World {
         if there.is_gone || self.nodes[at].is_none() {
             return self.lose(slot);
         }
+        if there.is_isolated && self.reached_at(slot, node) != node {
+            // By anycast its packets reach another node by now, which knows nothing of the connection.
+            return self.lose(slot);
+        }
         if there.is_frozen || there.is_isolated {
             // Nobody reads it before it goes on.
             return self.waits_for_node(slot);
@@ -206,7 +210,9 @@ impl World {
         let ends = live.request.asked_at + live.request.program.timeout();
         self.facts.push(Fact::Processes(slot, region));
         self.after(takes, Event::Leave(slot, serial));
-        self.after(takes + flows, Event::Free(region, life));
+        if self.regions[region.at()].slots.is_some() {
+            self.after(takes + flows, Event::Free(region, life));
+        }
         if self.now + takes > ends {
             self.queue.push(ends.max(self.now), Event::Abandon(slot, serial));
         }

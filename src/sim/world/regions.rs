@@ -14,7 +14,7 @@ use std::time::Duration;
 pub struct Region {
     /// Requests that it works on at once; `None`: as many as come.
     pub slots: Option<u32>,
-    /// Requests that it works on.
+    /// Requests that it works on, where there is a limit.
     pub busy: u32,
     /// Requests that wait at most.
     queue_max: u32,

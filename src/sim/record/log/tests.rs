@@ -1,3 +1,5 @@
+//! What is read of an access log, line by line.
+
 use super::*;
 use crate::geo::place::{Coordinates, Country};
 use crate::sim::scenario::Whom;
