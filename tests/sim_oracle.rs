@@ -1,5 +1,7 @@
 //! Every promise can be seen to be broken: each is broken here once, by a planted fact, a planted belief or a planted truth.
 
+#![allow(clippy::panic, reason = "this is how a test fails")]
+
 mod common;
 
 use anyfront::health::{Fault as Why, Reason, Standing};
