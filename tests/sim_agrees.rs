@@ -269,7 +269,7 @@ async fn the_simulated_world_and_the_real_one_come_to_the_same() {
     let stage = Stage::of(Arc::new(topology), locator());
     let all: Vec<Seen> = std::thread::scope(|scope| {
         let play = |seeds: Range<u64>| seeds.map(|seed| simulated(&stage, &round_trips, seed)).collect::<Vec<_>>();
-        let half = scope.spawn(|| play(0..SEEDS / 2));
+        let half = scope.spawn(move || play(0..SEEDS / 2));
         let mut all = play(SEEDS / 2..SEEDS);
         all.extend(half.join().expect("it does not panic"));
         all

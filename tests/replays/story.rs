@@ -47,8 +47,6 @@ pub struct Told {
     pub tries: u32,
     /// Attempts of nodes, all tries together.
     pub attempts: u32,
-    /// Which node had the last try.
-    pub node: Option<NodeIndex>,
 }
 
 /// A node changed its mind about a region.
@@ -338,7 +336,6 @@ impl Played {
             region: outcome.region().map(|region| self.name(region)).unwrap_or_default(),
             tries: request.tries,
             attempts: request.attempts,
-            node: request.node,
         });
     }
 
