@@ -104,8 +104,8 @@ load: test-clients ## kills every region and pair under 2,000 requests a second,
 # One seed is one hour of a world of its own. The shortest script that breaks a promise is printed as a scenario.
 sim: ## random outages in virtual time until a promise breaks: SIM_SEEDS (2000) hours where anything may fail, a fifth of that with a healthy core
 	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 $(CARGO) build --quiet --release --bin anyfront
-	@target/release/anyfront simulate --config regions.toml --search $(SIM_SEEDS) --first $(SIM_FIRST)
-	@target/release/anyfront simulate --config regions.toml --search $$(( $(SIM_SEEDS) / 5 )) --first $(SIM_FIRST) --liveness
+	@target/release/anyfront simulate --config regions.toml --search $(SIM_SEEDS) --from-seed $(SIM_FIRST)
+	@target/release/anyfront simulate --config regions.toml --search $$(( $(SIM_SEEDS) / 5 )) --from-seed $(SIM_FIRST) --liveness
 
 bench-machines: ## what steering, geography and control cost, quickly
 	@$(CARGO) bench --bench machines -- --quick
