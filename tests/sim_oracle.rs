@@ -291,7 +291,7 @@ fn a_region_that_flaps_and_a_budget_that_is_overdrawn_are_seen() {
     let mut world = world(Vec::new());
     let mut oracle = Oracle::new(&world, Mode::Safety);
     after(&mut world, &mut oracle, 10);
-    for turn in 0..30 {
+    for turn in 0..50 {
         let (before, standing) =
             if turn % 2 == 0 { (Standing::Up, Standing::Down) } else { (Standing::Down, Standing::Up) };
         believe(&mut world, 0, |snapshot| {

@@ -279,6 +279,7 @@ impl Watched {
     }
 
     /// The first late probe starts the next one now. One that is down is not in doubt: silence is what we expect of it.
+    /// Nor is one that is known to be silent: each late one would start another, and they would become ever more.
     /// Returns whether one has become late.
     fn notice_lateness(&mut self, now: Moment) -> bool {
         let before = self.late();
@@ -286,7 +287,7 @@ impl Watched {
             flight.is_late |= now.since(flight.started) >= self.late_after;
         }
         let late = self.late();
-        if before == 0 && late > 0 && self.pace != Pace::Down {
+        if before == 0 && late > 0 && self.pace != Pace::Down && self.silence.is_none() {
             self.next = self.next.min(now);
         }
         late > before

@@ -174,7 +174,7 @@ impl Coverage {
         match *fact {
             Fact::Arrives(..) => self.tries += 1,
             Fact::Tries { request, node, region, number, .. } => {
-                self.tries_at(world, oracle, (request, node), region, number)
+                self.tries_at(world, oracle, (request, node), region, number);
             }
             Fact::Fails { request, fault, progress, .. } => self.fails(world, request, fault, progress),
             Fact::Publishes(node) => self.publishes(world, node),

@@ -136,6 +136,6 @@ pub fn hunt(search: &Search, from: u64, seeds: u64, cores: usize) -> Hunt {
     });
     let mut hunt = hunt.into_inner().unwrap_or_else(PoisonError::into_inner);
     hunt.took = clock.now().since(Moment::ZERO);
-    hunt.failed.sort_by(|(one, _), (other, _)| one.cmp(other));
+    hunt.failed.sort_by_key(|(seed, _)| *seed);
     hunt
 }

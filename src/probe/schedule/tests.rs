@@ -112,3 +112,32 @@ fn change(snapshot: &mut Snapshot, dice: &mut Dice) {
         }
     }
 }
+
+/// Nothing comes back, and the node takes that for its own fault: it goes on asking at the fast pace, but no faster.
+#[test]
+fn silence_costs_no_more_than_the_fast_pace_however_long_it_lasts() {
+    let mut snapshot = first_snapshot();
+    for endpoint in &mut snapshot.endpoints {
+        endpoint.probes.iter_mut().for_each(|probe| probe.pace = Pace::Fast);
+    }
+    let mut schedule = Schedule::new(Dice::seeded(1));
+    schedule.follow(Moment::ZERO, &snapshot);
+    let (mut flights, mut lately): (Vec<(Moment, Launch)>, Vec<usize>) = (Vec::new(), vec![0]);
+    for ms in 0..60_000 {
+        let now = Moment::at(Duration::from_millis(ms));
+        if ms % 1_000 == 0 {
+            lately.push(0);
+        }
+        let timeout = Duration::from_millis(1_500);
+        for (_, launch) in flights.extract_if(.., |(began, _)| now.since(*began) >= timeout) {
+            schedule.finished(now, launch.id, launch.serial, Err(Fault::Silent)).for_each(drop);
+        }
+        schedule.overdue(now);
+        let due = schedule.due(now);
+        *lately.last_mut().expect("there is one") += due.len();
+        flights.extend(due.into_iter().map(|launch| (now, launch)));
+    }
+    // Five probes, each four times a second and a tenth more; those that are late first start one more each.
+    let most = lately.iter().copied().max().expect("many");
+    assert!(most <= 5 * 6, "{lately:?}");
+}

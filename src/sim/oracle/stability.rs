@@ -13,8 +13,8 @@ const STEPS_AT_ONCE_MAX: u64 = 100_000;
 /// Changes of a region's standing in ten minutes: what is held back for 5, 10, 15 … 60 seconds and falls again at once comes
 /// and goes sixteen times. Whether a node suspects itself of a failure is not counted.
 const FLAPS_MAX: usize = 32;
-/// Probes of one endpoint under way at once. Into silence there are up to 20: those that were given up time out by themselves.
-const PROBES_EACH_MAX: usize = 32;
+/// Probes of one endpoint under way at once: a timeout's worth at the fast pace, and some that were given up.
+const PROBES_EACH_MAX: usize = 12;
 /// Clients that are asked whether they move.
 const SAMPLED: u64 = 6;
 
