@@ -1,7 +1,7 @@
 //! How good steering is, as a table: what people lose against the best choice, for each hostname and each thing to know.
 
-use super::tables::{Row, Table};
 use super::Report;
+use super::tables::{Row, Table};
 use serde_json::Value;
 
 /// The table; none if nobody measured.
@@ -15,7 +15,8 @@ pub fn table(report: &Report) -> Option<Table> {
          without any one region, and without the worst.",
         quality["cities"]
     );
-    let columns = ["Hostname", "Way", "Steering", "Knows", "#Mean", "#99 %", "#Best", "#Gone", "Worst without", "Loses most"];
+    let columns =
+        ["Hostname", "Way", "Steering", "Knows", "#Mean", "#99 %", "#Best", "#Gone", "Worst without", "Loses most"];
     let mut table = Table::new("Steering quality", &note, &columns);
     for hostname in quality["hostnames"].as_array()? {
         let mut name = hostname["hostname"].as_str().unwrap_or_default();

@@ -1,8 +1,8 @@
 //! A report for the terminal: aligned tables, the most important first, no line wider than a hundred columns.
 
-use super::{Report, steering};
 use super::tables::{self, Table};
 use super::words::{count, milliseconds, minute, span};
+use super::{Report, steering};
 
 /// Columns of a line at most.
 const WIDTH: usize = 100;
