@@ -3,6 +3,8 @@
 SHELL = /bin/sh
 CARGO ?= cargo
 FUZZ_SECONDS ?= 60
+SIM_SEEDS ?= 2000
+SIM_FIRST ?= 1
 FUZZ_TARGETS = regions_toml hostname authority target steer geo_file geo_list proxy_header http2_frames websocket dns_message
 
 # What tests run besides Rust: programs, and Debian's packages that bring them.
@@ -13,7 +15,7 @@ TEST_PROGRAMS = curl:curl script:bsdutils python3:python3-venv node:nodejs npm:n
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL = help
-.PHONY: help run lab test test-needs test-clients bench load bench-machines fuzz geoip
+.PHONY: help run lab test test-needs test-clients bench load sim bench-machines fuzz geoip
 
 help: ## what there is to do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
@@ -98,6 +100,12 @@ load: test-clients ## kills every region and pair under 2,000 requests a second,
 	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 		ANYFRONT_DNS_QUESTIONS=$${ANYFRONT_DNS_QUESTIONS:-100000} \
 		$(CARGO) test --release --test dns_differential --test dns_subnets -- --nocapture --test-threads=1
+
+# One seed is one hour of a world of its own. The shortest script that breaks a promise is printed as a scenario.
+sim: ## random outages in virtual time until a promise breaks: SIM_SEEDS (2000) hours where anything may fail, a fifth of that with a healthy core
+	@CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 $(CARGO) build --quiet --release --bin anyfront
+	@target/release/anyfront simulate --config regions.toml --search $(SIM_SEEDS) --from-seed $(SIM_FIRST)
+	@target/release/anyfront simulate --config regions.toml --search $$(( $(SIM_SEEDS) / 5 )) --from-seed $(SIM_FIRST) --liveness
 
 bench-machines: ## what steering, geography and control cost, quickly
 	@$(CARGO) bench --bench machines -- --quick

@@ -7,6 +7,8 @@
 //! A probe falls due at any moment of its interval, so "as long" cannot be one number. The simulated world is played with
 //! fifty seeds; what was real has to lie where those lie, give or take 20 %.
 
+#![allow(clippy::panic, reason = "what never happens fails the test, and says what")]
+
 mod common;
 mod harness;
 
@@ -269,7 +271,7 @@ async fn the_simulated_world_and_the_real_one_come_to_the_same() {
     let stage = Stage::of(Arc::new(topology), locator());
     let all: Vec<Seen> = std::thread::scope(|scope| {
         let play = |seeds: Range<u64>| seeds.map(|seed| simulated(&stage, &round_trips, seed)).collect::<Vec<_>>();
-        let half = scope.spawn(|| play(0..SEEDS / 2));
+        let half = scope.spawn(move || play(0..SEEDS / 2));
         let mut all = play(SEEDS / 2..SEEDS);
         all.extend(half.join().expect("it does not panic"));
         all

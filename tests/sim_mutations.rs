@@ -2,6 +2,8 @@
 //!
 //! Trying them takes minutes and is asked for by hand: `tests/mutations/run`.
 
+#![allow(clippy::panic, reason = "what cannot be read fails the test, and says why")]
+
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -7,7 +7,7 @@ mod common;
 use anyfront::health::Standing;
 use anyfront::sim::fact::{Fact, Outcome};
 use anyfront::sim::report::Report;
-use anyfront::sim::scenario::Demands;
+use anyfront::sim::scenario::{Demands, Fault, What, Whom};
 use common::simulated::{ANY, LON, MAN, PAR, Run, UK, lon_refuses, ms, scenario, seconds};
 use std::time::Duration;
 
@@ -145,6 +145,20 @@ fn attempts_of_those_who_have_no_other_region_are_told_apart() {
 }
 
 #[test]
+fn where_everything_is_broken_nothing_has_to_be_left() {
+    let everything = Fault { what: What::Refuse(Whom::All), ..lon_refuses(seconds(60), seconds(120)) };
+    let mut run = Run::new(scenario(seconds(600), vec![everything]));
+    run.tell(seconds(60), &Fact::Begins(0));
+    run.wish(seconds(170), 0, ANY, &[LON], Outcome::Unanswered(503));
+    run.tell(seconds(180), &Fact::Ends(0));
+    run.scenario.demands = Demands { move_time: Some(seconds(5)), ..Demands::default() };
+    let report = run.report();
+    let moved = report.faults[0].moved.as_ref().expect("on regions");
+    assert!(!moved.has_to && moved.attempts_without_choice == 1, "{moved:?}");
+    assert!(report.failures().is_empty(), "{:?}", report.failures());
+}
+
+#[test]
 fn load_is_the_most_under_way_at_once_against_a_capacity_that_shrinks_with_the_crowd() {
     let mut run = Run::new(scenario(seconds(120), Vec::new()));
     run.wish(seconds(1), 0, ANY, &[LON], Outcome::Served(LON));
@@ -157,7 +171,7 @@ fn load_is_the_most_under_way_at_once_against_a_capacity_that_shrinks_with_the_c
     };
     (0..15).for_each(|slot| run.tell(seconds(10), &request(slot)));
     (0..5).for_each(|slot| run.tell(seconds(20), &Fact::Ended(slot, Outcome::Served(LON))));
-    run.tell(seconds(70), &request(20));
+    (5..8).for_each(|slot| run.tell(seconds(70), &Fact::Ended(slot, Outcome::Served(LON))));
     let report = run.report();
     let lon = &report.regions[0];
     assert_eq!(
@@ -165,7 +179,7 @@ fn load_is_the_most_under_way_at_once_against_a_capacity_that_shrinks_with_the_c
         (Some(10), 15, Some(150.0)),
         "40 for 4 clients each"
     );
-    assert_eq!(lon.in_flight_by_slot, [15, 11], "what is under way when a minute begins is in it");
+    assert_eq!(lon.in_flight_by_slot, [15, 10], "what is under way when a minute begins is in it");
     assert_eq!(report.regions[1].load_percent, None);
 }
 

@@ -142,12 +142,12 @@ fn the_page_is_one_file_that_needs_nothing_and_is_well_formed() {
 fn the_terminal_says_the_verdict_first_and_fits() {
     let stage = stage();
     let mut scenario = morning(&stage);
-    scenario.demands.move_time = Some(Duration::from_micros(1));
+    scenario.demands.load_percent = Some(0.0);
     let report = played(&stage, scenario, 7);
     let text = text(&report);
     assert!(text.lines().skip(1).all(|line| line.chars().count() <= 100), "{text}");
     assert!(text.lines().nth(1).is_some_and(|line| line.starts_with("FAILS: ")), "{text}");
-    assert!(text.contains("move_time: "), "{text}");
+    assert!(text.contains("✗ load_percent: "), "{text}");
 }
 
 #[test]

@@ -11,13 +11,14 @@ use crate::moment::{Clock, rfc3339};
 use crate::sim::cities::Cities;
 use crate::sim::oracle::Mode;
 use crate::sim::play::{Played, play};
+use crate::sim::quality::measure;
 use crate::sim::report::compare::Comparison;
 use crate::sim::report::make::Told;
 use crate::sim::report::{Run, page, rows, text};
 use crate::sim::scenario::check::{Around, Rolled, SCENARIO_BYTES_MAX, check};
 use crate::sim::scenario::{Scenario, What, file};
 use crate::sim::search::Search;
-use crate::sim::stage::Stage;
+use crate::sim::stage::{Stage, fitted};
 use crate::topology::Topology;
 use crate::topology::check::check as check_config;
 use crate::topology::mistake::Mistakes;
@@ -298,7 +299,9 @@ fn played(
             trace.note(world);
         }
     };
-    let told = || Told { configuration: config.name.clone(), seed, ..Told::default() };
+    let fitted = stage.with(Arc::new(fitted(&stage.topology, &scenario)));
+    let quality = serde_json::to_value(measure(&fitted)).ok();
+    let told = || Told { configuration: config.name.clone(), seed, quality, ..Told::default() };
     let mut played = play(&stage, &scenario, &rollouts, seed, each, told).map_err(Problem::Told)?;
     bar.clear();
     if let Some(trace) = trace {

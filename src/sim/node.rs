@@ -2,7 +2,7 @@
 //!
 //! It does what the shells of `control`, `probe` and `probe::sites` do and nothing else, at the moments at which they would.
 
-use super::asking::{Way, probe};
+use super::asking::{SYN_AGAIN, Way, probe};
 use super::fact::{Fact, NodeIndex};
 use super::scenario::Ways;
 use super::stage::File;
@@ -17,7 +17,7 @@ use crate::names::Label;
 use crate::probe::rounds::Rounds;
 use crate::probe::schedule::{Launch, Learnt, Schedule};
 use crate::snapshot::{Override, Snapshot};
-use crate::topology::{EndpointIndex, RegionIndex};
+use crate::topology::{EndpointIndex, Probe, RegionIndex};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ struct Flight {
     began: Moment,
     due: Moment,
     result: Result<Duration, Fault>,
+    /// Whether its packets come to nobody, so that they have to be sent again.
+    is_lost: bool,
 }
 
 #[derive(Debug)]
@@ -159,7 +161,8 @@ impl Node {
         }
         for launch in self.schedule.due(own) {
             let (took, result) = self.fly(launch, around);
-            self.flights.push(Flight { launch, began: now, due: now + took, result });
+            let is_lost = self.is_lost(launch, around);
+            self.flights.push(Flight { launch, began: now, due: now + took, result, is_lost });
         }
         if self.asks_sites {
             self.ask_sites(now, around);
@@ -189,8 +192,16 @@ impl Node {
         for flight in &mut flights {
             if self.region_of(flight.launch.endpoint).is_some_and(&is_changed) {
                 let (took, result) = self.fly(flight.launch, around);
-                let began = if result == Err(Fault::Silent) { flight.began } else { now };
-                (flight.due, flight.result) = ((began + took).max(now), result);
+                let was_lost = std::mem::replace(&mut flight.is_lost, self.is_lost(flight.launch, around));
+                let goes_on = match result {
+                    Err(Fault::Silent) => flight.began,
+                    _ if was_lost => sent_again(flight.began, now),
+                    _ => now,
+                };
+                let over = flight.began + self.asked(flight.launch).timeout;
+                let is_over = goes_on + took > over;
+                flight.due = (goes_on + took).min(over).max(now);
+                flight.result = if is_over { Err(Fault::Silent) } else { result };
             }
         }
         self.flights = flights;
@@ -252,9 +263,8 @@ impl Node {
 
     /// How long a probe is under way, and what it comes to, as everything is now.
     fn fly(&mut self, launch: Launch, around: &Around<'_>) -> (Duration, Result<Duration, Fault>) {
-        let topology = &self.snapshot.topology;
-        let endpoint = topology.endpoint(launch.endpoint);
-        let asked = topology.region(endpoint.region).probes().nth(launch.probe).expect("one that was launched");
+        let endpoint = self.snapshot.topology.endpoint(launch.endpoint);
+        let asked = self.asked(launch);
         let at = usize::from(self.index);
         let region = self.file.regions[endpoint.region.at()];
         let way = Way {
@@ -263,7 +273,21 @@ impl Node {
             now: around.truth.way(self.index, region),
             usual: around.ways,
         };
-        probe(&mut self.dice, asked, way, &around.truth.nodes[at], &around.truth.regions[region.at()])
+        let asked = asked.clone();
+        probe(&mut self.dice, &asked, way, &around.truth.nodes[at], &around.truth.regions[region.at()])
+    }
+
+    /// What a launch asks.
+    fn asked(&self, launch: Launch) -> &Arc<Probe> {
+        let topology = &self.snapshot.topology;
+        let region = topology.region(topology.endpoint(launch.endpoint).region);
+        region.probes().nth(launch.probe).expect("one that was launched")
+    }
+
+    /// Whether what a launch sends now comes to nobody.
+    fn is_lost(&self, launch: Launch, around: &Around<'_>) -> bool {
+        let region = self.file.regions[self.snapshot.topology.endpoint(launch.endpoint).region.at()];
+        around.truth.regions[region.at()].is_silent || !around.truth.way(self.index, region).is_open()
     }
 
     /// The world's number of the region of an endpoint.
@@ -322,4 +346,14 @@ fn tick_from(own: Moment) -> Moment {
 /// The first tick after it.
 fn tick_after(own: Moment) -> Moment {
     tick_from(own + Duration::from_nanos(1))
+}
+
+/// When a first packet that was lost since `began` is sent the next time, from `now` on: not because somebody hears it by now.
+fn sent_again(began: Moment, now: Moment) -> Moment {
+    let (mut at, mut wait) = (began, SYN_AGAIN);
+    while at < now {
+        at = at + wait;
+        wait *= 2;
+    }
+    at
 }

@@ -2,8 +2,7 @@
 //!
 //! [`Oracle::judge`] is told the facts of a step. It knows how everything really is ([`World::truth`]), works out by itself
 //! who may serve what and what is drained, and never takes a node's view of health for the truth. [`INVARIANTS`] are those
-//! that can be broken here; [`ELSEWHERE`] says of the others where they are held. Its names and numbers are those of the
-//! table in ARCHITECTURE.md.
+//! that can be broken here; [`ELSEWHERE`] says of the others where they are held. A number is a promise's for ever.
 
 mod answers;
 pub mod books;

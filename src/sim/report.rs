@@ -14,6 +14,7 @@ pub mod page;
 pub mod plot;
 pub mod plots;
 pub mod rows;
+pub mod steering;
 pub mod tables;
 pub mod text;
 pub mod words;

@@ -29,13 +29,13 @@ fn good_and_bad_files_in_turn_cost_nobody_anything_and_the_last_good_one_stays()
 fn a_file_past_its_limit_is_refused_before_anybody_reads_it() {
     let file = common::real_fleet();
     let padded = |bytes: usize| format!("{file}{}", "#".repeat(bytes - file.len()));
-    let most = usize::try_from(TOPOLOGY_BYTES_MAX).expect("small");
+    let most = TOPOLOGY_BYTES_MAX;
     assert!(check(&padded(most), Path::new("regions.toml")).is_ok());
-    let mistakes = check(&padded(most + 1), Path::new("regions.toml")).err().expect("one octet too many");
+    let mistakes = check(&padded(most + 1), Path::new("regions.toml")).expect_err("one octet too many");
     assert!(mistakes.to_string().contains("too long"), "{mistakes}");
     // The same row again and again, as that day.
     let row = file.split("[[region]]").nth(1).expect("a region");
     let doubled = format!("{file}{}", format!("\n[[region]]{row}").repeat(200));
-    let mistakes = check(&doubled, Path::new("regions.toml")).err().expect("no region may be there twice");
+    let mistakes = check(&doubled, Path::new("regions.toml")).expect_err("no region may be there twice");
     assert!(mistakes.to_string().contains("orf"), "{mistakes}");
 }

@@ -47,8 +47,6 @@ pub struct Told {
     pub tries: u32,
     /// Attempts of nodes, all tries together.
     pub attempts: u32,
-    /// Which node had the last try.
-    pub node: Option<NodeIndex>,
 }
 
 /// A node changed its mind about a region.
@@ -234,7 +232,7 @@ impl Story {
 
     pub fn play_with(mut self, seed: u64) -> Played {
         let stage = Stage::of(Arc::new(common::topology(&self.config)), common::geography::quick_locator());
-        let city = |name: &str| stage.cities.named(name).unwrap_or_else(|| panic!("no city {name}"));
+        let city = |name: &str| stage.cities.named(name).expect("a city of the table");
         let is_by_dns = stage.topology.dns.is_some();
         let site = |(at, (name, of)): (usize, &(&str, &str))| {
             let city = &stage.cities.all()[city(of)];
@@ -338,7 +336,6 @@ impl Played {
             region: outcome.region().map(|region| self.name(region)).unwrap_or_default(),
             tries: request.tries,
             attempts: request.attempts,
-            node: request.node,
         });
     }
 

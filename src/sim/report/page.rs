@@ -3,7 +3,7 @@
 use super::plot::{COLORS, Room};
 use super::tables::{self, Table};
 use super::words::{count, headline, maybe_ms, milliseconds, minute, percent, served, span};
-use super::{Report, atlas, heat, plots};
+use super::{Report, atlas, heat, plots, steering};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// How it looks.
@@ -195,7 +195,7 @@ fn all_tables(report: &Report) -> Markup {
         tables::amplification(report),
         tables::residency(report),
     ];
-    all.extend(tables::quality(report));
+    all.extend(steering::table(report));
     all.extend([tables::dns(report), tables::nodes(report), tables::invariants(report)]);
     html! {
         @for one in all.iter().filter(|one| !one.rows.is_empty()) {

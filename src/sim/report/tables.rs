@@ -1,8 +1,7 @@
 //! The tables of a report, for the terminal and the page alike: what is in them is decided once.
 
-use super::words::{clock, count, listed, maybe_ms, milliseconds, percent, span};
+use super::words::{clock, count, maybe_ms, milliseconds, percent, span};
 use super::{OfFault, OfPlace, OfRegion, Report, Service};
-use serde_json::Value;
 
 /// Places that are shown at most, the worst ones.
 const PLACES_MAX: usize = 12;
@@ -310,60 +309,4 @@ pub fn dns(report: &Report) -> Table {
         table.row(of.empty > 0, vec![of.hostname.clone(), count(of.answers), count(of.empty), ttl]);
     }
     table
-}
-
-/// Steering quality, whatever is said of it: lists of alike things are tables, the rest one of names and values.
-#[must_use]
-pub fn quality(report: &Report) -> Vec<Table> {
-    let mut tables = Vec::new();
-    if let Some(value) = &report.quality {
-        let mut plain = Table::new("Steering quality", "", &["What", "#How much"]);
-        gather(value, "", &mut plain, &mut tables);
-        if !plain.rows.is_empty() {
-            tables.insert(0, plain);
-        }
-    }
-    tables
-}
-
-fn gather(value: &Value, name: &str, plain: &mut Table, tables: &mut Vec<Table>) {
-    match value {
-        Value::Object(fields) => {
-            for (field, value) in fields {
-                let name = if name.is_empty() { said(field) } else { format!("{name}, {}", said(field)) };
-                gather(value, &name, plain, tables);
-            }
-        }
-        Value::Array(rows) => {
-            let Some(Value::Object(first)) = rows.first() else {
-                let words: Vec<String> = rows.iter().map(shown).collect();
-                plain.row(false, vec![name.to_owned(), listed(&words)]);
-                return;
-            };
-            let columns: Vec<(String, bool)> =
-                first.iter().map(|(field, value)| (said(field), value.is_number() || value.is_null())).collect();
-            let cells =
-                |row: &Value| first.keys().map(|field| row.get(field).map_or_else(String::new, shown)).collect();
-            let rows = rows.iter().map(|row| Row { cells: cells(row), is_bad: false }).collect();
-            tables.push(Table { title: format!("Steering quality: {name}"), note: String::new(), columns, rows });
-        }
-        value => plain.row(false, vec![name.to_owned(), shown(value)]),
-    }
-}
-
-fn said(key: &str) -> String {
-    key.replace('_', " ").replace(" ms", ", ms").replace(" percent", ", %")
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => NOTHING.to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
-            (Some(whole), _) => count(whole),
-            (None, Some(number)) => format!("{number:.2}"),
-            _ => number.to_string(),
-        },
-        other => other.to_string(),
-    }
 }

@@ -1,8 +1,8 @@
 //! A report for the terminal: aligned tables, the most important first, no line wider than a hundred columns.
 
-use super::Report;
 use super::tables::{self, Table};
 use super::words::{count, milliseconds, minute, span};
+use super::{Report, steering};
 
 /// Columns of a line at most.
 const WIDTH: usize = 100;
@@ -25,7 +25,7 @@ pub fn text(report: &Report) -> String {
     } else {
         tables.push(tables::residency(report));
     }
-    tables.extend(tables::quality(report));
+    tables.extend(steering::table(report));
     if report.invariants.iter().any(|invariant| invariant.broken > 0) {
         tables.push(tables::invariants(report));
     }
