@@ -377,7 +377,8 @@ impl Books {
                     }
                     flaps.push_back(now);
                 }
-                if before.reason != Reason::ErrorRate && after.reason == Reason::ErrorRate {
+                // What suspicion or probes hid for a while is not left anew.
+                if is_used(before.standing) && after.reason == Reason::ErrorRate {
                     book.ejected.retain(|(at, _)| now.since(*at) < EJECTIONS_WITHIN);
                     book.ejected.push((now, region));
                 }

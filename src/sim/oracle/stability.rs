@@ -1,7 +1,7 @@
 //! What keeps trouble from feeding itself, and what keeps everything bounded.
 
 use super::Seen;
-use super::books::{FLAPS_WITHIN, costs, second};
+use super::books::{FLAPS_WITHIN, costs, is_used, second};
 use crate::health::{Reason, Standing};
 use crate::sim::fact::{Fact, NodeIndex};
 use crate::steering::{Client, PlacedBy, Query, steer};
@@ -45,8 +45,8 @@ pub fn i26_velocity(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
         return None;
     }
     let is_new = |at: usize| {
-        let before = last.regions.get(at).is_some_and(|state| state.reason == Reason::ErrorRate);
-        snapshot.regions.get(at).is_some_and(|state| state.reason == Reason::ErrorRate) && !before
+        let was_used = last.regions.get(at).is_some_and(|state| is_used(state.standing));
+        snapshot.regions.get(at).is_some_and(|state| state.reason == Reason::ErrorRate) && was_used
     };
     if !(0..snapshot.regions.len()).any(is_new) {
         return None;

@@ -384,7 +384,13 @@ impl World {
         let Some(node) = self.live[slot as usize].request.node else { return false };
         let is_stuck = self.truth.nodes[usize::from(node)].is_frozen;
         if is_stuck {
-            self.after(Duration::from_millis(250), event);
+            let request = &self.live[slot as usize].request;
+            let ends = request.asked_at + request.program.timeout();
+            if request.first_byte.is_none() && self.now >= ends {
+                self.abandon(slot);
+            } else {
+                self.after(Duration::from_millis(250), event);
+            }
         }
         is_stuck
     }
