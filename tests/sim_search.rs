@@ -27,8 +27,7 @@ fn clean(mode: Mode, seeds: u64) {
     let cores =
         number("ANYFRONT_SIM_CORES", std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));
     let hunt = hunt(&search, from, seeds, usize::try_from(cores).expect("few"));
-    let text = hunt.text(&search);
-    println!("{text}");
+    println!("{}\n{}", hunt.text(&search), hunt.shortest(&search).unwrap_or_default());
     assert!(hunt.is_clean(), "a promise is broken");
     assert_eq!(hunt.seeds, seeds);
 }

@@ -154,6 +154,9 @@ fn searched(args: &Args, path: &Path, seeds: u64) -> Result<ExitCode, Problem> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let hunt = search::hunt(&search, from, seeds, cores);
     plan::print(&hunt.text(&search))?;
+    if let Some(shortest) = hunt.shortest(&search) {
+        plan::print(&shortest)?;
+    }
     Ok(if hunt.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -63,7 +63,7 @@ impl Hunt {
         self.failed.is_empty() && self.misfits.is_empty()
     }
 
-    /// All of it, for people; with the shortest script of the first failure.
+    /// All of it, for people.
     #[must_use]
     pub fn text(&self, search: &Search) -> String {
         let mut text = String::new();
@@ -89,18 +89,20 @@ impl Hunt {
             let at = at.since(Moment::ZERO).as_secs_f64();
             let _ = writeln!(text, "  seed {seed}, {invariant}, at {at:.3} s: {what}");
         }
-        let first = self.failed.first();
-        let shortest =
-            first.and_then(|(seed, first)| Some((seed, search.shortest(*seed, first.invariant, TRIALS_MAX)?)));
-        if let Some((seed, shortest)) = shortest {
-            let what = &shortest.violation.what;
-            let script = shortest.scenario.to_toml(&search.stage.cities);
-            let _ = writeln!(text, "The shortest script of seed {seed} that still breaks it ({what}):\n{script}");
-            if *shortest.config != *search.config {
-                let _ = writeln!(text, "in front of\n{}", shortest.config);
-            }
-        }
         text
+    }
+
+    /// The shortest script of the first failure, if there is one: that takes a while.
+    #[must_use]
+    pub fn shortest(&self, search: &Search) -> Option<String> {
+        let (seed, first) = self.failed.first()?;
+        let shortest = search.shortest(*seed, first.invariant, TRIALS_MAX)?;
+        let (what, script) = (&shortest.violation.what, shortest.scenario.to_toml(&search.stage.cities));
+        let mut text = format!("The shortest script of seed {seed} that still breaks it ({what}):\n{script}\n");
+        if *shortest.config != *search.config {
+            let _ = writeln!(text, "in front of\n{}", shortest.config);
+        }
+        Some(text)
     }
 }
 

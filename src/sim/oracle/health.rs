@@ -135,10 +135,16 @@ pub fn i22_boot(seen: &Seen<'_>) -> Option<String> {
     })
 }
 
-/// Where a node's probes all fail at once and it had seen everything well before, it suspects itself.
+/// Where a node's probes all fail at once and it had seen everything well before, it suspects itself: if there are several
+/// providers, because the death of a single one is no symptom.
 pub fn i34_honest_blindness(seen: &Seen<'_>) -> Option<String> {
     seen.beliefs().find_map(|(node, region, state, _)| {
         let since = seen.ground.blind_since(node)?;
+        let topology = &seen.snapshot(node)?.topology;
+        let first = topology.regions.first()?.provider;
+        if topology.regions.iter().all(|region| region.provider == first) {
+            return None;
+        }
         let bound = EJECTION_MAX * 3;
         // The first to fail may be called down until as many have failed as suspicion needs.
         let is_long = (SUSPECTS_WITHIN..bound).contains(&seen.passed(since));
