@@ -19,7 +19,7 @@ use super::node::{Around, Node};
 use super::queue::Queue;
 use super::request::Request;
 use super::resolvers::Resolver;
-use super::scenario::{Program, Scenario};
+use super::scenario::{Program, RegionTruth, Scenario};
 use super::stage::{File, Stage, fitted};
 use super::truth::{Active, Truth};
 use crate::front::terms::Terms;
@@ -57,6 +57,8 @@ pub struct Client {
     resolver: usize,
     /// Its open connection: to which node, and until when it is kept.
     kept: Option<(NodeIndex, Moment)>,
+    /// Or to which region, where its name leads there.
+    kept_region: Option<(RegionIndex, Moment)>,
 }
 
 impl Client {
@@ -156,7 +158,9 @@ pub struct World {
     terms: Vec<Vec<Terms>>,
     words: Vec<faults::Word>,
     dice: Dice,
+    /// What is wished does not depend on what becomes of it: two configurations are asked for the same.
     crowd_dice: Dice,
+    retry_dice: Dice,
     held_wishes: Vec<Slot>,
     wish_serial: u32,
     ends: Moment,
@@ -185,12 +189,13 @@ impl World {
         let cities = stage.cities.all().iter();
         let to_sites = |city: &City| sites.iter().map(|site| round_trip(&city.at, &site.place.at)).collect();
         let city_trips: Vec<Vec<Duration>> = cities.map(to_sites).collect();
-        let regions = topology
-            .regions
-            .iter()
-            .zip(&usual)
-            .map(|(region, usual)| Region::new(region.capacity, usual, scenario.crowd.stands_for));
-        let regions = regions.collect();
+        // What the file says is what each node gives a region at most.
+        let nodes = u32::try_from(sites.len()).unwrap_or(1);
+        let inside = |(region, usual): (&crate::topology::Region, &RegionTruth)| {
+            let capacity = region.capacity.map(|capacity| capacity.saturating_mul(nodes));
+            Region::new(capacity, usual, scenario.crowd.stands_for)
+        };
+        let regions = topology.regions.iter().zip(&usual).map(inside).collect();
         let truth = Truth::fine(usual, sites.len(), scenario.ways.loss);
         let doors = (0..sites.len()).map(|_| Door::new(&mut dice, &topology)).collect();
         let mut world = Self {
@@ -221,6 +226,7 @@ impl World {
             terms: Vec::new(),
             words: Vec::new(),
             crowd_dice: Dice::seeded(dice.roll()),
+            retry_dice: Dice::seeded(dice.roll()),
             dice,
             held_wishes: Vec::new(),
             wish_serial: 0,

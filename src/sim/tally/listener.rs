@@ -66,6 +66,7 @@ fn slot_of(fact: &Fact) -> Option<Slot> {
     match *fact {
         Fact::Wishes(slot)
         | Fact::Arrives(slot, _)
+        | Fact::Dials { request: slot, .. }
         | Fact::Tries { request: slot, .. }
         | Fact::Processes(slot, _)
         | Fact::Fails { request: slot, .. }
