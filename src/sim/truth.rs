@@ -128,6 +128,13 @@ impl NodeNow {
         hears_late: std::time::Duration::ZERO,
     };
 
+    /// Whether its probes meet the same: clocks, and what operators say, are nothing to a packet under way.
+    #[must_use]
+    pub fn sees_like(&self, other: &Self) -> bool {
+        let is_as_slow = self.probe_slowness.to_bits() == other.probe_slowness.to_bits();
+        is_as_slow && (self.is_blind, self.is_isolated) == (other.is_blind, other.is_isolated)
+    }
+
     /// Whether clients are served there.
     #[must_use]
     pub fn serves(&self) -> bool {

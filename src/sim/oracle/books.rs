@@ -348,6 +348,8 @@ impl Books {
                 book.drains.push(drain.clone());
             }
             Some(Word::Undrain(target)) => book.drains.retain(|known| known.target != *target),
+            // What a new file makes new has never passed, and is no witness.
+            Some(Word::File(_)) => book.well_before_blind = false,
             _ => {}
         }
         book.kept = book.drains.clone();

@@ -142,8 +142,6 @@ pub fn i34_honest_blindness(seen: &Seen<'_>) -> Option<String> {
         let bound = EJECTION_MAX * 3;
         // The first to fail may be called down until as many have failed as suspicion needs.
         let is_long = (SUSPECTS_WITHIN..bound).contains(&seen.passed(since));
-        // An endpoint whose probe a new file changed is new, and has never passed: it is no witness.
-        let is_old = seen.told_for(node) > seen.passed(since);
         let was_well = seen.books.nodes[usize::from(node)].well_before_blind;
         (is_long
             && is_old

@@ -195,7 +195,7 @@ impl World {
                         || before.way(node, *region) != self.truth.way(node, *region)
                 })
                 .collect();
-            let is_other = before.nodes[at] != self.truth.nodes[at];
+            let is_other = !before.nodes[at].sees_like(&self.truth.nodes[at]);
             if is_other || !changed.is_empty() {
                 self.on_node(at, |node, now, around, _| {
                     node.meet(now, around, |region| is_other || changed.contains(&region));
