@@ -143,11 +143,7 @@ pub fn i34_honest_blindness(seen: &Seen<'_>) -> Option<String> {
         // The first to fail may be called down until as many have failed as suspicion needs.
         let is_long = (SUSPECTS_WITHIN..bound).contains(&seen.passed(since));
         let was_well = seen.books.nodes[usize::from(node)].well_before_blind;
-        (is_long
-            && is_old
-            && was_well
-            && state.standing >= Standing::Ejected
-            && seen.world.regions[region.at()].slots.is_none())
-        .then(|| format!("{} is blind and calls {} {}", seen.node(node), seen.region(region), state.standing))
+        (is_long && was_well && state.standing >= Standing::Ejected && seen.world.regions[region.at()].slots.is_none())
+            .then(|| format!("{} is blind and calls {} {}", seen.node(node), seen.region(region), state.standing))
     })
 }
