@@ -189,13 +189,7 @@ impl World {
         let cities = stage.cities.all().iter();
         let to_sites = |city: &City| sites.iter().map(|site| round_trip(&city.at, &site.place.at)).collect();
         let city_trips: Vec<Vec<Duration>> = cities.map(to_sites).collect();
-        // What the file says is what each node gives a region at most.
-        let nodes = u32::try_from(sites.len()).unwrap_or(1);
-        let inside = |(region, usual): (&crate::topology::Region, &RegionTruth)| {
-            let capacity = region.capacity.map(|capacity| capacity.saturating_mul(nodes));
-            Region::new(capacity, usual, scenario.crowd.stands_for)
-        };
-        let regions = topology.regions.iter().zip(&usual).map(inside).collect();
+        let regions = insides(&topology, scenario, &usual);
         let truth = Truth::fine(usual, sites.len(), scenario.ways.loss);
         let doors = (0..sites.len()).map(|_| Door::new(&mut dice, &topology)).collect();
         let mut world = Self {
@@ -434,6 +428,16 @@ impl World {
     fn after(&mut self, wait: Duration, event: Event) {
         self.queue.push(self.now + wait, event);
     }
+}
+
+/// The insides of all regions. What the file says is what each node gives one at most.
+fn insides(topology: &Topology, scenario: &Scenario, usual: &[RegionTruth]) -> Vec<Region> {
+    let nodes = u32::try_from(topology.sites.len()).unwrap_or(1);
+    let inside = |(at, usual): (usize, &RegionTruth)| {
+        let capacity = topology.regions[at].capacity.map(|capacity| capacity.saturating_mul(nodes));
+        Region::new(capacity, usual, scenario.crowd.stands_for)
+    };
+    usual.iter().enumerate().map(inside).collect()
 }
 
 /// For each site those that share an address with it, itself among them. Where the configuration says nothing of DNS, names
