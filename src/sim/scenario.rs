@@ -295,7 +295,7 @@ pub enum What {
     Rollout(Arc<str>),
     /// Operators: a configuration with a mistake is rolled out to all nodes.
     BadRollout,
-    /// Operators: their words reach these nodes so much later, and may overtake each other.
+    /// Operators: their words reach these nodes up to so much later, and may overtake each other.
     ChannelLate(Sites, Duration),
     /// Operators: their words reach these nodes only when it is over.
     ChannelGone(Sites),

@@ -44,9 +44,11 @@ pub fn fault(what: &What) -> String {
         What::Drain { target, is_hard } => {
             format!("{}: {}", targeted(target), if *is_hard { "drained, hard" } else { "drained" })
         }
-        What::Rollout(name) => format!("rollout of {name}"),
+        What::Rollout(_) => "rollout of another configuration".to_owned(),
         What::BadRollout => "rollout of a configuration with a mistake".to_owned(),
-        What::ChannelLate(sites, by) => format!("operators’ words: {} late at {}", span(by.as_secs_f64()), at(sites)),
+        What::ChannelLate(sites, by) => {
+            format!("operators’ words: up to {} late at {}", span(by.as_secs_f64()), at(sites))
+        }
         What::ChannelGone(sites) => format!("operators’ words: none reach {}", at(sites)),
         What::ChannelTwice(sites) => format!("operators’ words: twice at {}", at(sites)),
         What::GeoShift(share) => format!("clients: {} taken to be elsewhere", share_of(*share)),
