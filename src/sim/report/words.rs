@@ -205,12 +205,17 @@ pub fn headline(report: &Report) -> String {
     }
 }
 
-/// How many wishes were served.
+/// How many wishes were served, and how many had not ended.
 #[must_use]
 pub fn served(report: &Report) -> String {
     let wishes = count(report.total.wishes);
+    let open = match report.total.open {
+        0 => String::new(),
+        open => format!("; {} more were open at the end", count(open)),
+    };
     match report.total.availability_percent {
-        Some(served) => format!("{} of {wishes} wishes served.", percent(served)),
+        Some(served) => format!("{} of {wishes} wishes served{open}.", percent(served)),
+        None if report.total.open > 0 => format!("No wish ended{open}."),
         None => "Nothing was asked for.".to_owned(),
     }
 }

@@ -51,6 +51,9 @@ impl Listener {
     /// What was heard, of a world that has come to its end.
     #[must_use]
     pub fn close(mut self, world: &World) -> Tally {
+        for slot in self.tally.tries.open() {
+            self.tally.tried_again(world.now, slot, Some(world.request(slot)));
+        }
         self.tally.close(world.now);
         self.tally
     }
@@ -68,6 +71,7 @@ fn slot_of(fact: &Fact) -> Option<Slot> {
         | Fact::Arrives(slot, _)
         | Fact::Dials { request: slot, .. }
         | Fact::Tries { request: slot, .. }
+        | Fact::Dials { request: slot, .. }
         | Fact::Processes(slot, _)
         | Fact::Fails { request: slot, .. }
         | Fact::Answers { request: slot, .. }
