@@ -143,13 +143,6 @@ pub enum Fact {
         /// Which attempt, from 1.
         number: u32,
     },
-    /// A client dials a region itself.
-    Dials {
-        /// For which request.
-        request: Slot,
-        /// Where.
-        region: RegionIndex,
-    },
     /// A region has the whole request and works on it: the truth, whatever becomes of the answer.
     Processes(Slot, RegionIndex),
     /// An attempt failed.

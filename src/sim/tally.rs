@@ -206,7 +206,7 @@ impl Tally {
             Fact::Publishes(node) => self.deeds(node, |deeds| deeds.snapshots += 1),
             Fact::Obeys(node, _) => self.deeds(node, |deeds| deeds.words[0] += 1),
             Fact::Refuses(node, _) => self.deeds(node, |deeds| deeds.words[1] += 1),
-            Fact::Answers { .. } | Fact::Dials { .. } => {}
+            Fact::Answers { .. } => {}
         }
     }
 

@@ -106,7 +106,6 @@ fn line(world: &World, fact: &Fact, out: &mut String) {
                 at(by, endpoint)
             )
         }
-        Fact::Dials { request, region: of } => write!(out, "request {request} dials {}", region(of)),
         Fact::Processes(slot, of) => write!(out, "request {slot}: {} works", region(of)),
         Fact::Fails { request, node: by, region: of, fault, progress } => {
             write!(out, "request {request}: {} fails at {}: {fault}, {progress:?}", node(by), region(of))

@@ -71,7 +71,6 @@ fn slot_of(fact: &Fact) -> Option<Slot> {
         | Fact::Arrives(slot, _)
         | Fact::Dials { request: slot, .. }
         | Fact::Tries { request: slot, .. }
-        | Fact::Dials { request: slot, .. }
         | Fact::Processes(slot, _)
         | Fact::Fails { request: slot, .. }
         | Fact::Answers { request: slot, .. }
