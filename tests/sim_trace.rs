@@ -14,7 +14,7 @@ use std::time::Duration;
 /// What the traces of [`SEEDS`] come to. It changes whenever anything does that a world does: a rule of a machine, the
 /// engine, what is drawn, the published configuration. Then `cargo test --test sim_trace -- --nocapture` tells the new one; two
 /// machines, or two builds of the same source, must tell the same.
-const GOLDEN: u64 = 0x454D_F8B4_0933_243D;
+const GOLDEN: u64 = 0xD909_FDAC_B307_81E2;
 const SEEDS: [u64; 3] = [3, 4, 8];
 /// Set in the process that only tells.
 const TELLS: &str = "ANYFRONT_SIM_HASH";
