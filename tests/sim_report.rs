@@ -5,10 +5,11 @@
 mod common;
 
 use anyfront::health::Standing;
+use anyfront::moment::Moment;
 use anyfront::sim::fact::{Fact, Outcome};
-use anyfront::sim::report::Report;
+use anyfront::sim::report::{Report, tables, words};
 use anyfront::sim::scenario::{Demands, Fault, What, Whom};
-use common::simulated::{ANY, LON, MAN, PAR, Run, UK, lon_refuses, ms, scenario, seconds};
+use common::simulated::{self, ANY, LON, MAN, PAR, Run, UK, lon_refuses, ms, scenario, seconds};
 use std::time::Duration;
 
 /// Twenty minutes in which `lon` refuses from 5:00 to 10:00. Every second a client asks: of London at `lon`, of Paris at
@@ -123,10 +124,14 @@ fn a_fault_that_nobody_notices_and_nothing_leaves_is_told_so() {
     let (detected, moved) = (fault.detected.as_ref().expect("they could"), fault.moved.as_ref().expect("on a region"));
     assert_eq!((detected.could, detected.did, detected.last_ms), (2, 0, None));
     assert!(!moved.has_left && moved.attempts == 120, "{moved:?}");
+    assert_eq!(fault.returned, None, "what never left cannot come back");
+    let row = &tables::faults(&report).rows[0].cells;
+    assert_eq!((row[5].as_str(), row[6].as_str()), ("never", tables::NOTHING));
     let [failure] = report.failures().try_into().expect("one");
     assert_eq!(
         failure,
-        "move_time: 1 min 59 s, demanded is at most 5.00 s; fault 1 (lon: connections refused) from 09:01, never left"
+        "move_time: 1 min 59 s, demanded is at most 5.00 s; fault 1 (lon: connections refused) from 09:01, never left; \
+         1 of 1 faults judged"
     );
 }
 
@@ -156,6 +161,99 @@ fn where_everything_is_broken_nothing_has_to_be_left() {
     let moved = report.faults[0].moved.as_ref().expect("on regions");
     assert!(!moved.has_to && moved.attempts_without_choice == 1, "{moved:?}");
     assert!(report.failures().is_empty(), "{:?}", report.failures());
+    assert_eq!(report.demands[0].found, "not measured");
+    assert_eq!(tables::demands(&report).rows[0].cells[3], tables::NOTHING, "it neither holds nor fails");
+}
+
+#[test]
+fn where_nothing_was_tried_no_demand_has_a_figure() {
+    let mut run = Run::new(scenario(seconds(600), vec![lon_refuses(seconds(60), seconds(120))]));
+    run.tell(seconds(60), &Fact::Begins(0));
+    for second in 60..120 {
+        run.wish(seconds(second), 0, ANY, &[], Outcome::Unreached);
+    }
+    run.tell(seconds(180), &Fact::Ends(0));
+    run.scenario.demands = Demands {
+        availability_percent: Some(50.0),
+        added_p99: Some(seconds(1)),
+        amplification: Some(1.1),
+        move_time: Some(seconds(5)),
+        load_percent: Some(100.0),
+        residency: true,
+        invariants: true,
+    };
+    let report = run.report();
+    let found: Vec<_> = report.demands.iter().map(|demand| (demand.found.as_str(), demand.holds)).collect();
+    assert_eq!(found[0], ("0.00 %", false));
+    assert!(found.len() == 7 && found[1..].iter().all(|found| *found == ("not measured", true)), "{found:?}");
+}
+
+#[test]
+fn a_demand_to_move_names_the_faults_that_it_judged() {
+    let refuses = |name: &str, at| {
+        let whom = Whom::Regions(vec![anyfront::names::Label::parse(name).expect("a name")]);
+        Fault { what: What::Refuse(whom), ..lon_refuses(seconds(at), seconds(60)) }
+    };
+    let everything = Fault { what: What::Refuse(Whom::All), ..lon_refuses(seconds(400), seconds(60)) };
+    let mut run = Run::new(scenario(seconds(600), vec![refuses("lon", 60), refuses("man", 200), everything]));
+    run.wish(seconds(59), 0, ANY, &[LON], Outcome::Served(LON));
+    for (number, at) in [(0, 60), (1, 200), (2, 400)] {
+        run.tell(seconds(at), &Fact::Begins(number));
+        run.wish(seconds(at + 1), 0, ANY, &[if number == 0 { LON } else { PAR }], Outcome::Unanswered(503));
+        run.tell(seconds(at + 60), &Fact::Ends(number));
+    }
+    run.scenario.demands = Demands { move_time: Some(seconds(5)), ..Demands::default() };
+    let report = run.report();
+    let demand = &report.demands[0];
+    assert!(demand.holds && demand.found == "1.00 s", "{demand:?}");
+    assert!(demand.worst.ends_with("; 1 of 3 faults judged: 1"), "{demand:?}");
+    assert_eq!(tables::faults(&report).rows[1].cells[5], "unused");
+}
+
+#[test]
+fn every_try_of_a_program_is_a_request_whether_a_node_hears_of_it_or_not() {
+    let mut run = Run::new(scenario(seconds(60), Vec::new()));
+    let mut request = simulated::request(Moment::at(seconds(1)), 0, ANY);
+    let mut note = |at, fact, request: &_| run.tally.note(Moment::at(at), &fact, Some(request), None);
+    note(seconds(1), Fact::Wishes(0), &request);
+    note(seconds(1), Fact::Arrives(0, 0), &request);
+    note(seconds(2), Fact::Ended(0, Outcome::Lost), &request);
+    // The node is dead: nobody hears of the second try. The third dials a region itself.
+    request.tries = 2;
+    note(seconds(3), Fact::Ended(0, Outcome::Unreached), &request);
+    request.tries = 3;
+    note(seconds(4), Fact::Dials { request: 0, region: LON }, &request);
+    note(seconds(5), Fact::Ended(0, Outcome::Unreached), &request);
+    note(seconds(5), Fact::Finished(0, Outcome::Unreached), &request);
+    // And one that goes on.
+    request.tries = 1;
+    note(seconds(6), Fact::Wishes(0), &request);
+    note(seconds(6), Fact::Dials { request: 0, region: LON }, &request);
+    let report = run.report();
+    let of = &report.amplification;
+    assert_eq!((of.wishes, of.requests, of.requests_open, of.attempts), (1, 4, 1, 2));
+    assert_eq!(of.requests, of.requests_ended.values().sum::<u64>() + of.requests_open);
+    assert_eq!(of.requests_per_wish, Some(2.0));
+    assert_eq!((report.nodes[0].requests, report.total.wishes, report.total.open), (1, 1, 1));
+    let lon = &report.regions[0];
+    assert_eq!((lon.attempts, lon.served, lon.open, lon.in_flight_most), (2, 0, 1, 1));
+    assert_eq!(lon.failures, [("unreached".to_owned(), 1)].into());
+    assert_eq!(words::served(&report), "0.00 % of 1 wishes served; 1 more were open at the end.");
+}
+
+#[test]
+fn whatever_does_not_end_well_is_a_regions_failure() {
+    let mut run = Run::new(scenario(seconds(60), Vec::new()));
+    run.wish(seconds(1), 0, ANY, &[LON, MAN], Outcome::Served(MAN));
+    run.wish(seconds(2), 0, ANY, &[LON], Outcome::Failure(LON, 502));
+    run.wish(seconds(3), 0, ANY, &[LON], Outcome::Cut(LON));
+    run.wish(seconds(4), 0, ANY, &[LON], Outcome::Abandoned);
+    run.wish(seconds(5), 0, ANY, &[LON], Outcome::Served(LON));
+    let report = run.report();
+    let lon = &report.regions[0];
+    let failures: Vec<_> = lon.failures.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+    assert_eq!(failures, [("abandoned", 1), ("cut", 1), ("failure", 1), ("refused", 1)]);
+    assert_eq!((lon.attempts, lon.served, lon.open), (5, 1, 0));
 }
 
 #[test]

@@ -155,10 +155,18 @@ fn a_real_run_adds_up() {
     let stage = stage();
     let report = played(&stage, morning(&stage), 7);
     let total = &report.total;
-    assert_eq!(total.served + total.failures() + total.open, total.wishes);
+    assert_eq!(total.served + total.failures(), total.wishes);
     assert_eq!(report.regions.iter().map(|region| region.served).sum::<u64>(), total.served);
-    assert_eq!(report.places.iter().map(|place| place.wishes).sum::<u64>(), total.wishes - total.open);
+    assert_eq!(report.places.iter().map(|place| place.wishes).sum::<u64>(), total.wishes);
     assert_eq!(report.regions.iter().map(|region| region.attempts).sum::<u64>(), report.amplification.attempts);
+    let of = &report.amplification;
+    assert_eq!(of.wishes, total.wishes);
+    assert_eq!(of.requests, of.requests_ended.values().sum::<u64>() + of.requests_open);
+    assert!(of.requests >= total.wishes + total.open && of.requests_per_wish >= Some(1.0), "{of:?}");
+    for region in &report.regions {
+        let failed: u64 = region.failures.values().sum();
+        assert_eq!(region.attempts, region.served + failed + region.open, "{}: {:?}", region.name, region.failures);
+    }
     let bom = report.regions.iter().find(|region| region.name == "bom").expect("it is there");
     let during: u64 = bom.served_by_slot[6..9].iter().sum();
     assert_eq!(during, 0, "a black hole serves nobody: {:?}", bom.served_by_slot);

@@ -34,12 +34,12 @@ fn clean(mode: Mode, seeds: u64) {
 
 #[test]
 fn no_promise_is_broken_whatever_fails() {
-    clean(Mode::Safety, number("ANYFRONT_SIM_SEEDS", 12));
+    clean(Mode::Safety, number("ANYFRONT_SIM_SEEDS", 8));
 }
 
 #[test]
 fn whoever_a_healthy_core_can_serve_is_served() {
-    clean(Mode::Liveness, number("ANYFRONT_SIM_LIVENESS", 6));
+    clean(Mode::Liveness, number("ANYFRONT_SIM_LIVENESS", 4));
 }
 
 /// For people: one seed fact by fact, by `ANYFRONT_SIM_TELL=safety:17` or `liveness:17`.

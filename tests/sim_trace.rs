@@ -14,19 +14,19 @@ use std::time::Duration;
 /// What the traces of [`SEEDS`] come to. It changes whenever anything does that a world does: a rule of a machine, the
 /// engine, what is drawn, the published configuration. Then `cargo test --test sim_trace -- --nocapture` tells the new one; two
 /// machines, or two builds of the same source, must tell the same.
-const GOLDEN: u64 = 0x454D_F8B4_0933_243D;
+const GOLDEN: u64 = 0xD909_FDAC_B307_81E2;
 const SEEDS: [u64; 3] = [3, 4, 8];
 /// Set in the process that only tells.
 const TELLS: &str = "ANYFRONT_SIM_HASH";
 
-fn hash() -> u64 {
+fn hash(seeds: &[u64]) -> u64 {
     let config: Arc<str> = common::real_fleet().into();
     let stage = Stage::of(Arc::new(common::topology(&config)), common::locator());
     let search = Search { config, stage, mode: Mode::Safety, lasts: Duration::from_secs(180) };
     let mut hash = Hash::default();
     let mut lines = String::new();
     let mut facts = 0;
-    for seed in SEEDS {
+    for &seed in seeds {
         let drawn = search.draw(seed);
         let files = rollouts(&drawn.scenario).expect("right");
         let seed = drawn.scenario.seed;
@@ -38,18 +38,18 @@ fn hash() -> u64 {
             facts += world.facts.len();
         }
     }
-    assert!(facts > 20_000, "there is something to compare: {facts}");
+    assert!(facts > 5_000 * seeds.len(), "there is something to compare: {facts}");
     hash.value()
 }
 
 #[test]
 fn two_runs_in_one_process_are_the_same() {
-    assert_eq!(hash(), hash());
+    assert_eq!(hash(&SEEDS[..1]), hash(&SEEDS[..1]));
 }
 
 #[test]
 fn two_processes_and_two_builds_are_the_same() {
-    let own = hash();
+    let own = hash(&SEEDS);
     if std::env::var_os(TELLS).is_some() {
         println!("{TELLS}={own:#018x}");
         return;

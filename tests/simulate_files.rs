@@ -4,6 +4,7 @@
 use anyfront::sim::cities::Cities;
 use anyfront::sim::draw;
 use anyfront::sim::scenario::check::{Around, Checked, Rolled, check};
+use anyfront::sim::scenario::fit::Fitted;
 use anyfront::sim::scenario::kind::{Kind, Of};
 use anyfront::sim::scenario::{Scenario, What, Whom};
 use anyfront::snapshot::Target;
@@ -340,14 +341,73 @@ kind = "drain"
 region = "bom"
 "#;
     let scenario = world.read(story);
-    assert_eq!(scenario.fitted(&world.topology), scenario);
+    let same = scenario.fitted(&world.topology).expect("it fits");
+    assert_eq!((&same.scenario, same.left_out.as_slice()), (&scenario, &[][..]));
     world.topology.regions.retain(|region| region.name.as_str() != "bom");
-    let fitted = scenario.fitted(&world.topology);
+    let Fitted { scenario: fitted, left_out } = scenario.fitted(&world.topology).expect("most of it fits");
+    let told = ["what region bom is like", "a part of fault 1 (refuse)", "fault 2 (refuse)", "fault 4 (drain)"];
+    assert_eq!(left_out, told);
     let lhr = anyfront::names::Label::parse("lhr").expect("a name");
     assert_eq!(fitted.faults[0].what, What::Refuse(Whom::Regions(vec![lhr])));
     let kinds: Vec<Kind> = fitted.faults.iter().map(|fault| fault.what.kind()).collect();
     assert_eq!(kinds, [Kind::Refuse, Kind::Crash]);
     assert!(fitted.regions.is_empty());
+}
+
+#[test]
+fn wishes_for_a_hostname_that_is_not_there_are_not_made() {
+    let world = World::new();
+    let hostnames = "hostnames = { \"gateway.truefoundry.ai\" = 1, \"us.gateway.truefoundry.ai\" = 3 }";
+    let scenario = world.read(&format!("[clients]\nper_minute = 8\n{hostnames}\n"));
+    let mut fewer = world.topology.clone();
+    fewer.route_by_hostname.retain(|name, _| name.as_str() != "us.gateway.truefoundry.ai");
+    let fitted = scenario.fitted(&fewer).expect("one is left");
+    let crowd = &fitted.scenario.crowd;
+    assert_eq!((crowd.hostnames.len(), crowd.per_minute), (1, 2.0));
+    assert_eq!(fitted.left_out, ["what is asked of us.gateway.truefoundry.ai"]);
+    fewer.route_by_hostname.clear();
+    let problem = scenario.fitted(&fewer).expect_err("none is left");
+    assert_eq!(problem, "it has none of the hostnames that are asked for");
+}
+
+#[test]
+fn nobody_may_ask_for_more_than_is_sensible() {
+    let world = World::new();
+    let traffic = |times: u32, at: u32| format!("[[fault]]\nkind = \"traffic\"\ntimes = {times}\nat = \"{at}m\"\n");
+    let (in_all, at_once) = ("clients ask 360000000 times in all", "clients ask 1000000 times a second");
+    let crowd = |count: u32| format!("lasts = \"1h\"\n[clients]\ncount = {count}\nper_minute = 60\n");
+    let cases = [
+        (crowd(100_000), 4, in_all),
+        (crowd(1_000_000).replace("1h", "10s"), 4, at_once),
+        // Each alone would do.
+        (format!("{}{}{}", crowd(1_000), traffic(20, 58), traffic(50, 59)), 11, at_once),
+    ];
+    for (source, line, words) in cases {
+        let told = world.mistakes(&source);
+        let is_told = |(at, text): &(usize, String)| *at == line && text.starts_with(words);
+        assert!(told.iter().any(is_told), "{line}: {words}\nis not in\n{told:#?}");
+    }
+    // What does not overlap is not multiplied, and nothing at all is no mistake.
+    let spell = |times: u32, at: u32| format!("{}lasts = \"1m\"\n", traffic(times, at));
+    world.read(&format!("{}{}{}{}", crowd(1_000), spell(20, 57), spell(50, 58), spell(0, 59)));
+    let told = world.mistakes("[clients]\ncount = 0\n");
+    assert!(told[0].0 == 2 && told[0].1.starts_with("count 0 is out of range"), "{told:#?}");
+}
+
+#[test]
+fn a_rollout_has_no_region_that_the_configuration_has_not() {
+    let mut world = World::new();
+    let story = "[[fault]]\nkind = \"rollout\"\nfile = \"other.toml\"\n";
+    world.read(story);
+    // The file that is rolled out has it still.
+    for region in &mut world.topology.regions {
+        if region.name.as_str() == "bom" {
+            region.name = anyfront::names::Label::parse("xyz").expect("a name");
+        }
+    }
+    let told = world.mistakes(story);
+    assert_eq!((told[0].0, told.len()), (3, 1), "{told:#?}");
+    assert!(told[0].1.starts_with("file \"other.toml\" has a region \"bom\""), "{told:#?}");
 }
 
 #[test]
@@ -464,6 +524,87 @@ fn two_configurations_are_shown_side_by_side() {
     assert_eq!((name("before").as_deref(), name("after").as_deref()), (Some("regions.toml"), Some("other.toml")));
     let faults = |which: &str| both[which]["faults"].as_array().map(Vec::len);
     assert_eq!((faults("before"), faults("after")), (Some(1), Some(0)));
+}
+
+#[test]
+fn a_demand_on_either_configuration_is_a_gate() {
+    let story = format!("{SHORT}[demand]\nload_percent = 0.01\nresidency = false\ninvariants = false\n");
+    let rollout = format!("{SHORT}[[fault]]\nkind = \"rollout\"\nfile = \"regions.toml\"\n");
+    // Nothing is known of how much the regions of the one bear, and those of the other bear hardly anything.
+    let tight = CONFIG.replace("[[region]]\n", "[[region]]\ncapacity = 1\n");
+    let folder = folder(&[("story.toml", &story), ("rollout.toml", &rollout), ("tight.toml", &tight)]);
+    let run = |arguments: &[&str]| run(folder.path(), arguments);
+    let (holds, fails) = ("regions.toml", "tight.toml");
+    for (first, second) in [(holds, fails), (fails, holds)] {
+        let (status, out, err) = run(&["story.toml", "--config", first, "--compare", second]);
+        assert_eq!(status, Some(1), "{out}{err}");
+        assert!(err.contains(&format!("anyfront: {fails}: load_percent")) && !err.contains(holds), "{err}");
+    }
+    let (status, out, err) = run(&["rollout.toml", "--config", "regions.toml", "--json"]);
+    assert_eq!(status, Some(0), "{err}");
+    assert!(out.contains("rollout of another configuration") && !out.contains("[fleet]"), "{out}");
+}
+
+#[test]
+fn what_cannot_be_written_or_means_nothing_is_status_two() {
+    let folder = folder(&[("story.toml", SHORT), ("file", ""), ("secret", "kept")]);
+    let run = |arguments: &[&str]| run(folder.path(), arguments);
+    let story = ["story.toml", "--config", "regions.toml"];
+    let (status, out, err) = run(&[&story[..], &["--report", "file/out"]].concat());
+    assert_eq!((status, out.as_str()), (Some(2), ""), "nothing was played: {err}");
+    assert!(err.contains("file/out cannot be made"), "{err}");
+    assert_eq!(run(&[&story[..], &["--trace", "none/trace"]].concat()).0, Some(2));
+
+    let out = folder.path().join("out");
+    std::fs::create_dir(&out).expect("made");
+    std::os::unix::fs::symlink("../secret", out.join("report.json")).expect("made");
+    assert_eq!(run(&[&story[..], &["--report", "out"]].concat()).0, Some(0));
+    assert_eq!(std::fs::read_to_string(folder.path().join("secret")).expect("there"), "kept");
+    assert!(!out.join("report.json").is_symlink());
+    assert_eq!(std::fs::read_dir(&out).expect("readable").count(), 3, "nothing is left beside the reports");
+
+    let (status, _, err) = run(&["--config", "regions.toml", "--search", "0"]);
+    assert_eq!(status, Some(2), "{err}");
+    let last = u64::MAX.to_string();
+    let (status, _, err) = run(&["--config", "regions.toml", "--search", "2", "--from-seed", &last]);
+    assert_eq!(status, Some(2), "{err}");
+    assert!(err.contains("there are no 2 seeds from 18446744073709551615 on"), "{err}");
+}
+
+#[test]
+fn a_record_counts_what_can_be_asked_again() {
+    let line = |hostname: &str| {
+        format!(
+            "{{\"time\":\"2026-11-27T06:00:01.000Z\",\"client\":\"2.125.160.0/24\",\"hostname\":\"{hostname}\",\"method\":\"POST\",\
+             \"path\":\"/v1/embeddings\",\"status\":200,\"outcome\":\"complete\",\"region\":\"lhr\",\"failed\":[]}}\n"
+        )
+    };
+    let mixed = line("gateway.truefoundry.ai").repeat(12) + &line("foreign.example").repeat(30);
+    let foreign = line("foreign.example").repeat(3) + "no line\n";
+    let folder = folder(&[("mixed", &mixed), ("foreign", &foreign), ("empty", "")]);
+    let record = |log: &str, from: &str| {
+        let window = ["--from", from, "--to", "2026-11-27T06:01:00Z"];
+        run(folder.path(), &[&["--record", log, "--config", "regions.toml"][..], &window].concat())
+    };
+    let (status, out, err) = record("mixed", "2026-11-27T06:00:00Z");
+    assert_eq!(status, Some(0), "{err}");
+    let crowd = World::new().read(&out).crowd;
+    let rate = f64::from(crowd.clients) * crowd.per_minute * f64::from(crowd.stands_for);
+    assert!((rate - 12.0).abs() < 0.1 && crowd.hostnames.len() == 1, "{rate} a minute: {out}");
+    assert!(out.contains("# 30 lines are for hostnames that the configuration has not."), "{out}");
+    for (log, from, why) in [
+        ("empty", "2026-11-27T06:00:00Z", "empty has nothing of that time to record"),
+        (
+            "foreign",
+            "2026-11-27T06:00:00Z",
+            "record: 3 lines are for hostnames that the configuration has not. 1 lines could not be read.",
+        ),
+        ("mixed", "2026-11-27T06:00:30Z", "record: 42 lines are of other times."),
+    ] {
+        let (status, out, err) = record(log, from);
+        assert_eq!((status, out.as_str()), (Some(2), ""), "{err}");
+        assert!(err.contains(why), "{err}");
+    }
 }
 
 #[test]

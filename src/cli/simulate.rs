@@ -1,6 +1,7 @@
 //! `anyfront simulate`: what would happen, before it does.
 
 mod bar;
+mod files;
 mod record;
 pub mod search;
 
@@ -14,15 +15,16 @@ use crate::sim::play::{Played, play};
 use crate::sim::quality::measure;
 use crate::sim::report::compare::Comparison;
 use crate::sim::report::make::Told;
-use crate::sim::report::{Run, page, rows, text};
+use crate::sim::report::{Report, Run, text};
 use crate::sim::scenario::check::{Around, Rolled, SCENARIO_BYTES_MAX, check};
+use crate::sim::scenario::fit::Fitted;
 use crate::sim::scenario::{Scenario, What, file};
 use crate::sim::search::Search;
 use crate::sim::stage::{Stage, fitted};
 use crate::topology::Topology;
 use crate::topology::check::check as check_config;
 use crate::topology::mistake::Mistakes;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,6 +33,8 @@ use std::time::Duration;
 
 /// Mistakes in files and arguments that mean nothing: not the same as a demand that does not hold.
 const MISTAKEN: u8 = 2;
+/// What is left out for another configuration, and told by name.
+const LEFT_OUT_TOLD_MAX: usize = 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,7 +47,8 @@ Examples:
   anyfront simulate --schema > scenario.schema.json
 
 The exit status is 0 if everything holds that the scenario demands, 1 if something does not (standard error says what,
-where and when), 2 if there is a mistake in a file.";
+where and when; with --compare of either configuration), 2 if there is a mistake in a file, or if something cannot be
+read or written.";
 
 /// Play a scenario in virtual time: outages, crowds and operators, against a configuration
 ///
@@ -84,7 +89,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", requires = "record", value_parser = time)]
     to: Option<Duration>,
     /// Play so many random scenarios before the oracle instead, and print the shortest script of what breaks a promise
-    #[arg(long, value_name = "SEEDS", conflicts_with_all = ["scenario", "compare", "trace", "report", "json", "record"])]
+    #[arg(long, value_name = "SEEDS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["scenario", "compare", "trace", "report", "json", "record"])]
     search: Option<u64>,
     /// The first of their seeds; otherwise 1, or --seed
     #[arg(long, value_name = "SEED", requires = "search")]
@@ -110,23 +115,25 @@ fn time(text: &str) -> Result<Duration, String> {
 /// Does it.
 ///
 /// # Errors
-/// If the report cannot be written. Mistakes in files and broken demands are no error of this function: they are its
-/// result.
+/// Never: mistakes in files, what cannot be read or written, and broken demands are its result, each with a status.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    done(args).or_else(tell(args))
+}
+
+fn done(args: &Args) -> Result<ExitCode, Problem> {
     if args.schema {
         plan::print(&format!("{:#}\n", file::schema()))?;
         return Ok(ExitCode::SUCCESS);
     }
     let config = args.config.as_deref().context("--config is required")?;
     if let Some(seeds) = args.search {
-        return searched(args, config, seeds).or_else(tell(args));
+        return searched(args, config, seeds);
     }
-    let told = match (&args.record, &args.scenario) {
+    match (&args.record, &args.scenario) {
         (Some(path), _) => record::run(path, config, args.from.unwrap_or_default(), args.to.unwrap_or_default()),
         (None, Some(scenario)) => simulate(args, scenario, config),
-        (None, None) => bail!("a scenario is required"),
-    };
-    told.or_else(tell(args))
+        (None, None) => Err(Problem::Told("a scenario is required".to_owned())),
+    }
 }
 
 /// Says what the problem is.
@@ -140,7 +147,10 @@ fn tell(args: &Args) -> impl FnOnce(Problem) -> anyhow::Result<ExitCode> {
             eprintln!("anyfront: {}", printable(&text));
             Ok(ExitCode::from(MISTAKEN))
         }
-        Problem::Failure(error) => Err(error),
+        Problem::Failure(error) => {
+            eprintln!("anyfront: {}", printable(&format!("{error:#}")));
+            Ok(ExitCode::from(MISTAKEN))
+        }
     }
 }
 
@@ -152,6 +162,11 @@ fn searched(args: &Args, path: &Path, seeds: u64) -> Result<ExitCode, Problem> {
     let search = Search { config: source.into(), stage, mode, lasts: Duration::from_secs(60 * args.minutes) };
     let from = args.from_seed.or(args.seed).unwrap_or(1);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // Every core takes one number past the end before it sees that it is over.
+    let numbers = seeds.saturating_add(cores as u64);
+    if from.checked_add(numbers).is_none() {
+        return Err(Problem::Told(format!("there are no {seeds} seeds from {from} on: the last is {}", u64::MAX)));
+    }
     let hunt = search::hunt(&search, from, seeds, cores);
     plan::print(&hunt.text(&search))?;
     if let Some(shortest) = hunt.shortest(&search) {
@@ -230,17 +245,24 @@ fn simulate(args: &Args, path: &Path, config: &Path) -> Result<ExitCode, Problem
     let around = Around { topology: &config.topology, cities: &cities, config: &rolled };
     let checked = check(&source, path, &around).map_err(Problem::Mistakes)?;
     eprint!("{}", checked.warnings.render(may_color(args)));
+    let other = match other {
+        None => None,
+        Some(other) => Some((fitted_to(&other, &checked.scenario)?, other)),
+    };
+    if let Some(folder) = &args.report {
+        files::make_folder(folder)?;
+    }
     let seed = args.seed.unwrap_or(checked.scenario.seed);
     let report = played(args, &config, &checked.scenario, seed, args.trace.as_deref())?;
     let compared = match &other {
         None => None,
-        Some(other) => Some(played(args, other, &checked.scenario.fitted(&other.topology), seed, None)?),
+        Some((scenario, other)) => Some(played(args, other, scenario, seed, None)?),
     };
     let comparison = compared.as_ref().map(|other| Comparison::of(report.report.clone(), other.report.clone()));
     if let Some(folder) = &args.report {
-        write_reports(folder, &report, compared.as_ref())?;
+        files::write_reports(folder, &report, compared.as_ref())?;
         if let Some(comparison) = &comparison {
-            write(folder, "comparison.html", &comparison.page())?;
+            files::write(folder, "comparison.html", &comparison.page())?;
         }
     }
     if args.json {
@@ -254,11 +276,35 @@ fn simulate(args: &Args, path: &Path, config: &Path) -> Result<ExitCode, Problem
             &comparison.map_or_else(|| text::text(&report.report), |comparison| comparison.text()),
         ))?;
     }
-    let failures = report.report.failures();
+    let failures = failures(&report, compared.as_ref());
     for failure in &failures {
         eprintln!("anyfront: {}", printable(failure));
     }
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What does not hold; of two configurations each is told with its name.
+fn failures(played: &Played, compared: Option<&Played>) -> Vec<String> {
+    let Some(other) = compared else { return played.report.failures() };
+    let named = |report: &Report| {
+        let name = &report.configuration;
+        report.failures().into_iter().map(|failure| format!("{name}: {failure}")).collect::<Vec<_>>()
+    };
+    [named(&played.report), named(&other.report)].concat()
+}
+
+/// What of a scenario can be played against a configuration that it was not written for. The rest is told.
+fn fitted_to(config: &Config, scenario: &Scenario) -> Result<Scenario, Problem> {
+    let fitted = scenario.fitted(&config.topology);
+    let Fitted { scenario, left_out } =
+        fitted.map_err(|problem| Problem::Told(format!("{}: {problem}", config.name)))?;
+    if !left_out.is_empty() {
+        let more = left_out.len().saturating_sub(LEFT_OUT_TOLD_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let told = left_out[..left_out.len().min(LEFT_OUT_TOLD_MAX)].join(", ");
+        eprintln!("anyfront: note: {}", printable(&format!("left out for {}: {told}{more}", config.name)));
+    }
+    Ok(scenario)
 }
 
 /// The configuration that a scenario rolls out, if it is right.
@@ -305,7 +351,8 @@ fn played(
     let fitted = stage.with(Arc::new(fitted(&stage.topology, &scenario)));
     let quality = serde_json::to_value(measure(&fitted)).ok();
     let told = || Told { configuration: config.name.clone(), seed, quality, ..Told::default() };
-    let mut played = play(&stage, &scenario, &rollouts, seed, each, told).map_err(Problem::Told)?;
+    let mut played = play(&stage, &scenario, &rollouts, seed, each, told)
+        .map_err(|problem| Problem::Told(format!("{}: {problem}", config.name)))?;
     bar.clear();
     if let Some(trace) = trace {
         trace.close()?;
@@ -365,20 +412,4 @@ fn rfc3339_nanos(world: &crate::sim::world::World) -> String {
     let to_the_second = rfc3339(wall);
     let (seconds, _) = to_the_second.split_once('.').unwrap_or((&to_the_second, ""));
     format!("{seconds}.{:09}Z", wall.subsec_nanos())
-}
-
-fn write_reports(folder: &Path, played: &Played, compared: Option<&Played>) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    for (played, suffix) in std::iter::once((played, "")).chain(compared.map(|other| (other, "-other"))) {
-        let slots = rows::csv(&played.tally, &played.topology, played.starts);
-        write(folder, &format!("report{suffix}.json"), &(played.report.to_json()? + "\n"))?;
-        write(folder, &format!("report{suffix}.html"), &page::page(&played.report))?;
-        write(folder, &format!("slots{suffix}.csv"), &slots)?;
-    }
-    Ok(())
-}
-
-fn write(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
-    let path = folder.join(name);
-    std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))
 }

@@ -123,6 +123,13 @@ pub enum Fact {
     Wishes(Slot),
     /// A request reached a node.
     Arrives(Slot, NodeIndex),
+    /// A client dials a region itself.
+    Dials {
+        /// For which request.
+        request: Slot,
+        /// Where.
+        region: RegionIndex,
+    },
     /// A node makes an attempt.
     Tries {
         /// For which request.

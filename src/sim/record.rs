@@ -6,6 +6,7 @@
 pub mod log;
 pub mod past;
 
+use super::scenario::check::load::WISHES_MAX;
 use super::scenario::write::Notes;
 use super::scenario::{Scenario, What, Whom};
 use crate::health::Fault;
@@ -13,7 +14,8 @@ use crate::moment::rfc3339;
 use crate::names::Label;
 use std::time::Duration;
 
-/// Requests a minute that are played at most, by all clients: above it each stands for several.
+/// Requests a minute that are played at most, by all clients: above it each stands for several. Fewer in a
+/// window so long that they would be more than a scenario may have.
 const PER_MINUTE_MAX: f64 = 20_000.0;
 /// Clients that are played at most.
 const CLIENTS_MAX: u32 = 5_000;
@@ -64,7 +66,8 @@ fn blank(window: Window) -> Scenario {
 fn set_rate(scenario: &mut Scenario, window: Window, requests: u64, clients: u64) {
     #[expect(clippy::cast_precision_loss, reason = "nobody counts so many")]
     let per_minute = requests as f64 / window.minutes();
-    let stands_for = (per_minute / PER_MINUTE_MAX).ceil().clamp(1.0, 1e6);
+    let most = PER_MINUTE_MAX.min(WISHES_MAX / 2.0 / window.minutes());
+    let stands_for = (per_minute / most).ceil().clamp(1.0, 1e6);
     let clients = u32::try_from(clients).unwrap_or(u32::MAX).clamp(1, CLIENTS_MAX);
     scenario.crowd.clients = clients;
     scenario.crowd.stands_for = stands_for as u32;

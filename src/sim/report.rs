@@ -133,7 +133,7 @@ pub struct Times {
 pub struct Service {
     /// The hostname; empty for all.
     pub hostname: String,
-    /// Wishes that began.
+    /// Wishes that ended: wherever a report speaks of wishes, it counts these.
     pub wishes: u64,
     /// Wishes that were served whole.
     pub served: u64,
@@ -208,8 +208,11 @@ pub struct OfRegion {
     pub attempts: u64,
     /// Wishes that it served.
     pub served: u64,
-    /// Attempts that failed, by how.
+    /// Attempts that did not end well, by how: failed, answered with a failure that was passed on, cut off or given up.
+    /// With those served and open they are all attempts.
     pub failures: BTreeMap<String, u64>,
+    /// Attempts that had not ended when the run did.
+    pub open: u64,
     /// Probes that passed.
     pub probes_passed: u64,
     /// Probes that failed.
@@ -275,7 +278,7 @@ pub struct OfFault {
     pub detected: Option<Detected>,
     /// How traffic left; none if it hit no region.
     pub moved: Option<Moved>,
-    /// How traffic came back; none if it hit no region, or was not over.
+    /// How traffic came back; none if it hit no region, was not over, or was not left.
     pub returned: Option<Returned>,
 }
 
@@ -299,6 +302,8 @@ pub struct Detected {
 pub struct Moved {
     /// Whether it had to.
     pub has_to: bool,
+    /// Whether there was any: in the ten minutes before, or while it was broken.
+    pub was_used: bool,
     /// Whether it did: nothing was sent there in the last ten seconds of the fault.
     pub has_left: bool,
     /// Attempts there of requests that had another region.
@@ -325,10 +330,12 @@ pub struct Returned {
 /// How much regions have to do for what clients want.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Amplification {
-    /// Wishes.
+    /// Wishes that ended.
     pub wishes: u64,
-    /// Requests that reached a node.
+    /// Requests: tries of clients' programs, whether they reached a node or not. All that ended, and the open ones.
     pub requests: u64,
+    /// Those that had not ended when the run did.
+    pub requests_open: u64,
     /// Requests that ended, wherever.
     pub requests_ended: BTreeMap<String, u64>,
     /// Those of them that were a client's further try.
@@ -339,7 +346,7 @@ pub struct Amplification {
     pub failed_over: u64,
     /// Attempts for a request.
     pub attempts_per_request: Option<f64>,
-    /// Requests for a wish.
+    /// Requests for a wish, the open ones of both among them.
     pub requests_per_wish: Option<f64>,
     /// The most attempts for a request in ten seconds that had at least twenty requests.
     pub worst_10s: Option<f64>,

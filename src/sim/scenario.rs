@@ -73,7 +73,7 @@ pub struct Ways {
 /// A region on which nothing is wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RegionTruth {
-    /// Requests that it works on at once; `None`: its capacity by the configuration, or as many as come.
+    /// Requests that it works on at once; `None`: what all nodes may give it by the configuration, or as many as come.
     pub slots: Option<u32>,
     /// Requests that wait when it is full, in times of `slots`; more are turned away.
     pub queue: f64,
@@ -295,7 +295,7 @@ pub enum What {
     Rollout(Arc<str>),
     /// Operators: a configuration with a mistake is rolled out to all nodes.
     BadRollout,
-    /// Operators: their words reach these nodes so much later, and may overtake each other.
+    /// Operators: their words reach these nodes up to so much later, and may overtake each other.
     ChannelLate(Sites, Duration),
     /// Operators: their words reach these nodes only when it is over.
     ChannelGone(Sites),

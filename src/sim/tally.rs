@@ -11,6 +11,7 @@ pub mod outages;
 pub mod pulse;
 pub mod spread;
 pub mod standings;
+pub mod tries;
 pub mod wishes;
 
 use super::fact::{Fact, NodeIndex, Outcome, Slot};
@@ -24,6 +25,7 @@ use outages::Outages;
 use pulse::Pulse;
 use standings::Standings;
 use std::time::Duration;
+use tries::Tries;
 use wishes::Wishes;
 
 /// Ways for a wish to end, by [`outcome_number`].
@@ -95,6 +97,8 @@ pub struct Tally {
     pub loads: Loads,
     /// Requests and attempts, second by second.
     pub pulse: Pulse,
+    /// Tries of clients' programs.
+    pub tries: Tries,
     /// What nodes think of regions.
     pub standings: Standings,
     /// Faults, and how they were met.
@@ -135,6 +139,7 @@ impl Tally {
             wishes: Wishes::on(&ground),
             loads: Loads::on(&ground),
             pulse: Pulse::default(),
+            tries: Tries::default(),
             standings: Standings::of(nodes, regions),
             outages: Outages::of(scenario, topology, &ground.sites),
             nodes: vec![Deeds::default(); nodes],
@@ -158,13 +163,18 @@ impl Tally {
     pub fn note(&mut self, now: Moment, fact: &Fact, request: Option<&Request>, best: Option<Duration>) {
         match *fact {
             Fact::Probed { endpoint, result, .. } => self.probed(endpoint, result.is_ok()),
-            Fact::Wishes(_) => self.wished(now, request),
-            Fact::Arrives(_, node) => self.arrived(now, node),
+            Fact::Wishes(slot) => self.wished(now, slot, request),
+            Fact::Arrives(slot, node) => {
+                self.tried_again(now, slot, request);
+                self.deeds(node, |deeds| deeds.requests += 1);
+            }
             Fact::Tries { request: slot, node, region, number, .. } => {
                 self.failed_over += u64::from(number == 2);
-                self.pulse.attempted(now);
-                self.loads.taken(now, slot, region, number);
-                self.outages.tried(now, node, region, request.map(|request| request.route));
+                self.attempted(now, slot, (region, number), Some(node), request);
+            }
+            Fact::Dials { request: slot, region } => {
+                self.tried_again(now, slot, request);
+                self.attempted(now, slot, (region, 1), None, request);
             }
             Fact::Fails { request: slot, region, fault, .. } => {
                 self.loads.failed(now, slot, region, fault);
@@ -172,7 +182,8 @@ impl Tally {
             }
             Fact::Processes(_, region) => self.processed_by(now, region, request),
             Fact::Ended(slot, outcome) => self.ended(now, slot, outcome, request),
-            Fact::Finished(_, outcome) => {
+            Fact::Finished(slot, outcome) => {
+                self.tries.finished(slot);
                 if let Some(request) = request {
                     self.wishes.finished(&self.ground, request, outcome, best);
                     if !outcome.is_served() {
@@ -219,16 +230,35 @@ impl Tally {
         }
     }
 
-    fn wished(&mut self, now: Moment, request: Option<&Request>) {
+    fn wished(&mut self, now: Moment, slot: Slot, request: Option<&Request>) {
         self.pulse.wished(now);
         if let Some(request) = request {
             self.wishes.begun(&self.ground, request);
+            let new = self.tries.begun(slot, request);
+            self.pulse.asked(now, new);
         }
     }
 
-    fn arrived(&mut self, now: Moment, node: NodeIndex) {
-        self.pulse.asked(now);
-        self.deeds(node, |deeds| deeds.requests += 1);
+    /// Something is told about a request: if its program has tried again since the last time, that counts.
+    fn tried_again(&mut self, now: Moment, slot: Slot, request: Option<&Request>) {
+        let new = request.map_or(0, |request| self.tries.seen(slot, request));
+        if new > 0 {
+            self.pulse.asked(now, new);
+        }
+    }
+
+    /// An attempt at a region, its number from 1: of a node, or of a client that dials the region itself.
+    fn attempted(
+        &mut self,
+        now: Moment,
+        slot: Slot,
+        (region, number): (RegionIndex, u32),
+        node: Option<NodeIndex>,
+        request: Option<&Request>,
+    ) {
+        self.pulse.attempted(now);
+        self.loads.taken(now, slot, region, number);
+        self.outages.tried(now, node, region, request.map(|request| request.route));
     }
 
     fn processed_by(&mut self, now: Moment, region: RegionIndex, request: Option<&Request>) {
@@ -245,9 +275,10 @@ impl Tally {
     }
 
     fn ended(&mut self, now: Moment, slot: Slot, outcome: Outcome, request: Option<&Request>) {
+        self.tried_again(now, slot, request);
         self.ended[outcome_number(outcome)] += 1;
         self.repeats += u64::from(request.is_some_and(|request| request.tries > 1));
-        if let Some(region) = self.loads.ended(now, slot) {
+        if let Some(region) = self.loads.ended(now, slot, outcome) {
             self.outages.left(now, region);
         }
     }

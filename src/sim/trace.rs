@@ -96,6 +96,7 @@ fn line(world: &World, fact: &Fact, out: &mut String) {
             )
         }
         Fact::Arrives(slot, at) => write!(out, "request {slot} arrives at {}", node(at)),
+        Fact::Dials { request, region: of } => write!(out, "request {request} dials {}", region(of)),
         Fact::Tries { request, node: by, region: of, endpoint, number } => {
             write!(
                 out,

@@ -19,7 +19,7 @@ use super::node::{Around, Node};
 use super::queue::Queue;
 use super::request::Request;
 use super::resolvers::Resolver;
-use super::scenario::{Program, Scenario};
+use super::scenario::{Program, RegionTruth, Scenario};
 use super::stage::{File, Stage, fitted};
 use super::truth::{Active, Truth};
 use crate::front::terms::Terms;
@@ -57,6 +57,8 @@ pub struct Client {
     resolver: usize,
     /// Its open connection: to which node, and until when it is kept.
     kept: Option<(NodeIndex, Moment)>,
+    /// Or to which region, where its name leads there.
+    kept_region: Option<(RegionIndex, Moment)>,
 }
 
 impl Client {
@@ -156,7 +158,9 @@ pub struct World {
     terms: Vec<Vec<Terms>>,
     words: Vec<faults::Word>,
     dice: Dice,
+    /// What is wished does not depend on what becomes of it: two configurations are asked for the same.
     crowd_dice: Dice,
+    retry_dice: Dice,
     held_wishes: Vec<Slot>,
     wish_serial: u32,
     ends: Moment,
@@ -185,12 +189,7 @@ impl World {
         let cities = stage.cities.all().iter();
         let to_sites = |city: &City| sites.iter().map(|site| round_trip(&city.at, &site.place.at)).collect();
         let city_trips: Vec<Vec<Duration>> = cities.map(to_sites).collect();
-        let regions = topology
-            .regions
-            .iter()
-            .zip(&usual)
-            .map(|(region, usual)| Region::new(region.capacity, usual, scenario.crowd.stands_for));
-        let regions = regions.collect();
+        let regions = insides(&topology, scenario, &usual);
         let truth = Truth::fine(usual, sites.len(), scenario.ways.loss);
         let doors = (0..sites.len()).map(|_| Door::new(&mut dice, &topology)).collect();
         let mut world = Self {
@@ -221,6 +220,7 @@ impl World {
             terms: Vec::new(),
             words: Vec::new(),
             crowd_dice: Dice::seeded(dice.roll()),
+            retry_dice: Dice::seeded(dice.roll()),
             dice,
             held_wishes: Vec::new(),
             wish_serial: 0,
@@ -428,6 +428,16 @@ impl World {
     fn after(&mut self, wait: Duration, event: Event) {
         self.queue.push(self.now + wait, event);
     }
+}
+
+/// The insides of all regions. What the file says is what each node gives one at most.
+fn insides(topology: &Topology, scenario: &Scenario, usual: &[RegionTruth]) -> Vec<Region> {
+    let nodes = u32::try_from(topology.sites.len()).unwrap_or(1);
+    let inside = |(at, usual): (usize, &RegionTruth)| {
+        let capacity = topology.regions[at].capacity.map(|capacity| capacity.saturating_mul(nodes));
+        Region::new(capacity, usual, scenario.crowd.stands_for)
+    };
+    usual.iter().enumerate().map(inside).collect()
 }
 
 /// For each site those that share an address with it, itself among them. Where the configuration says nothing of DNS, names

@@ -197,7 +197,8 @@ impl Run {
     }
 }
 
-fn request(now: Moment, client: u32, route: RouteIndex) -> Request {
+/// The first try of a wish.
+pub fn request(now: Moment, client: u32, route: RouteIndex) -> Request {
     Request {
         client,
         route,

@@ -48,7 +48,7 @@ fn what_fails_everywhere_is_nobodys_fault_and_nobody_is_left_for_it() {
     let played = story.during(120.0..180.0, What::ProbesLie(Whom::All)).play();
     // Who is the first to have failed twenty is left, until the others are seen to fail as well.
     let ejected = ejected(&played);
-    assert!(ejected.len() <= 3, "at most one by each node: {ejected:?}");
+    assert!(ejected.len() <= 6, "at most two by each node: {ejected:?}");
     assert_all_served(&played, 180.1..350.0);
 }
 

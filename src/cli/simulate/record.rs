@@ -8,6 +8,7 @@ use crate::sim::record::log::Log;
 use crate::sim::record::{Recorded, Window, past};
 use anyhow::Context;
 use rusqlite::{Connection, OpenFlags};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -28,9 +29,11 @@ pub(super) fn run(path: &Path, config: &Path, from: Duration, to: Duration) -> R
     let config = Config::read(config)?;
     let cities = Cities::of_the_world();
     let file = if path.is_dir() { path.join(store::FILE) } else { path.to_owned() };
-    let recorded = if is_history(&file)? { history(&file, window)? } else { log(&file, window, &config, &cities)? };
+    let recorded =
+        if is_history(&file)? { history(&file, window, &config)? } else { log(&file, window, &config, &cities)? };
     // What is no longer in the configuration cannot be played against it.
-    let played = recorded.scenario.fitted(&config.topology);
+    let fitted = recorded.scenario.fitted(&config.topology);
+    let played = fitted.map_err(|problem| Problem::Told(format!("{}: {problem}", config.name)))?.scenario;
     let mut notes = recorded.notes;
     let kept = recorded.scenario.faults.iter().zip(&notes.faults);
     let kept = kept.filter(|(fault, _)| played.faults.contains(fault)).map(|(_, note)| note.clone());
@@ -59,7 +62,15 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Problem {
     Problem::Told(format!("{} cannot be read: {error}", path.display()))
 }
 
-fn history(path: &Path, window: Window) -> Result<Recorded, Problem> {
+fn nothing(path: &Path, why: &str) -> Problem {
+    Problem::Told(format!("{} has nothing of that time to record{why}", path.display()))
+}
+
+fn hostnames(config: &Config) -> BTreeSet<String> {
+    config.topology.routes.iter().map(|route| route.hostname.to_string()).collect()
+}
+
+fn history(path: &Path, window: Window, config: &Config) -> Result<Recorded, Problem> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let read = || -> rusqlite::Result<_> {
         let mut connection = Connection::open_with_flags(path, flags)?;
@@ -67,8 +78,26 @@ fn history(path: &Path, window: Window) -> Result<Recorded, Problem> {
         let changes = records::changes(&tx, window.from.saturating_sub(BEFORE), window.to)?;
         Ok((changes, records::requests(&tx, window.from, window.to)?))
     };
-    let (changes, requests) = read().map_err(|error| unreadable(path, &error))?;
-    Ok(past::scenario(&changes, &requests, window))
+    let (changes, mut requests) = read().map_err(|error| unreadable(path, &error))?;
+    let known = hostnames(config);
+    let mut foreign = 0;
+    requests.retain(|name, count| {
+        let is_known = known.contains(name);
+        foreign += if is_known { 0 } else { *count };
+        is_known
+    });
+    let mut recorded = past::scenario(&changes, &requests, window);
+    if recorded.scenario.faults.is_empty() && requests.values().all(|count| *count == 0) {
+        let others = if foreign > 0 { format!(": {foreign} requests for other hostnames") } else { String::new() };
+        return Err(nothing(path, &others));
+    }
+    if foreign > 0 {
+        recorded
+            .notes
+            .head
+            .push(format!("{foreign} requests for hostnames that are not in {} do not count.", config.name));
+    }
+    Ok(recorded)
 }
 
 fn log(path: &Path, window: Window, config: &Config, cities: &Cities) -> Result<Recorded, Problem> {
@@ -78,12 +107,17 @@ fn log(path: &Path, window: Window, config: &Config, cities: &Cities) -> Result<
         .map_err(|error| Problem::Told(format!("{error:#}")))?;
     let locate = |address| locator.locate(address).map(|found| found.place);
     let mut lines = BufReader::new(open(path)?);
-    let mut log = Log::new(window);
+    let mut log = Log::new(window).of(hostnames(config));
     let mut line = Vec::new();
     loop {
         line.clear();
         let read = (&mut lines).take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
         if read.map_err(|error| unreadable(path, &error))? == 0 {
+            if log.requests() == 0 {
+                let lost = log.lost();
+                let lost = if lost.is_empty() { String::new() } else { format!(": {}", lost.join(" ")) };
+                return Err(nothing(path, &lost));
+            }
             return Ok(log.scenario());
         }
         log.take(&String::from_utf8_lossy(&line), cities, &locate);

@@ -295,7 +295,12 @@ impl Books {
                 }
             }
             Fact::Ended(slot, _) => self.entry(slot).forget(),
-            Fact::Ends(_) | Fact::Stands { .. } | Fact::Probed { .. } | Fact::Resolved { .. } | Fact::Finished(..) => {}
+            Fact::Ends(_)
+            | Fact::Stands { .. }
+            | Fact::Probed { .. }
+            | Fact::Resolved { .. }
+            | Fact::Dials { .. }
+            | Fact::Finished(..) => {}
         }
     }
 

@@ -85,6 +85,9 @@ pub struct Log {
     window: Window,
     requests: u64,
     elsewhen: u64,
+    /// The hostnames that count, if not all, and how many requests were for others.
+    known: Option<BTreeSet<String>>,
+    foreign: u64,
     unread: u64,
     dropped: u64,
     networks: BTreeMap<String, Option<usize>>,
@@ -104,6 +107,8 @@ impl Log {
             window,
             requests: 0,
             elsewhen: 0,
+            known: None,
+            foreign: 0,
             unread: 0,
             dropped: 0,
             networks: BTreeMap::new(),
@@ -114,6 +119,18 @@ impl Log {
             by_hour: BTreeMap::new(),
             attempts: BTreeMap::new(),
         }
+    }
+
+    /// Counts requests for these hostnames alone: others cannot be asked for again.
+    #[must_use]
+    pub fn of(self, hostnames: BTreeSet<String>) -> Self {
+        Self { known: Some(hostnames), ..self }
+    }
+
+    /// How many requests were read that count.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests
     }
 
     /// Takes a line. `locate` says where an address is.
@@ -133,6 +150,11 @@ impl Log {
         };
         if !self.window.has(wall) {
             self.elsewhen += 1;
+            return;
+        }
+        let is_known = |name: &str| self.known.as_ref().is_none_or(|known| known.contains(name));
+        if !line.hostname.is_none_or(is_known) {
+            self.foreign += 1;
             return;
         }
         self.requests += 1;
@@ -223,14 +245,21 @@ impl Log {
             "Times have the way from the node to the region in them; programs and resolvers are the usual ones."
                 .to_owned(),
         );
+        head.extend(self.lost());
+        head
+    }
+
+    /// Why lines do not count, and how many.
+    #[must_use]
+    pub fn lost(&self) -> Vec<String> {
         let told = [
             (self.elsewhen, "lines are of other times."),
+            (self.foreign, "lines are for hostnames that the configuration has not."),
             (self.unread, "lines could not be read."),
             (self.dropped, "requests of this time have no line: it could not be kept."),
             (self.nowhere, "requests came from nobody knows where."),
         ];
-        head.extend(told.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
-        head
+        told.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
     }
 
     fn work(&self, notes: &mut Notes) -> Vec<(Work, u32)> {

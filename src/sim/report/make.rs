@@ -115,7 +115,7 @@ fn service(tally: &Tally, routes: &[usize], hostname: String) -> Service {
     let columns_of = columns.wishes.iter().copied().zip(columns.failed.iter().copied());
     Service {
         hostname,
-        wishes: begun,
+        wishes: ended,
         served: counts[0],
         failed: by_outcome(&counts),
         open: begun.saturating_sub(ended),
@@ -136,7 +136,7 @@ fn worst(slots: impl Iterator<Item = (u64, u64)>, slot_s: u64) -> Option<Worst> 
 fn hostnames(tally: &Tally, topology: &Topology) -> Vec<Service> {
     let asked = topology.routes.iter().enumerate();
     let services = asked.map(|(at, route)| service(tally, &[at], route.hostname.to_string()));
-    services.filter(|service| service.wishes > 0).collect()
+    services.filter(|service| service.wishes + service.open > 0).collect()
 }
 
 fn region_of(tally: &Tally, topology: &Topology, at: usize) -> OfRegion {
@@ -147,7 +147,6 @@ fn region_of(tally: &Tally, topology: &Topology, at: usize) -> OfRegion {
     let most = in_flight.iter().copied().max().unwrap_or_default();
     let most_at = in_flight.iter().position(|count| *count == most).unwrap_or_default();
     let served: Vec<u64> = of_slots(&tally.wishes.served_by).into_iter().map(u64::from).collect();
-    let failures = Fault::NAMES.iter().zip(loads.failures[at]).filter(|(_, count)| *count > 0);
     OfRegion {
         name: region.name.to_string(),
         provider: topology.provider(RegionIndex::of(at)).to_string(),
@@ -160,13 +159,25 @@ fn region_of(tally: &Tally, topology: &Topology, at: usize) -> OfRegion {
         load_percent: loads.capacity[at].map(|most_at_once| rounded(f64::from(most) / f64::from(most_at_once) * 100.0)),
         attempts: of_slots(&loads.tries).into_iter().map(u64::from).sum(),
         served: served.iter().sum(),
-        failures: failures.map(|(name, count)| ((*name).to_owned(), count)).collect(),
+        failures: failures(tally, at),
+        open: u64::from(loads.under_way(RegionIndex::of(at))),
         probes_passed: tally.probes[at][1],
         probes_failed: tally.probes[at][0],
         added: times(&tally.wishes.added_by_region[at]),
         served_by_slot: served,
         in_flight_by_slot: in_flight,
     }
+}
+
+/// Attempts at a region that did not end well, by how.
+fn failures(tally: &Tally, region: usize) -> BTreeMap<String, u64> {
+    let failed = Fault::NAMES.iter().zip(&tally.loads.failures[region]);
+    let ended = OUTCOMES.iter().zip(&tally.loads.ended[region]).skip(1);
+    let mut failures = BTreeMap::new();
+    for (name, count) in failed.chain(ended).filter(|(_, count)| **count > 0) {
+        *failures.entry((*name).to_owned()).or_default() += count;
+    }
+    failures
 }
 
 fn places(tally: &Tally, topology: &Topology) -> Vec<OfPlace> {
@@ -215,17 +226,23 @@ fn places(tally: &Tally, topology: &Topology) -> Vec<OfPlace> {
 fn amplification(tally: &Tally) -> Amplification {
     let pulse = &tally.pulse;
     let ended = OUTCOMES.iter().zip(tally.ended).filter(|(_, count)| *count > 0);
+    let finished = tally.wishes.ended.iter().flatten().copied().map(u64::from).sum();
+    let requests_ended: u64 = tally.ended.iter().sum();
+    // Without any attempt there is nothing to judge by.
+    let has_any = pulse.whole.attempts > 0;
+    let worst = pulse.worst.filter(|_| has_any);
     Amplification {
-        wishes: pulse.whole.wishes,
+        wishes: finished,
         requests: pulse.whole.requests,
+        requests_open: pulse.whole.requests.saturating_sub(requests_ended),
         requests_ended: ended.map(|(name, count)| ((*name).to_owned(), count)).collect(),
         client_retries: tally.repeats,
         attempts: pulse.whole.attempts,
         failed_over: tally.failed_over,
-        attempts_per_request: pulse.whole.per_request().map(rounded),
+        attempts_per_request: pulse.whole.per_request().filter(|_| has_any).map(rounded),
         requests_per_wish: pulse.whole.per_wish().map(rounded),
-        worst_10s: pulse.worst.and_then(|worst| worst.per_request()).map(rounded),
-        worst_10s_until_s: pulse.worst.map(|_| pulse.worst_until_s),
+        worst_10s: worst.and_then(|worst| worst.per_request()).map(rounded),
+        worst_10s_until_s: worst.map(|_| pulse.worst_until_s),
     }
 }
 

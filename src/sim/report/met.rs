@@ -27,7 +27,9 @@ pub(super) fn faults(tally: &Tally, scenario: &Scenario, topology: &Topology) ->
 fn told(tally: &Tally, topology: &Topology, number: usize, fault: &Fault, outage: &Outage, begun: Moment) -> OfFault {
     let end = Moment::at(tally.ground.lasts);
     let until = outage.ended.unwrap_or(end);
-    let is_on_regions = !outage.regions.is_empty();
+    let moved = (!outage.regions.is_empty()).then(|| moved(tally, outage, begun, until));
+    // What was never left cannot come back.
+    let has_left = moved.as_ref().is_some_and(|moved| moved.has_left);
     OfFault {
         number: number as u64 + 1,
         title: words::fault(&fault.what),
@@ -36,9 +38,9 @@ fn told(tally: &Tally, topology: &Topology, number: usize, fault: &Fault, outage
         until_s: outage.ended.map(seconds),
         wishes: in_its_time(tally, begun, until),
         failed: outage.failed,
-        detected: (is_on_regions && outage.can_be_noticed).then(|| detected(outage, begun)),
-        moved: is_on_regions.then(|| moved(outage, begun, until)),
-        returned: outage.ended.filter(|_| is_on_regions).map(|ended| returned(tally, outage, begun, ended)),
+        detected: (moved.is_some() && outage.can_be_noticed).then(|| detected(outage, begun)),
+        moved,
+        returned: outage.ended.filter(|_| has_left).map(|ended| returned(tally, outage, begun, ended)),
     }
 }
 
@@ -68,10 +70,11 @@ fn detected(outage: &Outage, begun: Moment) -> Detected {
     }
 }
 
-fn moved(outage: &Outage, begun: Moment, until: Moment) -> Moved {
+fn moved(tally: &Tally, outage: &Outage, begun: Moment, until: Moment) -> Moved {
     let lasted = until.since(begun);
     Moved {
         has_to: outage.has_to_be_left && outage.has_alternative(),
+        was_used: outage.tries + outage.tries_without_choice + before(tally, outage, begun).0 > 0,
         has_left: outage.last_try.is_none_or(|last| until.since(last) >= LEFT_FOR.min(lasted / 2)),
         attempts: outage.tries,
         attempts_without_choice: outage.tries_without_choice,
@@ -82,8 +85,7 @@ fn moved(outage: &Outage, begun: Moment, until: Moment) -> Moved {
 
 fn returned(tally: &Tally, outage: &Outage, begun: Moment, ended: Moment) -> Returned {
     let ground = &tally.ground;
-    let begin = ground.part_at(begun.as_nanos());
-    let before = attempts(tally, &outage.regions, begin.saturating_sub(BEFORE_PARTS)..begin);
+    let before = before(tally, outage, begun);
     let first = ground.part_at(ended.as_nanos());
     let last = ground.part_at(ground.lasts.as_nanos().try_into().unwrap_or(u64::MAX));
     // As many parts as make a slot, so that a part without requests decides nothing.
@@ -101,6 +103,12 @@ fn returned(tally: &Tally, outage: &Outage, begun: Moment, ended: Moment) -> Ret
         // A part that the fault's end lies in counts from its begin, but nothing is full before it has begun.
         full_ms: full.map(|full| since(full, ended).max(first_back.unwrap_or_default())),
     }
+}
+
+/// Attempts at the regions of a fault, and at all, in the time before it.
+fn before(tally: &Tally, outage: &Outage, begun: Moment) -> (u64, u64) {
+    let begin = tally.ground.part_at(begun.as_nanos());
+    attempts(tally, &outage.regions, begin.saturating_sub(BEFORE_PARTS)..begin)
 }
 
 /// Attempts at these regions, and at all.

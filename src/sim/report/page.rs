@@ -96,7 +96,7 @@ pub(super) fn key_figures(report: &Report) -> Vec<(&'static str, String, String)
     let longest = |times: Vec<Option<f64>>| times.into_iter().flatten().reduce(f64::max).map(milliseconds);
     let faults = &report.faults;
     let noticed = longest(faults.iter().map(|fault| fault.detected.as_ref()?.last_ms).collect());
-    let had_to = faults.iter().filter_map(|fault| fault.moved.as_ref()).filter(|moved| moved.has_to);
+    let had_to = faults.iter().filter_map(|fault| fault.moved.as_ref()).filter(|moved| moved.has_to && moved.was_used);
     let moved = longest(had_to.map(|moved| moved.last_attempt_ms).collect());
     let back = longest(faults.iter().map(|fault| fault.returned.as_ref()?.full_ms).collect());
     let loads = report.regions.iter().filter_map(|region| Some((region.load_percent?, &region.name)));

@@ -1,5 +1,6 @@
 //! The tables of a report, for the terminal and the page alike: what is in them is decided once.
 
+use super::demands::NOT_MEASURED;
 use super::words::{clock, count, maybe_ms, milliseconds, percent, span};
 use super::{OfFault, OfPlace, OfRegion, Report, Service};
 
@@ -56,7 +57,11 @@ impl Table {
 pub fn demands(report: &Report) -> Table {
     let mut table = Table::new("Demands", "", &["Demand", "Wanted", "Found", "Holds", "Worst"]);
     for demand in &report.demands {
-        let holds = if demand.holds { "yes" } else { "no" };
+        let holds = match demand.holds {
+            false => "no",
+            true if demand.found == NOT_MEASURED => NOTHING,
+            true => "yes",
+        };
         let cells = [&demand.name, &demand.wanted, &demand.found, holds, &demand.worst];
         table.row(!demand.holds, cells.map(ToString::to_string).to_vec());
     }
@@ -107,6 +112,7 @@ pub fn faults(report: &Report) -> Table {
             || NOTHING.to_owned(),
             |moved| match moved.last_attempt_ms {
                 _ if moved.has_to && !moved.has_left => "never".to_owned(),
+                None if !moved.was_used => "unused".to_owned(),
                 None => "at once".to_owned(),
                 Some(_) if !moved.has_left => "stays".to_owned(),
                 Some(ms) => milliseconds(ms),
@@ -158,7 +164,8 @@ fn back(fault: &OfFault) -> String {
 /// What regions had to carry.
 #[must_use]
 pub fn regions(report: &Report) -> Table {
-    let note = "Load: the most attempts under way at once, against what the region works on at once.";
+    let note = "Failed: attempts that did not end well, whoever was to blame; with those served, and those under way at \
+                the end, they are all. Load: the most under way at once, against what the region works on at once.";
     let columns = ["Region", "Provider", "#Served", "#Share", "#Attempts", "#Failed", "#Most at once", "#Load", "At"];
     let mut table = Table::new("Regions", note, &columns);
     let mut regions: Vec<&OfRegion> = report.regions.iter().collect();
@@ -227,8 +234,13 @@ pub fn amplification(report: &Report) -> Table {
     let mut table = Table::new("Amplification", "", &["What", "#How much", "Which"]);
     let mut row = |what: &str, number: String, which: String| table.row(false, vec![what.to_owned(), number, which]);
     let retries = super::make::share(of.client_retries, of.requests_ended.values().sum()).unwrap_or_default();
+    let open = if of.requests_open == 0 {
+        String::new()
+    } else {
+        format!(", {} under way at the end", count(of.requests_open))
+    };
     row("Clients’ wishes", count(of.wishes), String::new());
-    row("Requests", count(of.requests), format!("{} for a wish", ratio(of.requests_per_wish)));
+    row("Requests", count(of.requests), format!("{} for a wish{open}", ratio(of.requests_per_wish)));
     row("… by clients that tried again", count(of.client_retries), format!("{retries:.2} %"));
     row("Attempts at regions", count(of.attempts), format!("{} for a request", ratio(of.attempts_per_request)));
     row("… failed over", count(of.failed_over), failovers(report));
@@ -290,7 +302,7 @@ pub fn residency(report: &Report) -> Table {
 #[must_use]
 pub fn nodes(report: &Report) -> Table {
     let columns = ["Node", "#Requests", "#Snapshots", "#Words obeyed", "#refused", "#Times gone"];
-    let mut table = Table::new("Nodes", "", &columns);
+    let mut table = Table::new("Nodes", "Requests: those that reached it.", &columns);
     for node in &report.nodes {
         let counts = [node.requests, node.snapshots, node.obeyed, node.refused, node.stops].map(count);
         let mut cells = vec![node.site.clone()];

@@ -44,9 +44,11 @@ pub fn fault(what: &What) -> String {
         What::Drain { target, is_hard } => {
             format!("{}: {}", targeted(target), if *is_hard { "drained, hard" } else { "drained" })
         }
-        What::Rollout(name) => format!("rollout of {name}"),
+        What::Rollout(_) => "rollout of another configuration".to_owned(),
         What::BadRollout => "rollout of a configuration with a mistake".to_owned(),
-        What::ChannelLate(sites, by) => format!("operators’ words: {} late at {}", span(by.as_secs_f64()), at(sites)),
+        What::ChannelLate(sites, by) => {
+            format!("operators’ words: up to {} late at {}", span(by.as_secs_f64()), at(sites))
+        }
         What::ChannelGone(sites) => format!("operators’ words: none reach {}", at(sites)),
         What::ChannelTwice(sites) => format!("operators’ words: twice at {}", at(sites)),
         What::GeoShift(share) => format!("clients: {} taken to be elsewhere", share_of(*share)),
@@ -203,12 +205,17 @@ pub fn headline(report: &Report) -> String {
     }
 }
 
-/// How many wishes were served.
+/// How many wishes were served, and how many had not ended.
 #[must_use]
 pub fn served(report: &Report) -> String {
     let wishes = count(report.total.wishes);
+    let open = match report.total.open {
+        0 => String::new(),
+        open => format!("; {} more were open at the end", count(open)),
+    };
     match report.total.availability_percent {
-        Some(served) => format!("{} of {wishes} wishes served.", percent(served)),
+        Some(served) => format!("{} of {wishes} wishes served{open}.", percent(served)),
+        None if report.total.open > 0 => format!("No wish ended{open}."),
         None => "Nothing was asked for.".to_owned(),
     }
 }

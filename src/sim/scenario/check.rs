@@ -5,6 +5,7 @@
 
 mod crowd;
 mod faults;
+pub mod load;
 
 use super::file::{self, File, Site};
 use super::words::{Time, meant, twice};
@@ -103,6 +104,8 @@ impl Proof<'_> {
         self.positive("lasts", self.file.lasts.as_ref());
         let sites = self.sites();
         let truth = self.usual();
+        let crowd = self.crowd();
+        self.load(&crowd, lasts);
         Scenario {
             name: self.name(path).unwrap_or(usual.name),
             starts: self.file.starts.as_ref().map_or(usual.starts, |starts| starts.value.0),
@@ -111,7 +114,7 @@ impl Proof<'_> {
             ways: self.ways(),
             regions: self.regions(truth),
             usual: truth,
-            crowd: self.crowd(),
+            crowd,
             faults: self.faults(lasts, &sites),
             sites,
             demands: self.demands(),

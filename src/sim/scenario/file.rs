@@ -85,7 +85,7 @@ table! {
     /// Who asks.
     Clients "[clients]" {
         /// How many clients.
-        count: May<Whole<0, 1_000_000>> = 1000,
+        count: May<Whole<1, 1_000_000>> = 1000,
         /// Requests of one client in a minute, on average over its day.
         per_minute: May<Real<0, 6000>> = 1.0,
         /// How many real clients each of them stands for: capacities are divided by it.
@@ -193,13 +193,14 @@ table! {
         direction: May<Direction> = "both",
         /// How long from one to the next (`swizzle`).
         every: May<Time> = "10s",
-        /// How much later (`channel_late`).
+        /// How much later at most (`channel_late`).
         by: May<Time>,
         /// How far off the wall clock is (`clock_step`), seconds.
         seconds: May<Signed<1_000_000_000>>,
         /// How fast clocks run (`clock_drift`), millionths; negative: slow.
         millionths: May<Signed<500_000>>,
-        /// The configuration that is rolled out: a file, relative to this one.
+        /// The configuration that is rolled out: a file, relative to this one. It has no region that the one that is played
+        /// against has not.
         file: May<String>,
         /// The same, written out.
         config: May<String>,
@@ -213,9 +214,12 @@ table! {
         availability_percent: May<Real<0, 100>>,
         /// Longest 99th percentile of what was added to the best possible time.
         added_p99: May<Time>,
-        /// Most attempts for a request, on average.
+        /// Most attempts for a request, on average over the worst 10 seconds.
         amplification: May<Real<1, 100>>,
-        /// Longest time until traffic left what was broken.
+        /// Longest time from the begin of a fault to the last attempt at what it hits, of the faults that have to be left:
+        /// regions that refuse, are black-holed, stand still, turn all away, lie to probes, fail all probes, are cut off or
+        /// drained, and those that fail half of the requests (`errors`) or lose half of the packets (`loss`) or more. Not
+        /// where nobody else could serve.
         move_time: May<Time>,
         /// Most load of a region, percent of its capacity.
         load_percent: May<Real<0, 100_000>>,

@@ -118,11 +118,12 @@ kinds! {
     /// An operator drains a region, a provider or an endpoint; it is lifted when it is over. `hard`: from its own hostname
     /// too.
     Drain "drain" What::Drain { .. } => Target, ["hard"];
-    /// The configuration in `file` (or written out as `config`) is rolled out to all nodes, and not rolled back.
+    /// The configuration in `file` (or written out as `config`) is rolled out to all nodes, and not rolled back. It may have
+    /// fewer regions than the one that all begin with, and none that this has not.
     Rollout "rollout" What::Rollout(_) => Nobody, ["file", "config"];
     /// A configuration with a mistake is rolled out to all nodes.
     BadRollout "bad_rollout" What::BadRollout => Nobody, [];
-    /// Operators' words reach the nodes so much later (`by`), and may overtake each other.
+    /// Operators' words reach the nodes up to `by` later, each at random, and may overtake each other.
     ChannelLate "channel_late" What::ChannelLate(..) => Nodes, ["by"];
     /// Operators' words reach the nodes only when it is over.
     ChannelGone "channel_gone" What::ChannelGone(_) => Nodes, [];

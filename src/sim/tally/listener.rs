@@ -51,6 +51,9 @@ impl Listener {
     /// What was heard, of a world that has come to its end.
     #[must_use]
     pub fn close(mut self, world: &World) -> Tally {
+        for slot in self.tally.tries.open() {
+            self.tally.tried_again(world.now, slot, Some(world.request(slot)));
+        }
         self.tally.close(world.now);
         self.tally
     }
@@ -66,6 +69,7 @@ fn slot_of(fact: &Fact) -> Option<Slot> {
     match *fact {
         Fact::Wishes(slot)
         | Fact::Arrives(slot, _)
+        | Fact::Dials { request: slot, .. }
         | Fact::Tries { request: slot, .. }
         | Fact::Processes(slot, _)
         | Fact::Fails { request: slot, .. }

@@ -1,7 +1,8 @@
 //! What regions carry: attempts under way, the most of them by slot, and which attempts follow which failure.
 
-use super::super::fact::Slot;
+use super::super::fact::{Outcome, Slot};
 use super::ground::{Ground, PARTS};
+use super::{OUTCOMES, outcome_number};
 use crate::health::Fault;
 use crate::moment::Moment;
 use crate::topology::RegionIndex;
@@ -15,6 +16,9 @@ pub struct Loads {
     pub highest: Vec<u32>,
     /// Failed attempts by region and kind of fault, in the order of [`Fault::NAMES`].
     pub failures: Vec<[u64; Fault::NAMES.len()]>,
+    /// Attempts by region that their request ended with, by how it did, in the order of [`OUTCOMES`]. A new attempt
+    /// before that is taken for the end of one that got lost.
+    pub ended: Vec<[u64; OUTCOMES.len()]>,
     /// Attempts by the region before and the region then: before after before.
     pub failovers: Vec<u64>,
     /// Requests that each region works on at once, as far as that is known.
@@ -37,6 +41,7 @@ impl Loads {
             tries: vec![0; slots * PARTS * regions],
             highest: vec![0; slots * regions],
             failures: vec![[0; Fault::NAMES.len()]; regions],
+            ended: vec![[0; OUTCOMES.len()]; regions],
             failovers: vec![0; regions * regions],
             capacity: ground.capacity.clone(),
             under_way: vec![0; regions],
@@ -67,6 +72,7 @@ impl Loads {
         }
         if let Some(before) = self.open[at].replace(region) {
             self.under_way[before.at()] -= 1;
+            self.ended[before.at()][outcome_number(Outcome::Lost)] += 1;
         }
         let before = std::mem::replace(&mut self.last[at], region);
         if number > 1 && before != RegionIndex::NOTHING {
@@ -88,8 +94,11 @@ impl Loads {
     }
 
     /// The request is over; where it was under way, if it was.
-    pub(super) fn ended(&mut self, now: Moment, slot: Slot) -> Option<RegionIndex> {
+    pub(super) fn ended(&mut self, now: Moment, slot: Slot, outcome: Outcome) -> Option<RegionIndex> {
         let region = self.freed(now, slot);
+        if let Some(region) = region {
+            self.ended[region.at()][outcome_number(outcome)] += 1;
+        }
         if let Some(last) = self.last.get_mut(usize::try_from(slot).unwrap_or(usize::MAX)) {
             *last = RegionIndex::NOTHING;
         }

@@ -46,6 +46,7 @@ pub struct Outage {
     /// The first attempt after its end.
     pub first_back: Option<Moment>,
     is_strain: bool,
+    hits_clients: bool,
     is_hit: Vec<bool>,
     is_witness: Vec<bool>,
     has_other: Vec<bool>,
@@ -109,11 +110,18 @@ impl Outages {
         }
     }
 
-    pub(super) fn tried(&mut self, now: Moment, node: NodeIndex, region: RegionIndex, route: Option<RouteIndex>) {
+    /// An attempt at a region, of a node, or of a client itself.
+    pub(super) fn tried(
+        &mut self,
+        now: Moment,
+        node: Option<NodeIndex>,
+        region: RegionIndex,
+        route: Option<RouteIndex>,
+    ) {
         let mut is_settled = false;
         for number in &self.open {
             let outage = &mut self.all[usize::from(*number)];
-            if !outage.hits(region) || !outage.is_witness.get(usize::from(node)).copied().unwrap_or_default() {
+            if !outage.hits(region) || !outage.is_in_the_way_of(node) {
                 continue;
             }
             if outage.ended.is_some() {
@@ -172,6 +180,8 @@ impl Outage {
             can_be_noticed: hit.can_be_noticed,
             has_to_be_left: hit.has_to_be_left,
             is_strain: hit.is_strain,
+            // Only nodes go the ways from sites.
+            hits_clients: !matches!(what, What::Loss { .. } | What::Cut { .. }),
             is_hit,
             is_witness: sites.iter().map(is_among).collect(),
             has_other,
@@ -187,6 +197,11 @@ impl Outage {
 
     fn hits(&self, region: RegionIndex) -> bool {
         self.is_hit.get(region.at()).copied().unwrap_or_default()
+    }
+
+    /// Whether it hits what goes to its regions from a node, or from a client itself.
+    fn is_in_the_way_of(&self, node: Option<NodeIndex>) -> bool {
+        node.map_or(self.hits_clients, |node| self.is_witness.get(usize::from(node)).copied().unwrap_or_default())
     }
 
     /// Whether a node that thinks so has noticed.

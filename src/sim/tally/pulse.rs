@@ -13,7 +13,7 @@ const SECOND: u64 = 1_000_000_000;
 pub struct Beat {
     /// Clients' wishes.
     pub wishes: u64,
-    /// Requests that reached a node.
+    /// Tries of clients' programs.
     pub requests: u64,
     /// Attempts at regions.
     pub attempts: u64,
@@ -60,9 +60,9 @@ impl Pulse {
         self.whole.wishes += 1;
     }
 
-    pub(super) fn asked(&mut self, now: Moment) {
-        self.beat(now).requests += 1;
-        self.whole.requests += 1;
+    pub(super) fn asked(&mut self, now: Moment, requests: u32) {
+        self.beat(now).requests += u64::from(requests);
+        self.whole.requests += u64::from(requests);
     }
 
     pub(super) fn attempted(&mut self, now: Moment) {
@@ -121,7 +121,7 @@ mod tests {
     fn the_worst_window_is_found_wherever_it_begins() {
         let mut pulse = Pulse::default();
         for second in 0..60 {
-            (0..10).for_each(|_| pulse.asked(at(second)));
+            pulse.asked(at(second), 10);
             let attempts = if (25..35).contains(&second) { 15 } else { 10 };
             (0..attempts).for_each(|_| pulse.attempted(at(second)));
         }
@@ -134,12 +134,12 @@ mod tests {
     #[test]
     fn a_few_requests_are_not_judged_and_a_pause_empties_the_window() {
         let mut pulse = Pulse::default();
-        pulse.asked(at(0));
+        pulse.asked(at(0), 1);
         (0..5).for_each(|_| pulse.attempted(at(0)));
-        (0..19).for_each(|_| pulse.asked(at(1_000)));
+        pulse.asked(at(1_000), 19);
         pulse.close();
         assert_eq!(pulse.worst, None);
-        pulse.asked(at(1_001));
+        pulse.asked(at(1_001), 1);
         pulse.close();
         assert_eq!(pulse.worst, Some(Beat { wishes: 0, requests: 20, attempts: 0 }));
     }

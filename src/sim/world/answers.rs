@@ -6,7 +6,7 @@ use crate::front::recall::{Key, Who};
 use crate::front::unserved::{Hint, Unserved};
 use crate::moment::Moment;
 use crate::names::Label;
-use crate::sim::chance::below;
+use crate::sim::chance::{below, times};
 use crate::sim::fact::{Fact, NodeIndex, Outcome, Slot};
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ impl World {
         let live = &mut self.live[slot as usize];
         if status < 400 && !live.request.flows.is_zero() {
             live.stage = Doing::Flowing;
-            let flows = live.request.flows;
+            let flows = times(live.request.flows, self.truth.regions[region.at()].slowness);
             self.after(flows, Event::Flow(slot, serial));
         } else {
             live.stage = Doing::Resting;
@@ -83,7 +83,7 @@ impl World {
     pub(super) fn flow(&mut self, slot: Slot) {
         let live = &self.live[slot as usize];
         let (region, serial) = (live.region, live.serial);
-        let Some(node) = live.request.node else { return self.over_for(slot, Outcome::Served(region)) };
+        let Some(node) = live.request.node else { return self.direct_flow(slot) };
         let there = self.truth.regions[region.at()];
         let way = self.truth.way(node, region);
         let is_stuck = there.is_silent || there.is_paused || way.is_cut_back;

@@ -201,7 +201,7 @@ impl World {
         let live = &mut self.live[slot as usize];
         live.request.is_processed_by(region);
         live.life = life;
-        let (mut takes, mut flows) = (times(live.request.takes, there.slowness), live.request.flows);
+        let [mut takes, mut flows] = [live.request.takes, live.request.flows].map(|time| times(time, there.slowness));
         if fails {
             live.status = if there.probes_lie { 500 } else { there.status };
             (takes, flows) = (REFUSAL_WORK, Duration::ZERO);
@@ -244,7 +244,8 @@ impl World {
         let live = &self.live[slot as usize];
         let region = live.region;
         let (Some(node), Some(course)) = (live.request.node, live.course.as_ref()) else {
-            return self.over_for(slot, Outcome::Lost);
+            let has_begun = live.stage == Doing::Flowing;
+            return self.over_for(slot, if has_begun { Outcome::Cut(region) } else { Outcome::Lost });
         };
         if live.stage == Doing::Flowing {
             let told = course.broke_off(Fault::Cut);

@@ -3,7 +3,7 @@
 use super::{Doing, Event, Live, World};
 use crate::health::Fault;
 use crate::moment::Moment;
-use crate::sim::chance::{below, by_weight, exponential, time_of};
+use crate::sim::chance::{below, by_weight, exponential, time_of, times};
 use crate::sim::fact::{Fact, NodeIndex, Outcome, Slot};
 use crate::sim::request::{PROCESSED_MAX, Request};
 use crate::sim::resolvers::Answer;
@@ -14,6 +14,8 @@ use crate::upstream::Progress;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long a client's program waits for a connection, as the OpenAI SDKs do.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Before a client's program dials the next address of a name while the first says nothing (RFC 8305 §5).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
@@ -131,6 +133,9 @@ impl World {
             return self.knock(slot, node, half);
         }
         self.clients[number].kept = None;
+        if let Some((region, _)) = self.clients[number].kept_region.filter(|(_, until)| self.now < *until) {
+            return self.dials(slot, region, self.region_trip(slot, region) / 2);
+        }
         let Some((answer, took)) = self.resolve(number, route) else {
             let serial = self.live[slot as usize].serial;
             return self.after(Duration::from_millis(500), Event::Miss(slot, serial));
@@ -159,7 +164,7 @@ impl World {
             Some(next) => self.dial(slot, next, wait),
             None => {
                 let serial = self.live[slot as usize].serial;
-                let wait = if is_gone { wait } else { wait + Duration::from_secs(5) };
+                let wait = if is_gone { wait } else { wait + CONNECT_TIMEOUT };
                 self.after(wait, Event::Miss(slot, serial));
             }
         }
@@ -224,11 +229,18 @@ impl World {
             }
             _ => None,
         };
+        let until = self.now + program.keeps_connection();
+        client.kept_region = match outcome {
+            Outcome::Served(region) | Outcome::Failure(region, _) if live.request.node.is_none() => {
+                Some((region, until))
+            }
+            _ => None,
+        };
         let serial = live.serial;
         let again = if outcome.is_served() {
             None
         } else {
-            program.tries_again(&mut self.crowd_dice, live.request.tries, outcome, is_get, live.told)
+            program.tries_again(&mut self.retry_dice, live.request.tries, outcome, is_get, live.told)
         };
         match again {
             Some(wait) => self.after(wait, Event::Ask(slot, serial)),
@@ -248,10 +260,16 @@ impl World {
     /// Dials a region itself, because its name leads there.
     fn dial_region(&mut self, slot: Slot, region: RegionIndex, wait: Duration) {
         let trip = self.region_trip(slot, region);
+        self.dials(slot, region, wait + trip * 2 + trip / 2);
+    }
+
+    /// Its request will be at a region, without us, after `wait`.
+    fn dials(&mut self, slot: Slot, region: RegionIndex, wait: Duration) {
+        self.facts.push(Fact::Dials { request: slot, region });
         let live = &mut self.live[slot as usize];
-        (live.region, live.stage) = (region, Doing::Direct);
+        (live.region, live.stage, live.status) = (region, Doing::Direct, 200);
         let serial = live.serial;
-        self.after(wait + trip * 2 + trip / 2, Event::Arrive(slot, serial));
+        self.after(wait, Event::Arrive(slot, serial));
     }
 
     fn region_trip(&self, slot: Slot, region: RegionIndex) -> Duration {
@@ -267,7 +285,9 @@ impl World {
         if there.refuses {
             self.over_for(slot, Outcome::Unreached);
         } else if there.is_silent {
-            self.hangs(slot);
+            // Whoever is not connected by then gives up on this address.
+            let serial = live.serial;
+            self.after(CONNECT_TIMEOUT, Event::Miss(slot, serial));
         } else {
             self.send(slot);
         }
@@ -280,6 +300,28 @@ impl World {
         let live = &mut self.live[slot as usize];
         live.request.first_byte = Some(now + half);
         let (flows, serial) = (live.request.flows, live.serial);
-        self.after(half + flows, Event::Done(slot, serial));
+        if live.status < 400 && !flows.is_zero() {
+            live.stage = Doing::Flowing;
+            let flows = times(flows, self.truth.regions[live.region.at()].slowness);
+            self.after(half + flows, Event::Flow(slot, serial));
+        } else {
+            self.after(half, Event::Done(slot, serial));
+        }
+    }
+
+    /// A stream from a region itself should have come to its end by now.
+    pub(super) fn direct_flow(&mut self, slot: Slot) {
+        let live = &self.live[slot as usize];
+        let (region, serial) = (live.region, live.serial);
+        let there = self.truth.regions[region.at()];
+        if !(there.is_silent || there.is_paused) {
+            return self.over_for(slot, Outcome::Served(region));
+        }
+        let timeout = live.request.program.timeout();
+        let since = *self.live[slot as usize].hangs_since.get_or_insert(self.now);
+        if self.now.since(since) >= timeout {
+            return self.over_for(slot, Outcome::Cut(region));
+        }
+        self.after(Duration::from_secs(1), Event::Flow(slot, serial));
     }
 }

@@ -15,6 +15,7 @@ use crate::sim::stage::Stage;
 use crate::snapshot::Snapshot;
 use crate::steering::Client as Believed;
 use crate::topology::{Route, RouteIndex, Topology};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,7 +89,7 @@ fn draw(
     scenario: &Scenario,
     stage: &Stage,
     snapshot: &Snapshot,
-    resolvers: &mut Vec<Resolver>,
+    (resolvers, roomy): (&mut Vec<Resolver>, &mut BTreeMap<(usize, usize), usize>),
 ) -> Client {
     let crowd = &scenario.crowd;
     let pick = |dice: &mut Dice| match crowd.places.as_slice() {
@@ -100,10 +101,12 @@ fn draw(
     let elsewhere = stage.addresses.client(stage.cities.drawn(dice), number);
     let there = &stage.cities.all()[city];
     let habit = *by_weight(dice, &crowd.resolvers, total(&crowd.resolvers));
-    // Neighbours of one habit ask the same resolver.
-    let is_like = |known: &Resolver| known.habit == habit && known.city == city && known.clients < CLIENTS_PER_RESOLVER;
-    let resolver = resolvers.iter().position(is_like).unwrap_or_else(|| {
+    // Neighbours of one habit ask the same resolver, until it has enough of them.
+    let kind = crowd.resolvers.iter().position(|(known, _)| *known == habit).unwrap_or(0);
+    let known = roomy.get(&(city, kind)).copied().filter(|at| resolvers[*at].clients < CLIENTS_PER_RESOLVER);
+    let resolver = known.unwrap_or_else(|| {
         resolvers.push(Resolver::new(habit, city, snapshot.topology.routes.len()));
+        roomy.insert((city, kind), resolvers.len() - 1);
         resolvers.len() - 1
     });
     resolvers[resolver].clients += 1;
@@ -120,6 +123,7 @@ fn draw(
         mistaken: Arc::new(mistaken),
         resolver,
         kept: None,
+        kept_region: None,
     }
 }
 
@@ -153,8 +157,10 @@ impl World {
         self.terms = terms(&topology, crowd);
         let snapshot = first_snapshot(&topology, &self.stage.locator);
         let mut dice = Dice::seeded(self.dice.roll());
+        let mut roomy = BTreeMap::new();
         for number in 0..u64::from(crowd.clients) {
-            let client = draw(&mut dice, number, &self.scenario, &self.stage, &snapshot, &mut self.resolvers);
+            let resolvers = (&mut self.resolvers, &mut roomy);
+            let client = draw(&mut dice, number, &self.scenario, &self.stage, &snapshot, resolvers);
             self.clients.push(client);
         }
         Ok(())

@@ -284,6 +284,11 @@ impl World {
             }
             // Whoever brings files to nodes brings the newest.
             Word::File(file) if file < door.file => return,
+            // A node refuses a file in which its own site is no more.
+            Word::File(file) if !self.files[file].sites.contains(&Some(node)) => {
+                self.facts.push(Fact::Refuses(node, number));
+                return self.tell(node, Told::Rejected { text: "its own site is no more".into() });
+            }
             Word::File(file) => {
                 (door.file, door.kept_file) = (file, file);
                 let file = self.files[file].clone();

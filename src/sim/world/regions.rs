@@ -35,7 +35,7 @@ pub(super) enum Taken {
 }
 
 impl Region {
-    /// One that works on nothing; `capacity` is what the configuration says, fitted to clients that stand for many.
+    /// One that works on nothing; `capacity` is what all nodes may give it by the configuration, fitted to clients that stand for many.
     #[must_use]
     pub fn new(capacity: Option<u32>, usual: &RegionTruth, stands_for: u32) -> Self {
         let slots = usual.slots.map(|slots| slots.div_ceil(stands_for.max(1))).or(capacity);
@@ -119,6 +119,9 @@ impl World {
     /// Nobody listens at a region any more: whatever is open there is reset.
     pub(super) fn region_dies(&mut self, region: RegionIndex) {
         self.regions[region.at()].dies();
+        for client in &mut self.clients {
+            client.kept_region = client.kept_region.filter(|(kept, _)| *kept != region);
+        }
         for (at, door) in self.doors.iter_mut().enumerate() {
             let file = &self.files[door.file];
             if self.truth.ways[at][region.at()].is_cut_back {
@@ -140,7 +143,7 @@ impl World {
             live.serial += 1;
             let serial = live.serial;
             let slot = Slot::try_from(at).unwrap_or(Slot::MAX);
-            let Some(node) = live.request.node.filter(|_| live.stage != Doing::Direct) else {
+            let Some(node) = live.request.node else {
                 self.after(Duration::from_millis(50), Event::Fail(slot, serial, Fault::Reset, Progress::Sent));
                 continue;
             };

@@ -8,8 +8,10 @@ use super::{Proof, Rolled, time, values};
 use crate::names::{EndpointName, Label};
 use crate::sim::scenario::Direction;
 use crate::snapshot::Target;
+use crate::topology::check::check as check_config;
 use crate::topology::read::{At, quoted};
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 /// Most faults: the facts number them.
@@ -328,12 +330,27 @@ impl Proof<'_> {
             (_, config) => config.as_ref().map(|text| (Rolled::Text(&text.value), &text.span, "config".to_owned()))?,
         };
         match (self.around.config)(rolled) {
-            Ok(text) => Some(What::Rollout(text)),
+            Ok(text) => {
+                self.regions_of_rollout(&text, &what, span);
+                Some(What::Rollout(text))
+            }
             Err(problem) => {
                 let help = "bad_rollout is for a configuration that has a mistake";
                 self.error(span, format!("{what} {problem}"), "cannot be rolled out", help);
                 None
             }
+        }
+    }
+
+    /// A world has the regions of its first configuration: nothing is known of any other.
+    fn regions_of_rollout(&mut self, text: &str, what: &str, span: &Range<usize>) {
+        let known = self.around.topology;
+        let Ok(rolled) = check_config(text, Path::new("rollout")) else { return };
+        let new = rolled.topology.regions.iter().find(|region| known.region_named(region.name.as_str()).is_none());
+        if let Some(region) = new {
+            let title = format!("{what} has a region {}", quoted(region.name.as_str()));
+            let help = "a rollout has no region that the configuration has not: write it there too, drained if need be";
+            self.error(span, title, "not in the configuration", help);
         }
     }
 }
