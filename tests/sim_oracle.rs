@@ -1,4 +1,4 @@
-//! Every promise can be seen to be broken: each is broken here once, by a planted fact, a planted belief or a planted truth.
+//! Promises can be seen to be broken: most are broken here once, by a planted fact or a planted belief.
 
 #![allow(clippy::panic, reason = "this is how a test fails")]
 
