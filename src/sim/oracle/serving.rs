@@ -60,7 +60,10 @@ fn saviour(seen: &Seen<'_>, slot: Slot, book: &Try, (node, arrived): (NodeIndex,
         let is_up = || {
             let there = seen.there(node, *region);
             let state = seen.snapshot(node).zip(there).and_then(|(snapshot, there)| snapshot.regions.get(there.at()));
-            state.is_some_and(|state| state.standing < Standing::Ejected)
+            // As it stood when the request came: it is refused then, or not.
+            let came = seen.world.nodes[usize::from(node)].as_ref().map(|running| running.own(arrived));
+            state
+                .is_some_and(|state| state.standing < Standing::Ejected && came.is_some_and(|came| state.since <= came))
         };
         // Where packets are lost by chance, even the best connection may not come about; and nobody goes back to a region
         // that was left because it seemed to be silent.
