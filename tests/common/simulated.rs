@@ -93,7 +93,7 @@ pub fn scenario(lasts: Duration, faults: Vec<Fault>) -> Scenario {
     let usual = RegionTruth { slots: None, queue: 1.0, slowness: 1.0, says_unserved: false };
     let work = Work {
         name: "models".into(),
-        method: http::Method::GET,
+        method: "GET".parse().expect("a method"),
         path: "/v1/models".into(),
         takes: ms(5),
         flows: Duration::ZERO,
