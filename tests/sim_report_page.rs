@@ -188,20 +188,3 @@ async fn axe_finds_nothing_and_nothing_scrolls_sideways() {
         assert_eq!(problems, "[]", "{name}");
     }
 }
-
-/// A long run to look at: `target/simulated.html` and `target/compared.html`.
-#[test]
-#[ignore = "for eyes"]
-fn three_hours_are_drawn() {
-    let stage = stage();
-    let report = played(&stage, monday(&stage), 7);
-    println!("{}", text(&report));
-    std::fs::write("target/simulated.html", page(&report)).expect("it is written");
-    let mut small = monday(&stage);
-    small.usual.slots = Some(20);
-    let mut other = played(&stage, small, 7);
-    other.configuration = "other.toml".to_owned();
-    let comparison = Comparison::of(report, other);
-    println!("{}", comparison.text());
-    std::fs::write("target/compared.html", comparison.page()).expect("it is written");
-}

@@ -68,15 +68,4 @@ impl Resolver {
             *kept = Some(Kept { answer, until });
         }
     }
-
-    /// Somebody else's configuration is in force: routes have new numbers.
-    pub fn forgets(&mut self, routes: usize) {
-        self.kept = vec![None; routes];
-    }
-
-    /// Whether it holds that answer still, although it may not be right any more.
-    #[must_use]
-    pub fn is_stuck_with(&self, now: Moment, route: usize, region: RegionIndex) -> bool {
-        self.knows(now, route) == Some(Answer::Region(region))
-    }
 }

@@ -352,7 +352,7 @@ pub fn is_hit(topology: &Topology, whom: &Whom, region: RegionIndex) -> bool {
 }
 
 /// The nodes at these sites, by their places in the topology.
-fn nodes_of<'a>(topology: &'a Topology, sites: &'a [Label]) -> impl Iterator<Item = usize> + 'a {
+pub fn nodes_of<'a>(topology: &'a Topology, sites: &'a [Label]) -> impl Iterator<Item = usize> + 'a {
     let all = topology.sites.iter().enumerate();
     all.filter(|(_, site)| sites.is_empty() || sites.contains(&site.name)).map(|(at, _)| at)
 }

@@ -141,7 +141,10 @@ pub fn i31_minimal_movement(seen: &Seen<'_>, fact: &Fact) -> Option<String> {
     let clients = &seen.world.clients;
     let written: Vec<_> =
         (0..after.topology.routes.len()).filter(|at| !after.topology.routes[*at].is_regional).collect();
-    for number in 0..if clients.is_empty() || written.is_empty() { 0 } else { SAMPLED } {
+    if clients.is_empty() || written.is_empty() {
+        return None;
+    }
+    for number in 0..SAMPLED {
         let lot = crate::moment::mix(after.generation.rotate_left(8) ^ number ^ u64::from(node) << 32);
         let client = &clients[usize::try_from(lot % clients.len().max(1) as u64).unwrap_or(0)];
         let route = written[usize::try_from(lot.rotate_left(32) % written.len().max(1) as u64).unwrap_or(0)];

@@ -3,6 +3,7 @@
 use super::super::scenario::Demands;
 use super::words::{clock, count, milliseconds, percent, span};
 use super::{Demand, Report, Service};
+use crate::status::page::words::listed;
 use std::time::Duration;
 
 /// Everything demanded, in a fixed order. What matters to nobody is not there.
@@ -114,7 +115,7 @@ fn move_time(report: &Report, most: Duration) -> Demand {
     let numbers: Vec<String> = judged.iter().map(|(fault, _)| fault.number.to_string()).collect();
     let which = match (judged.len(), report.faults.len()) {
         (some, all) if some == all => format!("{some} of {all} faults judged"),
-        (some, all) => format!("{some} of {all} faults judged: {}", super::words::listed(&numbers)),
+        (some, all) => format!("{some} of {all} faults judged: {}", listed(&numbers)),
     };
     let time = |(_, moved): &(_, &super::Moved)| moved.last_attempt_ms.unwrap_or_default();
     let worst = judged.into_iter().max_by(|a, b| time(a).total_cmp(&time(b)));
@@ -189,7 +190,7 @@ fn invariants(report: &Report) -> Demand {
     demand(
         "invariants",
         "all hold".to_owned(),
-        format!("{found}{}", super::words::listed(&names)),
+        format!("{found}{}", listed(&names)),
         broken.is_empty(),
         broken.first().and_then(|first| first.first.clone()).unwrap_or_default(),
     )

@@ -4,6 +4,7 @@ use super::super::scenario::{Direction, What, Whom};
 use super::Report;
 use crate::names::Label;
 use crate::snapshot::Target;
+use crate::status::page::words::listed;
 use std::time::Duration;
 
 /// What a fault is, in a few words.
@@ -88,16 +89,6 @@ fn targeted(target: &Target) -> String {
 fn names(labels: &[Label]) -> String {
     let names: Vec<String> = labels.iter().map(ToString::to_string).collect();
     listed(&names)
-}
-
-/// Names in a row: "a, b and c".
-#[must_use]
-pub fn listed(names: &[String]) -> String {
-    match names {
-        [] => String::new(),
-        [only] => only.clone(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
 }
 
 /// A share as percents, as short as it is exact.

@@ -55,7 +55,7 @@ impl World {
         let mut terms = self.terms[request.route.at()][usize::from(request.work)].clone();
         if request.tries > 1 && request.program.says_retry_count() {
             terms.is_another_try = true;
-            terms.ties.avoid = self.doors[at].recall.regions(own, self.key(slot));
+            terms.heed(&self.doors[at].recall, own, self.key(slot));
         }
         let wish = terms.ties.wish(&snapshot);
         let full = full_regions(&snapshot);

@@ -5,7 +5,7 @@ use crate::control::Event as Told;
 use crate::sim::chance::{below, times};
 use crate::sim::fact::{Fact, NodeIndex, Slot};
 use crate::sim::scenario::What;
-use crate::sim::truth::{Active, Truth};
+use crate::sim::truth::{Active, Truth, nodes_of};
 use crate::snapshot::{Override, Target};
 use crate::topology::RegionIndex;
 use std::sync::Arc;
@@ -65,27 +65,15 @@ impl World {
             }
             What::BadRollout => self.say(Word::Mistake),
             What::DiskLost(sites) => {
-                for (at, site) in self.topology.sites.iter().enumerate() {
-                    if sites.is_empty() || sites.contains(&site.name) {
-                        let door = &mut self.doors[at];
-                        (door.kept_drains, door.kept_file) = (Vec::new(), 0);
-                    }
+                for at in nodes_of(&self.topology, sites) {
+                    let door = &mut self.doors[at];
+                    (door.kept_drains, door.kept_file) = (Vec::new(), 0);
                 }
-            }
-            What::Flap { up, .. } | What::CrashLoop { up, .. } => {
-                self.activate(number, true);
-                let _ = up;
-                self.phase_after(number, 0);
-                return;
-            }
-            What::Swizzle { .. } => {
-                self.activate(number, true);
-                self.phase_after(number, 0);
-                return;
             }
             _ => {}
         }
-        self.activate(number, true);
+        self.activate(number);
+        self.phase_after(number, 0);
     }
 
     pub(super) fn end(&mut self, number: u16) {
@@ -132,9 +120,7 @@ impl World {
             What::Swizzle { sites, .. } => sites.clone(),
             _ => return,
         };
-        let hit = |site: &crate::topology::Site| sites.is_empty() || sites.contains(&site.name);
-        let nodes = self.topology.sites.iter().enumerate().filter(|(_, site)| hit(site)).map(|(at, _)| at);
-        let ways: Vec<(NodeIndex, RegionIndex)> = nodes
+        let ways: Vec<(NodeIndex, RegionIndex)> = nodes_of(&self.topology, &sites)
             .flat_map(|node| (0..self.topology.regions.len()).map(move |region| (node, region)))
             .map(|(node, region)| (NodeIndex::try_from(node).unwrap_or_default(), RegionIndex::of(region)))
             .collect();
@@ -151,9 +137,9 @@ impl World {
         }
     }
 
-    fn activate(&mut self, number: u16, is_on: bool) {
+    fn activate(&mut self, number: u16) {
         let what = self.scenario.faults[usize::from(number)].what.clone();
-        self.active.push(Active { number, what, is_on, cut: Vec::new() });
+        self.active.push(Active { number, what, is_on: true, cut: Vec::new() });
         self.follow();
     }
 
